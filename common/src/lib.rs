@@ -1,0 +1,10 @@
+//! The words, messages, log and drivers that every part of Synod shares.
+
+pub mod error;
+pub mod id;
+pub mod key;
+pub mod limits;
+pub mod message;
+pub mod node;
+pub mod time;
+pub mod timer;

@@ -1,0 +1,64 @@
+//! What the system refuses as too large, in one place.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A key has 1 to this many bytes.
+pub const KEY_BYTES: usize = 4_096;
+/// A value has at most this many bytes.
+pub const VALUE_BYTES: usize = 1 << 20;
+/// The writes of a transaction, keys and values together, in bytes.
+pub const TXN_BYTES: usize = 16 << 20;
+/// Keys that one transaction may write, and as many that it may read.
+pub const TXN_KEYS: usize = 100_000;
+/// One frame on the wire, in bytes; holds the largest COMMIT.
+pub const FRAME_BYTES: usize = 32 << 20;
+/// The postcard header of a frame, in bytes, without its bulk.
+pub const HEADER_BYTES: usize = 8 << 20;
+/// Bytes of rows in one scan reply; the client asks for the next page.
+pub const SCAN_PAGE_BYTES: usize = 1 << 20;
+/// Rows in one scan reply.
+pub const SCAN_PAGE_ROWS: usize = 4_096;
+/// Shards of one cluster.
+pub const SHARDS: usize = 256;
+
+/// A limit that was passed, by name, so that an error can state it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    /// [`KEY_BYTES`].
+    KeyBytes,
+    /// [`VALUE_BYTES`].
+    ValueBytes,
+    /// [`TXN_BYTES`].
+    TxnBytes,
+    /// [`TXN_KEYS`].
+    TxnKeys,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::KeyBytes => write!(f, "a key has 1 to {KEY_BYTES} bytes"),
+            Limit::ValueBytes => write!(f, "a value has at most {VALUE_BYTES} bytes"),
+            Limit::TxnBytes => write!(f, "a transaction writes at most {TXN_BYTES} bytes"),
+            Limit::TxnKeys => write!(f, "a transaction touches at most {TXN_KEYS} keys"),
+        }
+    }
+}
+
+/// Checks a key that came from outside.
+///
+/// # Errors
+/// [`Limit::KeyBytes`] if it is empty or too long.
+pub fn check_key(key: &[u8]) -> Result<(), Limit> {
+    if key.is_empty() || key.len() > KEY_BYTES { Err(Limit::KeyBytes) } else { Ok(()) }
+}
+
+/// Checks a value that came from outside.
+///
+/// # Errors
+/// [`Limit::ValueBytes`] if it is too long.
+pub fn check_value(value: &[u8]) -> Result<(), Limit> {
+    if value.len() > VALUE_BYTES { Err(Limit::ValueBytes) } else { Ok(()) }
+}

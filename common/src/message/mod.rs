@@ -1,0 +1,4 @@
+//! Messages (being filled in).
+/// A message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {}

@@ -1,0 +1,224 @@
+//! The contract between what decides and what acts.
+//!
+//! Everything that decides is a *core*: a plain struct that implements [`Node`].
+//! It has no clock, file, thread, socket or random source. A *driver* feeds it
+//! events and carries out its output. There are two drivers: the production
+//! driver (`driver`, with QUIC and files) and the simulator (crate
+//! `synod-tests`). Both run the same cores.
+//!
+//! ```text
+//!              recover(..)*  then  handle(now, event, &mut out)*
+//!                                        │
+//!      out.records   append to the log, in order ──▶ Event::Durable(lsn)
+//!      out.held      send once the log is durable up to the given LSN
+//!      out.sends     send at once
+//!      out.checkpoint  write the next part of a checkpoint ──▶ Event::CheckpointWritten
+//!      out.wake      call again with Event::Wake at that time
+//! ```
+//!
+//! The driver carries the output out in this order. It may feed many events
+//! before it does so: one output then holds what all of them asked for, and one
+//! write and one fsync serve the batch.
+//!
+//! *Deliberately absent*: a core never learns that its log failed. A log whose
+//! fsync failed is poisoned and the server stops; what is durable is found out
+//! by recovery. A replicated log will add an event for entries that were lost.
+
+use serde::Serialize;
+
+use crate::error::Corrupt;
+use crate::id::{Peer, RequestId};
+use crate::message::Message;
+use crate::time::{Mono, Now};
+
+/// The number of a record in a node's log, from 1. Zero is before the first.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
+)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// The next one.
+    pub fn next(self) -> Lsn {
+        Lsn(self.0 + 1)
+    }
+}
+
+/// A state machine that a driver runs.
+pub trait Node {
+    /// Takes back one piece of what survived, before [`Event::Start`]: first the
+    /// parts of the newest checkpoint in the order in which they were written,
+    /// then every log record from the checkpoint's start on.
+    ///
+    /// # Errors
+    /// If the piece can not be understood. The driver then refuses to start.
+    fn recover(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt>;
+
+    /// Reacts to one event.
+    fn handle(&mut self, now: Now, event: Event, out: &mut Output);
+}
+
+/// One piece of what survived a restart.
+#[derive(Clone, Copy, Debug)]
+pub enum Recovered<'a> {
+    /// A part of the newest checkpoint.
+    Checkpoint(&'a [u8]),
+    /// A record of the log.
+    Record(Lsn, &'a [u8]),
+}
+
+/// What can happen to a node.
+#[derive(Debug)]
+pub enum Event {
+    /// Recovery is over. The seed feeds the core's own jitter.
+    Start {
+        /// Different at every start.
+        seed: u64,
+    },
+    /// A link to `peer` is up; what is sent from now on may arrive.
+    Connected(Peer),
+    /// The link to `peer` is down; what was sent may or may not have arrived.
+    Disconnected(Peer),
+    /// A message arrived.
+    Message {
+        /// Who sent it, as the transport authenticated it.
+        from: Peer,
+        /// To be repeated in the reply; zero if no reply is expected.
+        request: RequestId,
+        /// The message.
+        message: Message,
+    },
+    /// The time asked for in [`Output::wake`] has come.
+    Wake,
+    /// The log is durable up to and with this record.
+    Durable(Lsn),
+    /// The checkpoint step that was asked for last is durable.
+    CheckpointWritten,
+}
+
+/// A message on its way out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Send {
+    /// Who shall get it. Dropped silently if no link is up: protocols resend.
+    pub to: Peer,
+    /// The request that it answers, or zero.
+    pub request: RequestId,
+    /// The message.
+    pub message: Message,
+}
+
+/// Records to be appended, serialized one behind another, each behind its
+/// length as 4 bytes little-endian.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// How many.
+    pub count: u32,
+    /// Their bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Records {
+    /// Adds one record.
+    pub fn push(&mut self, record: &impl Serialize) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes = postcard::to_extend(record, bytes).expect("our own records can be serialized");
+        let len = u32::try_from(self.bytes.len() - start - 4).expect("records are far below 4 GiB");
+        self.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        self.count += 1;
+    }
+
+    /// Whether there is nothing to append.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The serialized records in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let (len, tail) = rest.split_first_chunk::<4>()?;
+            let (record, tail) = tail.split_at(u32::from_le_bytes(*len) as usize);
+            rest = tail;
+            Some(record)
+        })
+    }
+}
+
+/// One step of writing a checkpoint. The core asks for one at a time and goes
+/// on when [`Event::CheckpointWritten`] answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointStep {
+    /// Start a new checkpoint; recovery from it replays the log from this LSN.
+    Begin(Lsn),
+    /// Write a part.
+    Part(Vec<u8>),
+    /// Make it the newest checkpoint, durably; the log before its start may go.
+    Finish,
+}
+
+/// What a core asks of its driver. Carried out in the order of the fields.
+#[derive(Debug, Default)]
+pub struct Output {
+    last: Lsn,
+    urgent: bool,
+    /// Records to append to the log.
+    pub records: Records,
+    /// Messages that may leave once the log is durable up to an LSN, in order.
+    pub held: Vec<(Lsn, Send)>,
+    /// Messages that may leave at once, in order.
+    pub sends: Vec<Send>,
+    /// The next step of a checkpoint.
+    pub checkpoint: Option<CheckpointStep>,
+    /// When to call with [`Event::Wake`]; overwritten by every call of `handle`.
+    pub wake: Option<Mono>,
+}
+
+impl Output {
+    /// An empty output of a node whose log ends with `last`.
+    pub fn new(last: Lsn) -> Output {
+        Output { last, ..Output::default() }
+    }
+
+    /// LSN of the last record that was appended.
+    pub fn last_lsn(&self) -> Lsn {
+        self.last
+    }
+
+    /// Appends a record that somebody waits for: it is made durable as soon as
+    /// the disk is free.
+    pub fn force(&mut self, record: &impl Serialize) -> Lsn {
+        self.urgent = true;
+        self.append(record)
+    }
+
+    /// Appends a record that nobody waits for: it becomes durable with the next
+    /// forced one, or after a short while.
+    pub fn append(&mut self, record: &impl Serialize) -> Lsn {
+        self.records.push(record);
+        self.last = self.last.next();
+        self.last
+    }
+
+    /// Sends at once.
+    pub fn send(&mut self, to: Peer, request: RequestId, message: impl Into<Message>) {
+        self.sends.push(Send { to, request, message: message.into() });
+    }
+
+    /// Sends once the log is durable up to `lsn`.
+    pub fn send_after(
+        &mut self,
+        lsn: Lsn,
+        to: Peer,
+        request: RequestId,
+        message: impl Into<Message>,
+    ) {
+        self.held.push((lsn, Send { to, request, message: message.into() }));
+    }
+
+    /// Takes the records, with whether any of them is urgent.
+    pub fn take_records(&mut self) -> (Records, bool) {
+        (std::mem::take(&mut self.records), std::mem::take(&mut self.urgent))
+    }
+}
