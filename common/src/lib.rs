@@ -6,5 +6,6 @@ pub mod key;
 pub mod limits;
 pub mod message;
 pub mod node;
+pub mod route;
 pub mod time;
 pub mod timer;

@@ -15,7 +15,7 @@ pub const TXN_KEYS: usize = 100_000;
 /// One frame on the wire, in bytes; holds the largest COMMIT.
 pub const FRAME_BYTES: usize = 32 << 20;
 /// The postcard header of a frame, in bytes, without its bulk.
-pub const HEADER_BYTES: usize = 8 << 20;
+pub const HEADER_BYTES: usize = 64 << 10;
 /// Bytes of rows in one scan reply; the client asks for the next page.
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 /// Rows in one scan reply.

@@ -1,0 +1,327 @@
+//! The layouts of bulk: keys, values, rows and writes as raw bytes.
+//!
+//! Every piece of bytes stands behind its length as 4 bytes little-endian;
+//! a length of `u32::MAX` stands for "absent". Readers are iterators that borrow
+//! and end with an error at the first thing that does not fit.
+//!
+//! ```text
+//!   Keys       key*
+//!   Values     value?*                 absent keys have absent values
+//!   Rows       (key value)*
+//!   WriteSet   (key value?)*           an absent value deletes
+//! ```
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::error::Reason;
+use crate::id::{Epoch, SessionId, TxnId};
+use crate::limits;
+use crate::time::Timestamp;
+
+const ABSENT: u32 = u32::MAX;
+
+/// The bytes do not follow the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed bulk")]
+pub struct Malformed;
+
+impl From<Malformed> for Reason {
+    fn from(_: Malformed) -> Reason {
+        Reason::Malformed
+    }
+}
+
+fn put(out: &mut BytesMut, piece: Option<&[u8]>) {
+    match piece {
+        Some(bytes) => {
+            out.put_u32_le(u32::try_from(bytes.len()).expect("pieces are below the frame limit"));
+            out.put_slice(bytes);
+        }
+        None => out.put_u32_le(ABSENT),
+    }
+}
+
+/// Takes one piece off the front: `Some(None)` is an absent one.
+fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    let (len, tail) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
+    let len = u32::from_le_bytes(*len);
+    if len == ABSENT {
+        *rest = tail;
+        return Ok(None);
+    }
+    let (piece, tail) = tail.split_at_checked(len as usize).ok_or(Malformed)?;
+    *rest = tail;
+    Ok(Some(piece))
+}
+
+fn take_key<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+    let key = take(rest)?.ok_or(Malformed)?;
+    limits::check_key(key).map_err(|_| Malformed)?;
+    Ok(key)
+}
+
+fn take_value<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    let value = take(rest)?;
+    limits::check_value(value.unwrap_or_default()).map_err(|_| Malformed)?;
+    Ok(value)
+}
+
+/// Iterates with `next` until the bytes are used up or do not fit.
+fn pieces<'a, T>(
+    bytes: &'a [u8],
+    mut next: impl FnMut(&mut &'a [u8]) -> Result<T, Malformed>,
+) -> impl Iterator<Item = Result<T, Malformed>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let piece = next(&mut rest);
+        if piece.is_err() {
+            rest = &[];
+        }
+        Some(piece)
+    })
+}
+
+/// A list of keys.
+#[derive(Debug, Default)]
+pub struct Keys(BytesMut);
+
+impl Keys {
+    /// Of one key.
+    pub fn one(key: &[u8]) -> Bytes {
+        let mut keys = Keys(BytesMut::with_capacity(4 + key.len()));
+        keys.push(key);
+        keys.finish()
+    }
+
+    /// Adds a key.
+    pub fn push(&mut self, key: &[u8]) {
+        put(&mut self.0, Some(key));
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
+
+    /// Reads a list.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], Malformed>> {
+        pieces(bytes, take_key)
+    }
+}
+
+/// A list of values, some absent.
+#[derive(Debug, Default)]
+pub struct Values(BytesMut);
+
+impl Values {
+    /// Adds a value, or its absence.
+    pub fn push(&mut self, value: Option<&[u8]>) {
+        put(&mut self.0, value);
+    }
+
+    /// How many bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
+
+    /// Reads a list.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
+        pieces(bytes, take_value)
+    }
+}
+
+/// A list of keys with their values.
+#[derive(Debug, Default)]
+pub struct Rows {
+    bytes: BytesMut,
+    count: usize,
+}
+
+impl Rows {
+    /// Adds a row.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) {
+        put(&mut self.bytes, Some(key));
+        put(&mut self.bytes, Some(value));
+        self.count += 1;
+    }
+
+    /// How many rows so far.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a page is full and the next row must wait for the next one.
+    pub fn is_full(&self, limit: usize) -> bool {
+        self.count >= limit.min(limits::SCAN_PAGE_ROWS)
+            || self.bytes.len() >= limits::SCAN_PAGE_BYTES
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.bytes.freeze()
+    }
+
+    /// Reads a list.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Malformed>> {
+        pieces(bytes, |rest| Ok((take_key(rest)?, take_value(rest)?.ok_or(Malformed)?)))
+    }
+}
+
+/// The writes of a transaction on one shard; no key twice.
+#[derive(Debug, Default)]
+pub struct WriteSet(BytesMut);
+
+impl WriteSet {
+    /// Adds a put, or a delete if there is no value.
+    pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        put(&mut self.0, Some(key));
+        put(&mut self.0, value);
+    }
+
+    /// How many bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
+
+    /// Reads the writes.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], Option<&[u8]>), Malformed>> {
+        pieces(bytes, |rest| Ok((take_key(rest)?, take_value(rest)?)))
+    }
+}
+
+/// What a shard remembers of one-phase transactions: 36 bytes each.
+#[derive(Debug, Default)]
+pub struct OnePhaseOutcomes(BytesMut);
+
+/// One remembered one-phase transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnePhaseOutcome {
+    /// Its name.
+    pub txn: TxnId,
+    /// The timestamp under which it was sent.
+    pub h: Timestamp,
+    /// Its commit timestamp, or `None` if it was aborted.
+    pub committed: Option<Timestamp>,
+}
+
+impl OnePhaseOutcomes {
+    /// Adds one.
+    pub fn push(&mut self, outcome: &OnePhaseOutcome) {
+        let OnePhaseOutcome { txn, h, committed } = outcome;
+        self.0.put_u32_le(txn.session.epoch.0);
+        self.0.put_u64_le(txn.session.number);
+        self.0.put_u64_le(txn.sequence);
+        self.0.put_u64_le(h.0);
+        self.0.put_u64_le(committed.unwrap_or(Timestamp::ZERO).0);
+    }
+
+    /// How many bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
+
+    /// Reads them.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<OnePhaseOutcome, Malformed>> {
+        fn word(rest: &mut &[u8]) -> Result<u64, Malformed> {
+            let (word, tail) = rest.split_first_chunk::<8>().ok_or(Malformed)?;
+            *rest = tail;
+            Ok(u64::from_le_bytes(*word))
+        }
+        pieces(bytes, |rest| {
+            let (epoch, tail) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
+            *rest = tail;
+            let epoch = Epoch(u32::from_le_bytes(*epoch));
+            let session = SessionId { epoch, number: word(rest)? };
+            let txn = TxnId { session, sequence: word(rest)? };
+            let h = Timestamp(word(rest)?);
+            let at = Timestamp(word(rest)?);
+            Ok(OnePhaseOutcome { txn, h, committed: (at != Timestamp::ZERO).then_some(at) })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_come_back_and_every_truncation_is_refused() {
+        let mut set = WriteSet::default();
+        set.push(b"a", Some(b"1"));
+        set.push(b"bb", None);
+        set.push(b"c", Some(b""));
+        let bytes = set.finish();
+        let all: Result<Vec<_>, _> = WriteSet::read(&bytes).collect();
+        let expected: Vec<(&[u8], Option<&[u8]>)> =
+            vec![(b"a", Some(b"1")), (b"bb", None), (b"c", Some(b""))];
+        assert_eq!(all, Ok(expected));
+        let boundaries = [0, 10, 20, bytes.len()];
+        for cut in (0..bytes.len()).filter(|cut| !boundaries.contains(cut)) {
+            assert!(WriteSet::read(&bytes[..cut]).any(|piece| piece.is_err()), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn keys_are_checked() {
+        let mut keys = Keys::default();
+        keys.push(b"");
+        assert_eq!(Keys::read(&keys.finish()).next(), Some(Err(Malformed)));
+        let long = Keys::one(&[0; limits::KEY_BYTES + 1]);
+        assert_eq!(Keys::read(&long).next(), Some(Err(Malformed)));
+        let most = Keys::one(&[0; limits::KEY_BYTES]);
+        assert!(Keys::read(&most).all(|key| key.is_ok()));
+    }
+
+    #[test]
+    fn one_phase_outcomes_come_back() {
+        let session = SessionId { epoch: Epoch(1), number: 2 };
+        let one = OnePhaseOutcome {
+            txn: TxnId { session, sequence: 3 },
+            h: Timestamp(4),
+            committed: Some(Timestamp(5)),
+        };
+        let other = OnePhaseOutcome { committed: None, ..one };
+        let mut list = OnePhaseOutcomes::default();
+        list.push(&one);
+        list.push(&other);
+        let bytes = list.finish();
+        assert_eq!(
+            OnePhaseOutcomes::read(&bytes).collect::<Result<Vec<_>, _>>(),
+            Ok(vec![one, other])
+        );
+        assert_eq!(OnePhaseOutcomes::read(&bytes[..bytes.len() - 1]).last(), Some(Err(Malformed)));
+    }
+}

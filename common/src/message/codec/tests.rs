@@ -1,0 +1,287 @@
+//! Golden bytes of every message, and what hostile bytes do.
+
+use std::fmt::Write;
+
+use super::*;
+use crate::error::Reason;
+use crate::id::*;
+use crate::key::{Key, KeyRange};
+use crate::limits::Limit;
+use crate::message::bulk::{Keys, WriteSet};
+use crate::message::client::{CoordinatorStatus, Outcome, Part};
+use crate::message::commit::{Decision, Vote};
+use crate::message::data::{Access, ReadMode, ShardStatus};
+use crate::message::{ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest};
+use crate::route::{Partition, Placement, ShardAddress};
+use crate::time::Timestamp;
+
+fn session() -> SessionId {
+    SessionId { epoch: Epoch(3), number: 40 }
+}
+
+fn txn() -> TxnId {
+    TxnId { session: session(), sequence: 300 }
+}
+
+fn placement() -> Placement {
+    let shard = |id, port| ShardAddress { id: ShardId(id), address: format!("h:{port}") };
+    Placement {
+        epoch: 1,
+        partition: Partition::Range(vec![Key::from("g")]),
+        shards: vec![shard(1, 7500), shard(2, 7501)],
+    }
+}
+
+fn access() -> Access {
+    Access {
+        txn: txn(),
+        age: Timestamp(77),
+        incarnation: Some(Incarnation(9)),
+        map_epoch: 1,
+        wait_ms: 5000,
+    }
+}
+
+fn writes() -> Bytes {
+    let mut set = WriteSet::default();
+    set.push(b"k", Some(b"v"));
+    set.push(b"gone", None);
+    set.finish()
+}
+
+/// One of every message, with every reason, vote, decision and outcome in it.
+fn samples() -> Vec<Message> {
+    let range = KeyRange { start: Key::from("a"), end: Some(Key::from("b")) };
+    let part = |shard, incarnation, write_bytes| Part { shard, incarnation, write_bytes };
+    let parts = vec![
+        part(ShardId(1), Some(Incarnation(9)), 10),
+        part(ShardId(2), None, writes().len() as u32 - 10),
+    ];
+    let status = CoordinatorStatus {
+        id: CoordinatorId(1),
+        placement: placement(),
+        joined: vec![ShardId(2)],
+        sessions: 4,
+        committing: 5,
+    };
+    let reasons = vec![
+        Reason::Deadlock(vec![txn(), txn()]),
+        Reason::LockTimeout,
+        Reason::LocksLost,
+        Reason::WindowPassed,
+        Reason::SessionLost,
+        Reason::StaleEpoch,
+        Reason::StaleMap,
+        Reason::VoteTimeout,
+        Reason::NotReady,
+        Reason::Overloaded,
+        Reason::Fenced,
+        Reason::ByClient,
+        Reason::Presumed,
+        Reason::SnapshotTooOld(Timestamp(5)),
+        Reason::SnapshotInFuture,
+        Reason::TooLarge(Limit::KeyBytes),
+        Reason::TooLarge(Limit::ValueBytes),
+        Reason::TooLarge(Limit::TxnBytes),
+        Reason::TooLarge(Limit::TxnKeys),
+        Reason::Malformed,
+        Reason::Denied,
+    ];
+    let mut all: Vec<Message> = vec![
+        ClientRequest::OpenSession.into(),
+        ClientRequest::Heartbeat { session: session() }.into(),
+        ClientRequest::CloseSession { session: session() }.into(),
+        ClientRequest::Timestamp.into(),
+        ClientRequest::Commit { txn: txn(), parts, writes: writes() }.into(),
+        ClientRequest::Outcome { txn: txn() }.into(),
+        ClientRequest::Status.into(),
+        ClientReply::SessionOpened {
+            session: session(),
+            ttl_ms: 10_000,
+            now: Timestamp(1 << 40),
+            placement: placement(),
+        }
+        .into(),
+        ClientReply::Done.into(),
+        ClientReply::Timestamp(Timestamp(1 << 40)).into(),
+        ClientReply::Outcome(Outcome::Committed(Timestamp(7))).into(),
+        ClientReply::Outcome(Outcome::Aborted(Reason::LockTimeout)).into(),
+        ClientReply::Outcome(Outcome::Undecided).into(),
+        ClientReply::Outcome(Outcome::Unknown).into(),
+        ClientReply::Status(status).into(),
+        DataRequest::Read { access: access(), mode: ReadMode::Shared, keys: Keys::one(b"k") }
+            .into(),
+        DataRequest::Read { access: access(), mode: ReadMode::Exclusive, keys: Keys::one(b"k") }
+            .into(),
+        DataRequest::Scan { access: access(), range: range.clone(), limit: 10, reverse: true }
+            .into(),
+        DataRequest::SnapshotRead { at: Timestamp(7), map_epoch: 1, keys: Keys::one(b"k") }.into(),
+        DataRequest::SnapshotScan {
+            at: Timestamp(7),
+            map_epoch: 1,
+            range: KeyRange { end: None, ..range },
+            limit: 10,
+            reverse: false,
+        }
+        .into(),
+        DataRequest::Abort { txn: txn() }.into(),
+        DataRequest::Heartbeat { session: session(), oldest: 12 }.into(),
+        DataRequest::Status.into(),
+        DataReply::Values { incarnation: Some(Incarnation(9)), values: Bytes::new() }.into(),
+        DataReply::Rows { incarnation: None, more: true, rows: Bytes::from_static(b"rows") }.into(),
+        DataReply::Done.into(),
+        DataReply::Status(ShardStatus { ready: true, keys: 1, in_doubt: 2, locks: 3, waiting: 4 })
+            .into(),
+        CommitMessage::Join { cluster: ClusterId(0xfeed), boot: true, epoch: Epoch(2) }.into(),
+        CommitMessage::OnePhaseOutcomes { outcomes: Bytes::from_static(b"list") }.into(),
+        CommitMessage::Welcome { epoch: Epoch(3), floor: Timestamp(8), placement: placement() }
+            .into(),
+        CommitMessage::Prepare {
+            txn: txn(),
+            h: Timestamp(9),
+            hi: Timestamp(99),
+            incarnation: None,
+            low_water: Timestamp(4),
+            participants: vec![ShardId(1), ShardId(2)],
+            writes: writes(),
+        }
+        .into(),
+        CommitMessage::Vote { txn: txn(), vote: Vote::Yes(Timestamp(9)) }.into(),
+        CommitMessage::Vote { txn: txn(), vote: Vote::Read(Timestamp(9)) }.into(),
+        CommitMessage::Vote { txn: txn(), vote: Vote::No(Reason::LocksLost) }.into(),
+        CommitMessage::CommitOnePhase {
+            txn: txn(),
+            h: Timestamp(9),
+            hi: Timestamp(99),
+            incarnation: Some(Incarnation(1)),
+            low_water: Timestamp(4),
+            writes: writes(),
+        }
+        .into(),
+        CommitMessage::OnePhaseDone { txn: txn(), vote: Vote::Yes(Timestamp(9)) }.into(),
+        CommitMessage::InquireOnePhase { txn: txn(), h: Timestamp(9) }.into(),
+        CommitMessage::Decide { txn: txn(), decision: Decision::Commit(Timestamp(9)) }.into(),
+        CommitMessage::Decide { txn: txn(), decision: Decision::Abort }.into(),
+        CommitMessage::Release { txn: txn(), at: Timestamp(9) }.into(),
+        CommitMessage::Ack { txn: txn() }.into(),
+        CommitMessage::Inquire { txn: txn() }.into(),
+    ];
+    all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
+    all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
+    all
+}
+
+fn encoded(message: &Message) -> BytesMut {
+    let mut out = BytesMut::new();
+    encode(RequestId(0x0102), message, &mut out).unwrap();
+    out
+}
+
+/// The wire format may not change under a version. When a message is added,
+/// run with `SYNOD_GOLDEN=write` and commit the new line.
+#[test]
+fn bytes_are_golden() {
+    let mut text = String::new();
+    for message in samples() {
+        let name: String = format!("{message:?}").chars().take_while(|c| *c != ' ').collect();
+        write!(text, "{name} ").unwrap();
+        for byte in encoded(&message) {
+            write!(text, "{byte:02x}").unwrap();
+        }
+        text.push('\n');
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/message/codec/golden.txt");
+    if std::env::var_os("SYNOD_GOLDEN").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap();
+    for (now, then) in text.lines().zip(golden.lines()) {
+        assert_eq!(now, then);
+    }
+    assert_eq!(text.lines().count(), golden.lines().count());
+}
+
+#[test]
+fn every_message_comes_back() {
+    let mut stream = BytesMut::new();
+    for message in samples() {
+        encode(RequestId(7), &message, &mut stream).unwrap();
+    }
+    for message in samples() {
+        assert_eq!(decode(&mut stream), Ok(Some((RequestId(7), message))));
+    }
+    assert_eq!(decode(&mut stream), Ok(None));
+}
+
+/// A frame whose length says less than the message has is refused, never
+/// understood as something else; only bulk may be cut, its own layout tells.
+#[test]
+fn truncated_headers_are_refused() {
+    for message in samples() {
+        let whole = encoded(&message);
+        let header = whole.len() - message.bulk().map_or(0, Bytes::len);
+        for cut in 4..header {
+            let mut frame = BytesMut::from(&whole[..cut]);
+            let len = (cut - 4) as u32;
+            frame[..4].copy_from_slice(&len.to_le_bytes());
+            assert_eq!(decode(&mut frame), Err(FrameError::Malformed), "{message:?} at {cut}");
+        }
+    }
+}
+
+#[test]
+fn trailing_bytes_are_refused() {
+    for message in samples().into_iter().filter(|message| message.bulk().is_none()) {
+        let mut frame = encoded(&message);
+        frame.put_u8(0);
+        let len = (frame.len() - 4) as u32;
+        frame[..4].copy_from_slice(&len.to_le_bytes());
+        assert_eq!(decode(&mut frame), Err(FrameError::Malformed), "{message:?}");
+    }
+}
+
+#[test]
+fn oversized_frames_are_refused_before_they_arrive() {
+    for len in [limits::FRAME_BYTES as u32 + 1, u32::MAX] {
+        let mut frame = BytesMut::from(&len.to_le_bytes()[..]);
+        assert_eq!(decode(&mut frame), Err(FrameError::TooLarge(u64::from(len))));
+    }
+    for len in 0..8u32 {
+        let mut frame = BytesMut::from(&len.to_le_bytes()[..]);
+        assert_eq!(decode(&mut frame), Err(FrameError::Malformed));
+    }
+}
+
+#[test]
+fn over_long_integers_are_refused() {
+    // ClientRequest::OpenSession is 00 00; 80 00 is another spelling of 00.
+    for header in [&[0x80, 0x00, 0x00][..], &[0x00, 0x80, 0x00][..]] {
+        let mut frame = BytesMut::new();
+        frame.put_u32_le(8 + header.len() as u32);
+        frame.put_u64_le(1);
+        frame.put_slice(header);
+        assert_eq!(decode(&mut frame), Err(FrameError::Malformed));
+    }
+}
+
+/// Any bytes give a message or an error, and never a panic.
+#[test]
+fn flipped_bits_never_panic() {
+    for message in samples() {
+        let whole = encoded(&message);
+        for bit in 32..whole.len() * 8 {
+            let mut frame = whole.clone();
+            frame[bit / 8] ^= 1 << (bit % 8);
+            let _ = decode(&mut frame);
+        }
+    }
+}
+
+#[test]
+fn too_large_to_send_leaves_the_buffer_as_it_was() {
+    let writes = Bytes::from(vec![0; limits::FRAME_BYTES]);
+    let message = ClientRequest::Commit { txn: txn(), parts: vec![], writes }.into();
+    let mut out = BytesMut::from(&b"before"[..]);
+    assert!(matches!(encode(RequestId(1), &message, &mut out), Err(FrameError::TooLarge(_))));
+    assert_eq!(&out[..], b"before");
+}

@@ -1,0 +1,195 @@
+//! Between a coordinator and a shard: joining, voting, deciding, asking.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Reason;
+use crate::id::{ClusterId, Epoch, Incarnation, ShardId, TxnId};
+use crate::route::Placement;
+use crate::time::Timestamp;
+
+/// A message of the commit protocols. Lost ones are made good by timers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum CommitMessage {
+    /// Shard: here I am; sent whenever the link comes up, until welcomed.
+    Join {
+        /// The cluster that my data belongs to.
+        cluster: ClusterId,
+        /// Whether I restarted and must not serve before I am welcomed.
+        boot: bool,
+        /// Newest epoch that welcomed me.
+        epoch: Epoch,
+    },
+    /// Shard: one-phase transactions that I remember; sent before `Join`. See
+    /// [`OnePhaseOutcomes`](super::bulk::OnePhaseOutcomes).
+    OnePhaseOutcomes {
+        /// The outcomes.
+        #[serde(skip)]
+        outcomes: Bytes,
+    },
+    /// Coordinator: you belong to us.
+    Welcome {
+        /// My epoch. Transactions of older ones will not be committed.
+        epoch: Epoch,
+        /// End of the window that was closed for this welcome: later timestamps
+        /// lie above it. Your floor starts here.
+        floor: Timestamp,
+        /// The shard map.
+        placement: Placement,
+    },
+    /// Coordinator: vote on this transaction.
+    Prepare {
+        /// Its name.
+        txn: TxnId,
+        /// Drawn from the oracle when the commit began.
+        h: Timestamp,
+        /// End of the oracle's durable window.
+        hi: Timestamp,
+        /// The incarnation the client was given, if it read here.
+        incarnation: Option<Incarnation>,
+        /// Every transaction with a smaller `h` is over.
+        low_water: Timestamp,
+        /// All shards that take part.
+        participants: Vec<ShardId>,
+        /// The writes for this shard.
+        #[serde(skip)]
+        writes: Bytes,
+    },
+    /// Shard: my vote, as it was first given.
+    Vote {
+        /// On which transaction.
+        txn: TxnId,
+        /// The vote.
+        vote: Vote,
+    },
+    /// Coordinator: commit this by yourself; you are the only participant.
+    CommitOnePhase {
+        /// Its name.
+        txn: TxnId,
+        /// Drawn from the oracle when the commit began.
+        h: Timestamp,
+        /// End of the oracle's durable window.
+        hi: Timestamp,
+        /// The incarnation the client was given, if it read here.
+        incarnation: Option<Incarnation>,
+        /// Every transaction with a smaller `h` is over.
+        low_water: Timestamp,
+        /// The writes.
+        #[serde(skip)]
+        writes: Bytes,
+    },
+    /// Shard: what became of a one-phase transaction.
+    OnePhaseDone {
+        /// Its name.
+        txn: TxnId,
+        /// Its fate: `Yes` and `Read` are committed at that timestamp.
+        vote: Vote,
+    },
+    /// Coordinator: what became of this one-phase transaction? If you do not
+    /// know it, abort it.
+    InquireOnePhase {
+        /// Its name.
+        txn: TxnId,
+        /// The timestamp under which it was sent.
+        h: Timestamp,
+    },
+    /// Coordinator: the decision, for one that voted YES or has not voted.
+    Decide {
+        /// On which transaction.
+        txn: TxnId,
+        /// The decision.
+        decision: Decision,
+    },
+    /// Coordinator: it committed at `at`, and the oracle is past that: drop the
+    /// locks of a READ voter, install a one-phase commit.
+    Release {
+        /// Its name.
+        txn: TxnId,
+        /// Its commit timestamp.
+        at: Timestamp,
+    },
+    /// Shard: the commit is durable here, you may forget it.
+    Ack {
+        /// Of which transaction.
+        txn: TxnId,
+    },
+    /// Shard: I voted and heard nothing since. What was decided?
+    Inquire {
+        /// On which transaction.
+        txn: TxnId,
+    },
+}
+
+/// A participant's answer to PREPARE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Vote {
+    /// Prepared durably, at this timestamp or later.
+    Yes(Timestamp),
+    /// Nothing to write; its locks are kept for a commit at this timestamp or later.
+    Read(Timestamp),
+    /// It will not commit here.
+    No(Reason),
+}
+
+/// The fate of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// Committed at this timestamp.
+    Commit(Timestamp),
+    /// Aborted.
+    Abort,
+}
+
+impl CommitMessage {
+    /// Whether shards send this; otherwise coordinators do.
+    pub fn is_from_shard(&self) -> bool {
+        match self {
+            CommitMessage::Join { .. }
+            | CommitMessage::OnePhaseOutcomes { .. }
+            | CommitMessage::Vote { .. }
+            | CommitMessage::OnePhaseDone { .. }
+            | CommitMessage::Ack { .. }
+            | CommitMessage::Inquire { .. } => true,
+            CommitMessage::Welcome { .. }
+            | CommitMessage::Prepare { .. }
+            | CommitMessage::CommitOnePhase { .. }
+            | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::Decide { .. }
+            | CommitMessage::Release { .. } => false,
+        }
+    }
+
+    pub(super) fn bulk(&self) -> Option<&Bytes> {
+        match self {
+            CommitMessage::OnePhaseOutcomes { outcomes } => Some(outcomes),
+            CommitMessage::Prepare { writes, .. }
+            | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
+            CommitMessage::Join { .. }
+            | CommitMessage::Welcome { .. }
+            | CommitMessage::Vote { .. }
+            | CommitMessage::OnePhaseDone { .. }
+            | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::Decide { .. }
+            | CommitMessage::Release { .. }
+            | CommitMessage::Ack { .. }
+            | CommitMessage::Inquire { .. } => None,
+        }
+    }
+
+    pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            CommitMessage::OnePhaseOutcomes { outcomes } => Some(outcomes),
+            CommitMessage::Prepare { writes, .. }
+            | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
+            CommitMessage::Join { .. }
+            | CommitMessage::Welcome { .. }
+            | CommitMessage::Vote { .. }
+            | CommitMessage::OnePhaseDone { .. }
+            | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::Decide { .. }
+            | CommitMessage::Release { .. }
+            | CommitMessage::Ack { .. }
+            | CommitMessage::Inquire { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Between a client and a shard: locks, reads, scans, snapshots.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Reason;
+use crate::id::{Incarnation, SessionId, TxnId};
+use crate::key::KeyRange;
+use crate::time::Timestamp;
+
+/// What every access of a transaction carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The transaction.
+    pub txn: TxnId,
+    /// When its work first began; kept over retries. The youngest loses a deadlock.
+    pub age: Timestamp,
+    /// What the shard gave at first contact; `None` at first contact.
+    pub incarnation: Option<Incarnation>,
+    /// Epoch of the shard map that the client used.
+    pub map_epoch: u32,
+    /// How long to wait for each lock.
+    pub wait_ms: u32,
+}
+
+/// Which lock a read takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadMode {
+    /// A shared lock.
+    Shared,
+    /// An exclusive lock, because a write follows.
+    Exclusive,
+}
+
+/// What a client asks of a shard. Every request but `Abort` gets one reply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum DataRequest {
+    /// Lock these keys and read their newest values.
+    Read {
+        /// For whom.
+        access: Access,
+        /// Which lock.
+        mode: ReadMode,
+        /// The keys; see [`Keys`](super::bulk::Keys).
+        #[serde(skip)]
+        keys: Bytes,
+    },
+    /// Lock the range that is read, absent keys included, and read its rows.
+    Scan {
+        /// For whom.
+        access: Access,
+        /// From where to where.
+        range: KeyRange,
+        /// At most so many rows.
+        limit: u32,
+        /// From the end to the start.
+        reverse: bool,
+    },
+    /// Read these keys as of a timestamp, without locks.
+    SnapshotRead {
+        /// As of when. Must have been issued by the oracle.
+        at: Timestamp,
+        /// Epoch of the shard map that the client used.
+        map_epoch: u32,
+        /// The keys.
+        #[serde(skip)]
+        keys: Bytes,
+    },
+    /// Read the rows of a range as of a timestamp, without locks.
+    SnapshotScan {
+        /// As of when. Must have been issued by the oracle.
+        at: Timestamp,
+        /// Epoch of the shard map that the client used.
+        map_epoch: u32,
+        /// From where to where.
+        range: KeyRange,
+        /// At most so many rows.
+        limit: u32,
+        /// From the end to the start.
+        reverse: bool,
+    },
+    /// Forget this transaction and drop its locks, unless it has voted. No reply.
+    Abort {
+        /// The transaction.
+        txn: TxnId,
+    },
+    /// The session lives; its transactions before `oldest` are over.
+    Heartbeat {
+        /// The session.
+        session: SessionId,
+        /// Sequence of its oldest transaction that may still send requests.
+        oldest: u64,
+    },
+    /// How is the shard?
+    Status,
+}
+
+/// What a shard answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum DataReply {
+    /// The values of the keys, in order; see [`Values`](super::bulk::Values).
+    Values {
+        /// The transaction's incarnation here; `None` for snapshots.
+        incarnation: Option<Incarnation>,
+        /// The values.
+        #[serde(skip)]
+        values: Bytes,
+    },
+    /// Rows of a range; see [`Rows`](super::bulk::Rows).
+    Rows {
+        /// The transaction's incarnation here; `None` for snapshots.
+        incarnation: Option<Incarnation>,
+        /// Whether the page ended before the range did.
+        more: bool,
+        /// The rows.
+        #[serde(skip)]
+        rows: Bytes,
+    },
+    /// The heartbeat was heard.
+    Done,
+    /// The answer to [`DataRequest::Status`].
+    Status(ShardStatus),
+    /// The request was refused. A refused access also ends the transaction on
+    /// this shard: its locks here are gone.
+    Refused(Reason),
+}
+
+/// How a shard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardStatus {
+    /// Whether it serves.
+    pub ready: bool,
+    /// Keys that have a value or a tombstone.
+    pub keys: u64,
+    /// Prepared transactions whose outcome is not known here.
+    pub in_doubt: u64,
+    /// Locks that are held.
+    pub locks: u64,
+    /// Lock requests that wait.
+    pub waiting: u64,
+}
+
+impl DataRequest {
+    pub(super) fn bulk(&self) -> Option<&Bytes> {
+        match self {
+            DataRequest::Read { keys, .. } | DataRequest::SnapshotRead { keys, .. } => Some(keys),
+            DataRequest::Scan { .. }
+            | DataRequest::SnapshotScan { .. }
+            | DataRequest::Abort { .. }
+            | DataRequest::Heartbeat { .. }
+            | DataRequest::Status => None,
+        }
+    }
+
+    pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            DataRequest::Read { keys, .. } | DataRequest::SnapshotRead { keys, .. } => Some(keys),
+            DataRequest::Scan { .. }
+            | DataRequest::SnapshotScan { .. }
+            | DataRequest::Abort { .. }
+            | DataRequest::Heartbeat { .. }
+            | DataRequest::Status => None,
+        }
+    }
+}
+
+impl DataReply {
+    pub(super) fn bulk(&self) -> Option<&Bytes> {
+        match self {
+            DataReply::Values { values, .. } => Some(values),
+            DataReply::Rows { rows, .. } => Some(rows),
+            DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
+        }
+    }
+
+    pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            DataReply::Values { values, .. } => Some(values),
+            DataReply::Rows { rows, .. } => Some(rows),
+            DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
+        }
+    }
+}
