@@ -19,6 +19,8 @@ pub enum ClientRequest {
     Heartbeat {
         /// The session to keep.
         session: SessionId,
+        /// No COMMIT of a transaction before this sequence will follow.
+        oldest: u64,
     },
     /// I am done with this session; none of its transactions will be committed.
     CloseSession {

@@ -17,18 +17,24 @@ pub enum CommitMessage {
         cluster: ClusterId,
         /// Whether I restarted and must not serve before I am welcomed.
         boot: bool,
-        /// Newest epoch that welcomed me.
-        epoch: Epoch,
+        /// Names this attempt to join; repeated in the welcome.
+        nonce: u64,
+        /// How many one-phase outcomes I sent under this nonce.
+        remembered: u32,
     },
     /// Shard: one-phase transactions that I remember; sent before `Join`. See
     /// [`OnePhaseOutcomes`](super::bulk::OnePhaseOutcomes).
     OnePhaseOutcomes {
+        /// The attempt to join that they belong to.
+        nonce: u64,
         /// The outcomes.
         #[serde(skip)]
         outcomes: Bytes,
     },
     /// Coordinator: you belong to us.
     Welcome {
+        /// The attempt to join that this answers.
+        nonce: u64,
         /// My epoch. Transactions of older ones will not be committed.
         epoch: Epoch,
         /// End of the window that was closed for this welcome: later timestamps
@@ -118,6 +124,14 @@ pub enum CommitMessage {
         /// On which transaction.
         txn: TxnId,
     },
+    /// Shard: a snapshot lies above every window that I know. Where does yours end?
+    AskWindow,
+    /// Coordinator: where the oracle's window ends; no timestamp at or above it
+    /// was issued.
+    Window {
+        /// End of the window.
+        hi: Timestamp,
+    },
 }
 
 /// A participant's answer to PREPARE.
@@ -138,6 +152,9 @@ pub enum Decision {
     Commit(Timestamp),
     /// Aborted.
     Abort,
+    /// The coordinator has no record of it. Whoever voted YES may conclude that
+    /// it is aborted; whoever voted READ only that it is over.
+    Forgotten,
 }
 
 impl CommitMessage {
@@ -149,19 +166,21 @@ impl CommitMessage {
             | CommitMessage::Vote { .. }
             | CommitMessage::OnePhaseDone { .. }
             | CommitMessage::Ack { .. }
-            | CommitMessage::Inquire { .. } => true,
+            | CommitMessage::Inquire { .. }
+            | CommitMessage::AskWindow => true,
             CommitMessage::Welcome { .. }
             | CommitMessage::Prepare { .. }
             | CommitMessage::CommitOnePhase { .. }
             | CommitMessage::InquireOnePhase { .. }
             | CommitMessage::Decide { .. }
-            | CommitMessage::Release { .. } => false,
+            | CommitMessage::Release { .. }
+            | CommitMessage::Window { .. } => false,
         }
     }
 
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
-            CommitMessage::OnePhaseOutcomes { outcomes } => Some(outcomes),
+            CommitMessage::OnePhaseOutcomes { outcomes, .. } => Some(outcomes),
             CommitMessage::Prepare { writes, .. }
             | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
             CommitMessage::Join { .. }
@@ -172,13 +191,15 @@ impl CommitMessage {
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Ack { .. }
-            | CommitMessage::Inquire { .. } => None,
+            | CommitMessage::Inquire { .. }
+            | CommitMessage::AskWindow
+            | CommitMessage::Window { .. } => None,
         }
     }
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
-            CommitMessage::OnePhaseOutcomes { outcomes } => Some(outcomes),
+            CommitMessage::OnePhaseOutcomes { outcomes, .. } => Some(outcomes),
             CommitMessage::Prepare { writes, .. }
             | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
             CommitMessage::Join { .. }
@@ -189,7 +210,9 @@ impl CommitMessage {
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Ack { .. }
-            | CommitMessage::Inquire { .. } => None,
+            | CommitMessage::Inquire { .. }
+            | CommitMessage::AskWindow
+            | CommitMessage::Window { .. } => None,
         }
     }
 }

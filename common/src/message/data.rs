@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Reason;
 use crate::id::{Incarnation, SessionId, TxnId};
-use crate::key::KeyRange;
+use crate::key::{Key, KeyRange};
 use crate::time::Timestamp;
 
 /// What every access of a transaction carries.
@@ -110,8 +110,8 @@ pub enum DataReply {
     Rows {
         /// The transaction's incarnation here; `None` for snapshots.
         incarnation: Option<Incarnation>,
-        /// Whether the page ended before the range did.
-        more: bool,
+        /// Where the next page begins (in reverse: ends), if there may be more.
+        resume: Option<Key>,
         /// The rows.
         #[serde(skip)]
         rows: Bytes,

@@ -89,7 +89,7 @@ fn samples() -> Vec<Message> {
     ];
     let mut all: Vec<Message> = vec![
         ClientRequest::OpenSession.into(),
-        ClientRequest::Heartbeat { session: session() }.into(),
+        ClientRequest::Heartbeat { session: session(), oldest: 12 }.into(),
         ClientRequest::CloseSession { session: session() }.into(),
         ClientRequest::Timestamp.into(),
         ClientRequest::Commit { txn: txn(), parts, writes: writes() }.into(),
@@ -128,14 +128,25 @@ fn samples() -> Vec<Message> {
         DataRequest::Heartbeat { session: session(), oldest: 12 }.into(),
         DataRequest::Status.into(),
         DataReply::Values { incarnation: Some(Incarnation(9)), values: Bytes::new() }.into(),
-        DataReply::Rows { incarnation: None, more: true, rows: Bytes::from_static(b"rows") }.into(),
+        DataReply::Rows {
+            incarnation: None,
+            resume: Some(Key::from("r")),
+            rows: Bytes::from_static(b"rows"),
+        }
+        .into(),
         DataReply::Done.into(),
         DataReply::Status(ShardStatus { ready: true, keys: 1, in_doubt: 2, locks: 3, waiting: 4 })
             .into(),
-        CommitMessage::Join { cluster: ClusterId(0xfeed), boot: true, epoch: Epoch(2) }.into(),
-        CommitMessage::OnePhaseOutcomes { outcomes: Bytes::from_static(b"list") }.into(),
-        CommitMessage::Welcome { epoch: Epoch(3), floor: Timestamp(8), placement: placement() }
+        CommitMessage::Join { cluster: ClusterId(0xfeed), boot: true, nonce: 5, remembered: 1 }
             .into(),
+        CommitMessage::OnePhaseOutcomes { nonce: 5, outcomes: Bytes::from_static(b"list") }.into(),
+        CommitMessage::Welcome {
+            nonce: 5,
+            epoch: Epoch(3),
+            floor: Timestamp(8),
+            placement: placement(),
+        }
+        .into(),
         CommitMessage::Prepare {
             txn: txn(),
             h: Timestamp(9),
@@ -165,6 +176,9 @@ fn samples() -> Vec<Message> {
         CommitMessage::Release { txn: txn(), at: Timestamp(9) }.into(),
         CommitMessage::Ack { txn: txn() }.into(),
         CommitMessage::Inquire { txn: txn() }.into(),
+        CommitMessage::Decide { txn: txn(), decision: Decision::Forgotten }.into(),
+        CommitMessage::AskWindow.into(),
+        CommitMessage::Window { hi: Timestamp(99) }.into(),
     ];
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
