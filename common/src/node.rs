@@ -163,6 +163,7 @@ pub enum CheckpointStep {
 pub struct Output {
     last: Lsn,
     urgent: bool,
+    logged: u64,
     /// Records to append to the log.
     pub records: Records,
     /// Messages that may leave once the log is durable up to an LSN, in order.
@@ -196,7 +197,9 @@ impl Output {
     /// Appends a record that nobody waits for: it becomes durable with the next
     /// forced one, or after a short while.
     pub fn append(&mut self, record: &impl Serialize) -> Lsn {
+        let before = self.records.bytes.len();
         self.records.push(record);
+        self.logged += (self.records.bytes.len() - before) as u64;
         self.last = self.last.next();
         self.last
     }
@@ -215,6 +218,11 @@ impl Output {
         message: impl Into<Message>,
     ) {
         self.held.push((lsn, Send { to, request, message: message.into() }));
+    }
+
+    /// Bytes appended since this was last asked, for deciding on checkpoints.
+    pub fn take_logged(&mut self) -> u64 {
+        std::mem::take(&mut self.logged)
     }
 
     /// Takes the records, with whether any of them is urgent.

@@ -1,1 +1,39 @@
-//! coordinator
+//! The coordinator: timestamps, sessions, commits and outcomes.
+//!
+//! ```text
+//!   client ──OpenSession──▶ session     grants names, notices who vanished
+//!          ──Timestamp────▶ oracle      strictly increasing, from a durable window
+//!          ──Commit───────▶ commit      one-phase or two-phase, by participants
+//!          ──Outcome──────▶ outcomes    what became of it, for the retention
+//!   shard  ──Join─────────▶ membership  who is connected, whose floor is closed
+//! ```
+//!
+//! [`Coordinator`] is a core (see [`synod_common::node`]): it only routes events
+//! to the rooms above. Two-phase commit is presumed abort (Mohan, Lindsay,
+//! Obermarck, "Transaction management in the R* distributed database management
+//! system", 1986): nothing is logged and nobody acknowledges an abort, and where
+//! there is no record, the answer is abort.
+//!
+//! What is durable: the epoch, the end of the oracle's window, commit decisions
+//! with those who must acknowledge them, and outcomes. Sessions, votes and
+//! aborts are not: a restart begins a new epoch, and no transaction of an older
+//! epoch is ever begun to be committed.
+//!
+//! *Deliberately absent*: more than one coordinator; protocols other than
+//! one-phase and two-phase commit.
+
+mod checkpoint;
+mod commit;
+mod coordinator;
+mod expiry;
+mod membership;
+mod oracle;
+mod outcomes;
+mod record;
+mod recovery;
+mod session;
+mod settings;
+
+pub use coordinator::{Coordinator, Stats};
+pub use record::Record;
+pub use settings::Settings;

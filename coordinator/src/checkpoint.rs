@@ -1,0 +1,106 @@
+//! Checkpoints of a coordinator: everything that is durable, in parts.
+//!
+//! Fuzzy: the parts are written one at a time while work goes on, and recovery
+//! replays the log from the LSN that was durable when the checkpoint began.
+//! Applying a record twice is harmless, so the overlap is, too.
+
+use serde::{Deserialize, Serialize};
+use synod_common::error::Corrupt;
+use synod_common::id::{Epoch, SessionId};
+use synod_common::node::{CheckpointStep, Output};
+use synod_common::time::Timestamp;
+
+use crate::commit::Stage;
+use crate::coordinator::Coordinator;
+use crate::outcomes::{SavedBlock, SavedForgotten};
+use crate::record::Record;
+
+/// Blocks of outcomes in one part, about 600 bytes each.
+const BLOCKS_PER_PART: usize = 512;
+
+/// How far the checkpoint is that is being written.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoint {
+    logged: u64,
+    progress: Option<Progress>,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Meta,
+    Outcomes(Option<(SessionId, u64)>),
+    Finish,
+}
+
+/// One part of a checkpoint. Only append variants.
+#[derive(Debug, Serialize, Deserialize)]
+enum Part {
+    Meta { epoch: Epoch, hi: Timestamp, open: Vec<Record>, forgotten: SavedForgotten },
+    Outcomes(Vec<SavedBlock>),
+}
+
+impl Coordinator {
+    /// Begins a checkpoint when the log has grown enough.
+    pub(crate) fn begin_checkpoint(&mut self, out: &mut Output) {
+        self.checkpoint.logged += out.take_logged();
+        if self.checkpoint.progress.is_none()
+            && self.checkpoint.logged >= self.settings.checkpoint_bytes
+        {
+            self.checkpoint.logged = 0;
+            self.checkpoint.progress = Some(Progress::Meta);
+            out.checkpoint = Some(CheckpointStep::Begin(self.durable.next()));
+        }
+    }
+
+    /// Goes on when a step is on the disk.
+    pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
+        let (part, next) = match self.checkpoint.progress.take() {
+            Some(Progress::Meta) => (self.meta(), Progress::Outcomes(None)),
+            Some(Progress::Outcomes(after)) => {
+                let (blocks, next) = self.outcomes.save(after, BLOCKS_PER_PART);
+                let next = next.map_or(Progress::Finish, |next| Progress::Outcomes(Some(next)));
+                (Part::Outcomes(blocks), next)
+            }
+            Some(Progress::Finish) => {
+                out.checkpoint = Some(CheckpointStep::Finish);
+                return;
+            }
+            None => return,
+        };
+        let bytes = postcard::to_stdvec(&part).expect("our own checkpoint can be serialized");
+        self.checkpoint.progress = Some(next);
+        out.checkpoint = Some(CheckpointStep::Part(bytes));
+    }
+
+    fn meta(&self) -> Part {
+        let open = self.commits.iter().filter_map(|(&txn, commit)| match &commit.stage {
+            Stage::Committing { at, unacknowledged } => {
+                Some(Record::Committed { txn, at: *at, yes: unacknowledged.clone() })
+            }
+            // Not durable, or not decided here: the log after the start tells.
+            Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. } => None,
+        });
+        Part::Meta {
+            epoch: self.epoch,
+            hi: self.oracle.hi(),
+            open: open.collect(),
+            forgotten: self.outcomes.save_forgotten(),
+        }
+    }
+
+    /// Takes back one part.
+    pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        let part = postcard::from_bytes(bytes)
+            .map_err(|error| Corrupt::new(format!("checkpoint part: {error}")))?;
+        match part {
+            Part::Meta { epoch, hi, open, forgotten } => {
+                self.apply(Record::Started { epoch });
+                self.apply(Record::Window { hi });
+                open.into_iter().for_each(|record| self.apply(record));
+                self.outcomes.restore_forgotten(forgotten);
+            }
+            Part::Outcomes(blocks) => blocks.iter().for_each(|block| self.outcomes.restore(block)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! A transaction's way through commit, seen from the coordinator.
+//!
+//! ```text
+//!                       one participant                 several participants
+//!   COMMIT ──▶ begin ──────────────────▶ OnePhase      ──────────▶ Preparing
+//!                                          │ done                    │ all YES/READ   │ a NO, silence
+//!                                          ▼                         ▼                ▼
+//!                                      committed or              Deciding          aborted: told, forgotten
+//!                                      aborted, told                 │ durable
+//!                                                                    ▼
+//!                                                                Committing ── all ACKs ──▶ Ended
+//! ```
+//!
+//! The client is told when the transaction is decided: at `done`, at `durable`,
+//! or, if it only read, when the votes are in. `low_water` is the smallest `h`
+//! of a transaction that is not over; shards refuse what lies below it, so a
+//! message that was long on its way can not begin a transaction again.
+
+pub mod one_phase;
+pub mod tally;
+pub mod two_phase;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use synod_common::error::Reason;
+use synod_common::id::{Incarnation, Peer, RequestId, ShardId, TxnId};
+use synod_common::message::client::{Outcome, Part};
+use synod_common::message::{ClientReply, ClientRequest};
+use synod_common::node::{Lsn, Output};
+use synod_common::time::{Now, Timestamp};
+
+use crate::coordinator::Coordinator;
+use crate::outcomes::Known;
+use tally::Tally;
+
+/// A transaction between COMMIT and its end.
+#[derive(Debug)]
+pub struct Commit {
+    /// Drawn when the commit began; zero for one that was recovered.
+    pub h: Timestamp,
+    /// Who waits for the outcome.
+    pub waiting: Vec<(Peer, RequestId)>,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a commit is.
+#[derive(Debug)]
+pub enum Stage {
+    /// Its only participant decides.
+    OnePhase {
+        /// The participant.
+        shard: ShardId,
+    },
+    /// Votes are being collected.
+    Preparing(Tally),
+    /// The decision is on its way to the disk; nobody knows of it yet.
+    Deciding {
+        /// The commit timestamp.
+        at: Timestamp,
+        /// Who must acknowledge.
+        yes: Vec<ShardId>,
+        /// Who holds read locks.
+        read: Vec<ShardId>,
+    },
+    /// Decided; these have not acknowledged yet.
+    Committing {
+        /// The commit timestamp.
+        at: Timestamp,
+        /// Who has not acknowledged.
+        unacknowledged: Vec<ShardId>,
+    },
+}
+
+/// What is to happen once the log is durable up to an LSN.
+#[derive(Debug)]
+pub enum Then {
+    /// The decision of this transaction may be told.
+    Tell(TxnId),
+    /// The outcome of this one-phase transaction needs its shard no longer.
+    Over(Timestamp, TxnId),
+}
+
+/// A part of a COMMIT with its writes.
+pub struct PartWrites {
+    shard: ShardId,
+    incarnation: Option<Incarnation>,
+    writes: Bytes,
+}
+
+impl Coordinator {
+    /// A client wants `txn` committed.
+    pub(crate) fn commit(
+        &mut self,
+        now: Now,
+        from: (Peer, RequestId),
+        txn: TxnId,
+        parts: &[Part],
+        writes: Bytes,
+        out: &mut Output,
+    ) {
+        if let Some(commit) = self.commits.get_mut(&txn) {
+            if !commit.waiting.contains(&from) && commit.waiting.len() < 16 {
+                commit.waiting.push(from);
+            }
+            return;
+        }
+        if let Known::Committed(at) = self.outcomes.get(txn) {
+            out.send(from.0, from.1, ClientReply::Outcome(Outcome::Committed(at)));
+            return;
+        }
+        let parts = match self.admit(txn, parts, writes) {
+            Ok(parts) => parts,
+            Err(reason) => {
+                self.sessions.over(txn, reason.clone());
+                out.send(from.0, from.1, ClientReply::Outcome(Outcome::Aborted(reason)));
+                return;
+            }
+        };
+        let h = self.oracle.draw(now).expect("requests wait while the window is used up");
+        self.unfinished.insert((h, txn));
+        self.stats.begun += 1;
+        let waiting = vec![from];
+        if let [part] = &parts[..] {
+            let stage = Stage::OnePhase { shard: part.shard };
+            self.commits.insert(txn, Commit { h, waiting, stage });
+            self.begin_one_phase(now, txn, h, part, out);
+        } else {
+            let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
+            let stage = Stage::Preparing(Tally::new(&shards));
+            self.commits.insert(txn, Commit { h, waiting, stage });
+            self.begin_two_phase(now, txn, h, &shards, parts, out);
+        }
+    }
+
+    /// Whether a COMMIT may begin; splits its writes.
+    fn admit(
+        &mut self,
+        txn: TxnId,
+        parts: &[Part],
+        mut writes: Bytes,
+    ) -> Result<Vec<PartWrites>, Reason> {
+        if txn.session.epoch != self.epoch {
+            return Err(Reason::StaleEpoch);
+        }
+        self.sessions.check(txn)?;
+        if self.commits.len() >= self.settings.max_commits {
+            return Err(Reason::Overloaded);
+        }
+        let total: usize = parts.iter().map(|part| part.write_bytes as usize).sum();
+        if parts.is_empty() || total != writes.len() {
+            return Err(Reason::Malformed);
+        }
+        let mut split: BTreeMap<ShardId, PartWrites> = BTreeMap::new();
+        for part in parts {
+            let &Part { shard, incarnation, write_bytes } = part;
+            if !self.members.contains(shard) {
+                return Err(Reason::StaleMap);
+            }
+            if !self.members.is_joined(shard) {
+                return Err(Reason::NotReady);
+            }
+            let writes = writes.split_to(write_bytes as usize);
+            if split.insert(shard, PartWrites { shard, incarnation, writes }).is_some() {
+                return Err(Reason::Malformed);
+            }
+        }
+        Ok(split.into_values().collect())
+    }
+
+    /// Somebody wants to know what became of `txn`. If no commit of it is in
+    /// progress, it is fenced: a COMMIT that arrives later is refused.
+    pub(crate) fn outcome(&mut self, from: (Peer, RequestId), txn: TxnId, out: &mut Output) {
+        let outcome = self.outcome_of(txn);
+        if let Outcome::Aborted(reason) = &outcome {
+            self.sessions.over(txn, reason.clone());
+        }
+        out.send(from.0, from.1, ClientReply::Outcome(outcome));
+    }
+
+    fn outcome_of(&self, txn: TxnId) -> Outcome {
+        match self.commits.get(&txn).map(|commit| &commit.stage) {
+            Some(Stage::Committing { at, .. }) => return Outcome::Committed(*at),
+            Some(Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. }) => {
+                return Outcome::Undecided;
+            }
+            None => {}
+        }
+        match self.outcomes.get(txn) {
+            Known::Committed(at) => Outcome::Committed(at),
+            Known::Forgotten => Outcome::Unknown,
+            Known::NotCommitted if txn.session.epoch > self.epoch => {
+                Outcome::Aborted(Reason::Malformed)
+            }
+            Known::NotCommitted if txn.session.epoch == self.epoch => {
+                let reason = self.sessions.check(txn).err().unwrap_or(Reason::Fenced);
+                Outcome::Aborted(reason)
+            }
+            // Of an epoch before a restart: a shard that has not joined since
+            // may be the only one that knows of a one-phase commit.
+            Known::NotCommitted if self.members.all_heard() => Outcome::Aborted(Reason::Presumed),
+            Known::NotCommitted => Outcome::Undecided,
+        }
+    }
+
+    /// Ends a transaction that did not commit.
+    fn aborted(&mut self, txn: TxnId, reason: Reason, out: &mut Output) {
+        let Some(commit) = self.commits.remove(&txn) else { return };
+        self.unfinished.remove(&(commit.h, txn));
+        if reason == Reason::WindowPassed {
+            self.oracle.close();
+        }
+        self.stats.aborted += 1;
+        self.sessions.over(txn, reason.clone());
+        let reply = ClientReply::Outcome(Outcome::Aborted(reason));
+        for (peer, request) in commit.waiting {
+            out.send(peer, request, reply.clone());
+        }
+    }
+
+    /// Every transaction that began below this is over.
+    pub(crate) fn low_water(&self) -> Timestamp {
+        self.unfinished.first().map_or(self.oracle.last().next(), |(h, _)| *h)
+    }
+
+    /// Carries out what waited for the log.
+    pub(crate) fn log_durable(&mut self, now: Now, lsn: Lsn, out: &mut Output) {
+        while self.then.front().is_some_and(|(at, _)| *at <= lsn) {
+            match self.then.pop_front() {
+                Some((_, Then::Tell(txn))) => self.tell(now, txn, out),
+                Some((_, Then::Over(h, txn))) => {
+                    self.unfinished.remove(&(h, txn));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Replies to a request that may have to wait for a window.
+    pub(crate) fn timestamp(&mut self, now: Now, from: (Peer, RequestId), out: &mut Output) {
+        let drawn = self.oracle.draw(now).expect("requests wait while the window is used up");
+        out.send(from.0, from.1, ClientReply::Timestamp(drawn));
+    }
+
+    /// Handles what came while the window was used up.
+    pub(crate) fn unpark(&mut self, now: Now, out: &mut Output) {
+        while self.oracle.can_draw() {
+            let Some((from, request)) = self.parked.pop_front() else { return };
+            self.client_request(now, from, request, out);
+        }
+    }
+
+    /// Whether the request must wait for a window, or for those that do.
+    pub(crate) fn must_park(&self, request: &ClientRequest) -> bool {
+        let ordered = matches!(
+            request,
+            ClientRequest::Commit { .. }
+                | ClientRequest::Timestamp
+                | ClientRequest::OpenSession
+                | ClientRequest::Outcome { .. }
+        );
+        ordered && (!self.parked.is_empty() || !self.oracle.can_draw())
+    }
+}

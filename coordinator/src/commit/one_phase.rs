@@ -1,0 +1,113 @@
+//! One-phase commit: the only participant decides.
+//!
+//! ```text
+//!   coordinator ──CommitOnePhase(h, hi)──▶ shard     takes its locks, forces the record
+//!               ◀──OnePhaseDone(m)────────           reply lost or late: InquireOnePhase,
+//!   oracle ≥ m, client told                          which the shard answers from its memory,
+//!               ──Release(m)─────────────▶           or by never doing it
+//! ```
+//!
+//! The coordinator writes the outcome into its own log without forcing it. Until
+//! that is durable the transaction counts as unfinished, so the low-water mark
+//! keeps the shard from forgetting it.
+
+use synod_common::id::{Peer, RequestId, ShardId, TxnId};
+use synod_common::message::client::Outcome;
+use synod_common::message::commit::Vote;
+use synod_common::message::{ClientReply, CommitMessage};
+use synod_common::node::Output;
+use synod_common::time::{Now, Timestamp};
+
+use super::{Commit, PartWrites, Stage, Then};
+use crate::coordinator::{Coordinator, Deadline};
+use crate::record::Record;
+
+impl Coordinator {
+    pub(super) fn begin_one_phase(
+        &mut self,
+        now: Now,
+        txn: TxnId,
+        h: Timestamp,
+        part: &PartWrites,
+        out: &mut Output,
+    ) {
+        self.resend.push(now.mono, Deadline::OnePhase(txn));
+        let message = CommitMessage::CommitOnePhase {
+            txn,
+            h,
+            hi: self.oracle.hi(),
+            incarnation: part.incarnation,
+            low_water: self.low_water(),
+            writes: part.writes.clone(),
+        };
+        out.send(Peer::Shard(part.shard), RequestId::default(), message);
+    }
+
+    /// The shard says what became of a one-phase transaction.
+    pub(crate) fn one_phase_done(
+        &mut self,
+        shard: ShardId,
+        txn: TxnId,
+        vote: Vote,
+        out: &mut Output,
+    ) {
+        let Some(Commit { h, stage: Stage::OnePhase { shard: asked }, .. }) =
+            self.commits.get(&txn)
+        else {
+            return self.release_known(shard, txn, out);
+        };
+        if *asked != shard {
+            return;
+        }
+        let h = *h;
+        match vote {
+            Vote::No(reason) => self.aborted(txn, reason, out),
+            Vote::Yes(at) | Vote::Read(at) => {
+                self.oracle.advance(at);
+                self.one_phase_committed(txn, h, at, out);
+                if at > h && matches!(vote, Vote::Yes(_)) {
+                    let message = CommitMessage::Release { txn, at };
+                    out.send(Peer::Shard(shard), RequestId::default(), message);
+                }
+            }
+        }
+    }
+
+    /// Remembers a one-phase commit and tells who waits for it.
+    pub(crate) fn one_phase_committed(
+        &mut self,
+        txn: TxnId,
+        h: Timestamp,
+        at: Timestamp,
+        out: &mut Output,
+    ) {
+        let lsn = out.append(&Record::Outcome { txn, at });
+        self.unfinished.insert((h, txn));
+        self.then.push_back((lsn, Then::Over(h, txn)));
+        self.outcomes.insert(txn, at);
+        let Some(commit) = self.commits.remove(&txn) else { return };
+        self.stats.committed += 1;
+        for (peer, request) in commit.waiting {
+            out.send(peer, request, ClientReply::Outcome(Outcome::Committed(at)));
+        }
+    }
+
+    /// A shard still holds a one-phase transaction that is long known here.
+    fn release_known(&mut self, shard: ShardId, txn: TxnId, out: &mut Output) {
+        if let crate::outcomes::Known::Committed(at) = self.outcomes.get(txn) {
+            let message = CommitMessage::Release { txn, at };
+            out.send(Peer::Shard(shard), RequestId::default(), message);
+        }
+    }
+
+    /// No answer yet: ask the only one who knows.
+    pub(crate) fn ask_one_phase(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let Some(Commit { h, stage: Stage::OnePhase { shard }, .. }) = self.commits.get(&txn)
+        else {
+            return;
+        };
+        let message = CommitMessage::InquireOnePhase { txn, h: *h };
+        out.send(Peer::Shard(*shard), RequestId::default(), message);
+        self.resend.push(now.mono, Deadline::OnePhase(txn));
+    }
+}

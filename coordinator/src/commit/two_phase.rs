@@ -1,0 +1,210 @@
+//! Two-phase commit, presumed abort.
+//!
+//! | in state   | on                  | do                                               | next       |
+//! |------------|---------------------|--------------------------------------------------|------------|
+//! | –          | COMMIT              | draw `h`; PREPARE(h, hi) to all                  | Preparing  |
+//! | Preparing  | YES(m), READ(m)     | count; `commit_ts = max m`                       | Preparing  |
+//! | Preparing  | last vote, some YES | oracle past `commit_ts`; *force* Committed       | Deciding   |
+//! | Preparing  | last vote, all READ | oracle past `commit_ts`; log Outcome; tell all   | –          |
+//! | Preparing  | NO, time-out        | ABORT once to all; tell the client               | –          |
+//! | Deciding   | log durable         | tell the client; COMMIT to YES, RELEASE to READ  | Committing |
+//! | Committing | ACK, not the last   |                                                  | Committing |
+//! | Committing | last ACK            | log Ended (not forced)                           | –          |
+//! | Committing | resend time         | COMMIT to those that owe an ACK                  | Committing |
+//! | any        | INQUIRE             | Preparing, Deciding: silence. Committing: COMMIT |            |
+//! | –          | INQUIRE, late vote  | the outcome, or FORGOTTEN                        | –          |
+//!
+//! Sources: Mohan, Lindsay, Obermarck 1986 §3.1 (presumed abort). Departures:
+//! votes carry the commit timestamp; READ voters keep their locks until RELEASE.
+
+use synod_common::error::Reason;
+use synod_common::id::{Peer, RequestId, ShardId, TxnId};
+use synod_common::message::client::Outcome;
+use synod_common::message::commit::{Decision, Vote};
+use synod_common::message::{ClientReply, CommitMessage};
+use synod_common::node::Output;
+use synod_common::time::{Now, Timestamp};
+
+use super::tally::Tally;
+use super::{Commit, PartWrites, Stage, Then};
+use crate::coordinator::{Coordinator, Deadline};
+use crate::outcomes::Known;
+use crate::record::Record;
+
+const NO_REPLY: RequestId = RequestId(0);
+
+impl Coordinator {
+    pub(super) fn begin_two_phase(
+        &mut self,
+        now: Now,
+        txn: TxnId,
+        h: Timestamp,
+        shards: &[ShardId],
+        parts: Vec<PartWrites>,
+        out: &mut Output,
+    ) {
+        self.votes_due.push(now.mono, txn);
+        let (hi, low_water) = (self.oracle.hi(), self.low_water());
+        for part in parts {
+            let message = CommitMessage::Prepare {
+                txn,
+                h,
+                hi,
+                incarnation: part.incarnation,
+                low_water,
+                participants: shards.to_vec(),
+                writes: part.writes,
+            };
+            out.send(Peer::Shard(part.shard), NO_REPLY, message);
+        }
+    }
+
+    /// A participant voted.
+    pub(crate) fn vote(&mut self, shard: ShardId, txn: TxnId, vote: Vote, out: &mut Output) {
+        let Some(commit) = self.commits.get_mut(&txn) else {
+            if !matches!(vote, Vote::No(_)) {
+                self.answer(shard, txn, out);
+            }
+            return;
+        };
+        let Stage::Preparing(tally) = &mut commit.stage else { return };
+        if let Vote::No(reason) = vote {
+            return self.abort_two_phase(txn, reason, out);
+        }
+        if tally.count(shard, &vote) {
+            self.decide(txn, out);
+        }
+    }
+
+    /// All voted for it.
+    fn decide(&mut self, txn: TxnId, out: &mut Output) {
+        let Some(commit) = self.commits.get_mut(&txn) else { return };
+        let Stage::Preparing(tally) = &mut commit.stage else { return };
+        let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
+        self.oracle.advance(at);
+        if yes.is_empty() {
+            return self.committed_without_writes(txn, at, &read, out);
+        }
+        let lsn = out.force(&Record::Committed { txn, at, yes: yes.clone() });
+        commit.stage = Stage::Deciding { at, yes, read };
+        self.then.push_back((lsn, Then::Tell(txn)));
+    }
+
+    /// A transaction that only read: nothing of it must survive.
+    fn committed_without_writes(
+        &mut self,
+        txn: TxnId,
+        at: Timestamp,
+        read: &[ShardId],
+        out: &mut Output,
+    ) {
+        out.append(&Record::Outcome { txn, at });
+        self.outcomes.insert(txn, at);
+        self.release(txn, at, read, out);
+        let Some(commit) = self.commits.remove(&txn) else { return };
+        self.unfinished.remove(&(commit.h, txn));
+        self.stats.committed += 1;
+        for (peer, request) in commit.waiting {
+            out.send(peer, request, ClientReply::Outcome(Outcome::Committed(at)));
+        }
+    }
+
+    /// The decision is durable.
+    pub(super) fn tell(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let Some(commit) = self.commits.get_mut(&txn) else { return };
+        let Stage::Deciding { at, yes, read } = &mut commit.stage else { return };
+        let (at, yes, read) = (*at, std::mem::take(yes), std::mem::take(read));
+        for (peer, request) in std::mem::take(&mut commit.waiting) {
+            out.send(peer, request, ClientReply::Outcome(Outcome::Committed(at)));
+        }
+        for &shard in &yes {
+            let message = CommitMessage::Decide { txn, decision: Decision::Commit(at) };
+            out.send(Peer::Shard(shard), NO_REPLY, message);
+        }
+        commit.stage = Stage::Committing { at, unacknowledged: yes };
+        self.outcomes.insert(txn, at);
+        self.stats.committed += 1;
+        self.resend.push(now.mono, Deadline::Acks(txn));
+        self.release(txn, at, &read, out);
+    }
+
+    fn release(&self, txn: TxnId, at: Timestamp, shards: &[ShardId], out: &mut Output) {
+        for &shard in shards {
+            out.send(Peer::Shard(shard), NO_REPLY, CommitMessage::Release { txn, at });
+        }
+    }
+
+    /// A participant has made the commit durable.
+    pub(crate) fn acknowledged(&mut self, shard: ShardId, txn: TxnId, out: &mut Output) {
+        let Some(commit) = self.commits.get_mut(&txn) else { return };
+        let Stage::Committing { unacknowledged, .. } = &mut commit.stage else { return };
+        unacknowledged.retain(|missing| *missing != shard);
+        if unacknowledged.is_empty() {
+            out.append(&Record::Ended { txn });
+            self.unfinished.remove(&(commit.h, txn));
+            self.commits.remove(&txn);
+        }
+    }
+
+    /// Aborts a transaction that is not decided. Participants hear it once; one
+    /// that does not will ask.
+    pub(crate) fn abort_two_phase(&mut self, txn: TxnId, reason: Reason, out: &mut Output) {
+        let Some(Commit { stage: Stage::Preparing(tally), .. }) = self.commits.get(&txn) else {
+            return;
+        };
+        for shard in tally.participants() {
+            let message = CommitMessage::Decide { txn, decision: Decision::Abort };
+            out.send(Peer::Shard(shard), NO_REPLY, message);
+        }
+        self.aborted(txn, reason, out);
+    }
+
+    /// Aborts what waits for the vote of a shard whose link went down.
+    pub(crate) fn abort_waiting_for(&mut self, shard: ShardId, out: &mut Output) {
+        let waits = |commit: &Commit| match &commit.stage {
+            Stage::Preparing(tally) => tally.is_missing(shard),
+            Stage::OnePhase { .. } | Stage::Deciding { .. } | Stage::Committing { .. } => false,
+        };
+        let doomed: Vec<TxnId> =
+            self.commits.iter().filter(|(_, commit)| waits(commit)).map(|(txn, _)| *txn).collect();
+        for txn in doomed {
+            self.abort_two_phase(txn, Reason::VoteTimeout, out);
+        }
+    }
+
+    /// Sends COMMIT again to who owes an acknowledgement.
+    pub(crate) fn resend_commit(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let Some(Commit { stage: Stage::Committing { at, unacknowledged }, .. }) =
+            self.commits.get(&txn)
+        else {
+            return;
+        };
+        for &shard in unacknowledged {
+            let message = CommitMessage::Decide { txn, decision: Decision::Commit(*at) };
+            out.send(Peer::Shard(shard), NO_REPLY, message);
+        }
+        self.resend.push(now.mono, Deadline::Acks(txn));
+    }
+
+    /// Answers a participant that voted and heard nothing since.
+    pub(crate) fn answer(&mut self, shard: ShardId, txn: TxnId, out: &mut Output) {
+        let known = match self.commits.get(&txn).map(|commit| &commit.stage) {
+            // It will hear when there is something to hear. To say "abort" now,
+            // while the transaction may still commit, would be a lie.
+            Some(Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. }) => return,
+            Some(Stage::Committing { at, unacknowledged }) => {
+                Some((*at, unacknowledged.contains(&shard)))
+            }
+            None => match self.outcomes.get(txn) {
+                Known::Committed(at) => Some((at, false)),
+                Known::NotCommitted | Known::Forgotten => None,
+            },
+        };
+        let message = match known {
+            Some((at, true)) => CommitMessage::Decide { txn, decision: Decision::Commit(at) },
+            Some((at, false)) => CommitMessage::Release { txn, at },
+            None => CommitMessage::Decide { txn, decision: Decision::Forgotten },
+        };
+        out.send(Peer::Shard(shard), NO_REPLY, message);
+    }
+}

@@ -1,0 +1,342 @@
+//! The dispatcher: which event goes to which room. It computes nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use synod_common::error::{Corrupt, Reason};
+use synod_common::id::{Epoch, Peer, RequestId, ShardId, TxnId};
+use synod_common::message::bulk::OnePhaseOutcomes;
+use synod_common::message::client::CoordinatorStatus;
+use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
+use synod_common::node::{Event, Lsn, Node, Output, Recovered};
+use synod_common::time::{Mono, Now, Timestamp, Wall};
+
+use crate::Settings;
+use crate::checkpoint::Checkpoint;
+use crate::commit::{Commit, Then};
+use crate::expiry::Expiry;
+use crate::membership::Members;
+use crate::oracle::Oracle;
+use crate::outcomes::{Known, Outcomes};
+use crate::record::Record;
+use crate::session::Sessions;
+
+/// Requests that may wait for a window at once.
+const MAX_PARKED: usize = 10_000;
+/// How often leases and retentions are looked at.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+
+/// The core of a coordinator.
+#[derive(Debug)]
+pub struct Coordinator {
+    pub(crate) settings: Settings,
+    pub(crate) epoch: Epoch,
+    pub(crate) serving: Serving,
+    pub(crate) oracle: Oracle,
+    pub(crate) sessions: Sessions,
+    pub(crate) members: Members,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) commits: BTreeMap<TxnId, Commit>,
+    /// Transactions that are not over, by `h`.
+    pub(crate) unfinished: BTreeSet<(Timestamp, TxnId)>,
+    pub(crate) then: VecDeque<(Lsn, Then)>,
+    pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
+    pub(crate) votes_due: Expiry<TxnId>,
+    pub(crate) resend: Expiry<Deadline>,
+    pub(crate) housekeeping: Mono,
+    pub(crate) durable: Lsn,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) stats: Stats,
+}
+
+/// Whether clients are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Serving {
+    /// Not before the epoch and a window are durable, at this record.
+    After(Lsn),
+    /// Yes.
+    Yes,
+}
+
+/// What is to be asked again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deadline {
+    /// A one-phase commit without answer.
+    OnePhase(TxnId),
+    /// A commit that is not acknowledged by all.
+    Acks(TxnId),
+}
+
+/// Counters for people; nothing depends on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Commits begun since the start.
+    pub begun: u64,
+    /// Commits decided.
+    pub committed: u64,
+    /// Commits that ended in an abort.
+    pub aborted: u64,
+    /// Commits in progress.
+    pub in_progress: u64,
+    /// Sessions that are open.
+    pub sessions: u64,
+    /// Blocks of 64 outcomes that are kept.
+    pub outcome_blocks: u64,
+}
+
+impl Coordinator {
+    /// A coordinator that knows nothing yet.
+    pub fn new(settings: Settings) -> Coordinator {
+        Coordinator {
+            epoch: Epoch::default(),
+            serving: Serving::After(Lsn(u64::MAX)),
+            oracle: Oracle::new(settings.window),
+            sessions: Sessions::new(settings.session_ttl),
+            members: Members::new(settings.placement.shards.iter().map(|shard| shard.id)),
+            outcomes: Outcomes::default(),
+            commits: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            then: VecDeque::new(),
+            parked: VecDeque::new(),
+            votes_due: Expiry::new(settings.vote_timeout),
+            resend: Expiry::new(settings.resend),
+            housekeeping: Mono::default(),
+            durable: Lsn::default(),
+            checkpoint: Checkpoint::default(),
+            stats: Stats::default(),
+            settings,
+        }
+    }
+
+    /// Counters for people.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            in_progress: self.commits.len() as u64,
+            sessions: self.sessions.len() as u64,
+            outcome_blocks: self.outcomes.blocks() as u64,
+            ..self.stats
+        }
+    }
+
+    /// Whether clients are served.
+    pub fn is_ready(&self) -> bool {
+        self.serving == Serving::Yes && self.members.all_joined()
+    }
+
+    fn message(
+        &mut self,
+        now: Now,
+        from: Peer,
+        request: RequestId,
+        message: Message,
+        out: &mut Output,
+    ) {
+        match (from, message) {
+            (Peer::Client(_), Message::ClientRequest(asked)) => {
+                if self.serving != Serving::Yes {
+                    out.send(from, request, ClientReply::Refused(Reason::NotReady));
+                } else if !self.must_park(&asked) {
+                    self.client_request(now, (from, request), asked, out);
+                } else if self.parked.len() < MAX_PARKED {
+                    self.parked.push_back(((from, request), asked));
+                } else {
+                    out.send(from, request, ClientReply::Refused(Reason::Overloaded));
+                }
+            }
+            (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
+                self.shard_message(now, shard, message, out);
+            }
+            // The driver lets through only what a role may send; what is left
+            // here came before this coordinator serves, and will come again.
+            _ => {}
+        }
+    }
+
+    pub(crate) fn client_request(
+        &mut self,
+        now: Now,
+        from: (Peer, RequestId),
+        request: ClientRequest,
+        out: &mut Output,
+    ) {
+        let reply = match request {
+            ClientRequest::OpenSession => self.open_session(now),
+            ClientRequest::Heartbeat { session, oldest } => {
+                if self.sessions.heartbeat(session, oldest, now.mono) {
+                    ClientReply::Done
+                } else {
+                    ClientReply::Refused(Reason::SessionLost)
+                }
+            }
+            ClientRequest::CloseSession { session } => {
+                self.sessions.close(session);
+                ClientReply::Done
+            }
+            ClientRequest::Timestamp => return self.timestamp(now, from, out),
+            ClientRequest::Commit { txn, parts, writes } => {
+                return self.commit(now, from, txn, &parts, writes, out);
+            }
+            ClientRequest::Outcome { txn } => return self.outcome(from, txn, out),
+            ClientRequest::Status => ClientReply::Status(self.status()),
+        };
+        out.send(from.0, from.1, reply);
+    }
+
+    fn open_session(&mut self, now: Now) -> ClientReply {
+        if self.sessions.len() >= self.settings.max_sessions {
+            return ClientReply::Refused(Reason::Overloaded);
+        }
+        let drawn = self.oracle.draw(now).expect("requests wait while the window is used up");
+        ClientReply::SessionOpened {
+            session: self.sessions.open(self.epoch, now.mono),
+            ttl_ms: u32::try_from(self.settings.session_ttl.as_millis()).unwrap_or(u32::MAX),
+            now: drawn,
+            placement: self.settings.placement.clone(),
+        }
+    }
+
+    fn status(&self) -> CoordinatorStatus {
+        CoordinatorStatus {
+            id: self.settings.id,
+            placement: self.settings.placement.clone(),
+            joined: self.members.joined().collect(),
+            sessions: self.sessions.len() as u64,
+            committing: self.commits.len() as u64,
+        }
+    }
+
+    fn shard_message(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        message: CommitMessage,
+        out: &mut Output,
+    ) {
+        match message {
+            CommitMessage::Join { cluster, boot, nonce, remembered } => {
+                if cluster == self.settings.cluster && self.members.join(shard, nonce, remembered) {
+                    self.welcome(now, shard, nonce, boot, out);
+                }
+            }
+            CommitMessage::OnePhaseOutcomes { nonce, outcomes } => {
+                for outcome in OnePhaseOutcomes::read(&outcomes).map_while(Result::ok) {
+                    self.members.told(shard, nonce, outcome.txn);
+                    match outcome.committed {
+                        Some(at) if self.outcomes.get(outcome.txn) == Known::NotCommitted => {
+                            self.oracle.advance(at);
+                            self.one_phase_committed(outcome.txn, outcome.h, at, out);
+                        }
+                        Some(_) | None => {}
+                    }
+                }
+            }
+            CommitMessage::Vote { txn, vote } => self.vote(shard, txn, vote, out),
+            CommitMessage::OnePhaseDone { txn, vote } => {
+                self.one_phase_done(shard, txn, vote, out);
+            }
+            CommitMessage::Ack { txn } => self.acknowledged(shard, txn, out),
+            CommitMessage::Inquire { txn } => self.answer(shard, txn, out),
+            CommitMessage::AskWindow => {
+                let message = CommitMessage::Window { hi: self.oracle.hi() };
+                out.send(Peer::Shard(shard), RequestId::default(), message);
+            }
+            CommitMessage::Welcome { .. }
+            | CommitMessage::Prepare { .. }
+            | CommitMessage::CommitOnePhase { .. }
+            | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::Decide { .. }
+            | CommitMessage::Release { .. }
+            | CommitMessage::Window { .. } => {}
+        }
+    }
+
+    /// Takes a shard in. What it owes or is owed is settled at once.
+    fn welcome(&mut self, now: Now, shard: ShardId, nonce: u64, boot: bool, out: &mut Output) {
+        let floor = if boot { self.oracle.close() } else { Timestamp::ZERO };
+        let message = CommitMessage::Welcome {
+            nonce,
+            epoch: self.epoch,
+            floor,
+            placement: self.settings.placement.clone(),
+        };
+        out.send(Peer::Shard(shard), RequestId::default(), message);
+        let open: Vec<TxnId> = self.commits.keys().copied().collect();
+        for txn in open {
+            self.settle_with(now, shard, txn, out);
+        }
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Output) {
+        while let Some(txn) = self.votes_due.pop(now.mono) {
+            self.abort_two_phase(txn, Reason::VoteTimeout, out);
+        }
+        while let Some(deadline) = self.resend.pop(now.mono) {
+            match deadline {
+                Deadline::OnePhase(txn) => self.ask_one_phase(now, txn, out),
+                Deadline::Acks(txn) => self.resend_commit(now, txn, out),
+            }
+        }
+        if now.mono >= self.housekeeping {
+            self.housekeeping = now.mono + HOUSEKEEPING;
+            self.sessions.lapse(now.mono);
+            let retention = self.settings.outcome_retention.as_millis();
+            let retention = u64::try_from(retention).unwrap_or(u64::MAX);
+            let cutoff = Timestamp::of_wall(Wall(now.wall.0.saturating_sub(retention)));
+            self.outcomes.forget(cutoff, self.settings.outcome_blocks);
+        }
+    }
+
+    /// Writes the next window when it is time to.
+    fn open_window(&mut self, now: Now, out: &mut Output) {
+        if let Some(hi) = self.oracle.window_to_write(now) {
+            let lsn = out.force(&Record::Window { hi });
+            self.oracle.written(lsn, hi);
+        }
+    }
+
+    fn durable(&mut self, now: Now, lsn: Lsn, out: &mut Output) {
+        self.durable = self.durable.max(lsn);
+        let opened = self.oracle.durable(lsn);
+        if let Serving::After(start) = self.serving
+            && start <= lsn
+        {
+            self.serving = Serving::Yes;
+        }
+        self.log_durable(now, lsn, out);
+        if opened && self.serving == Serving::Yes {
+            self.unpark(now, out);
+            let hi = self.oracle.hi();
+            for shard in self.members.joined() {
+                out.send(Peer::Shard(shard), RequestId::default(), CommitMessage::Window { hi });
+            }
+        }
+    }
+}
+
+impl Node for Coordinator {
+    fn recover(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
+        self.recover_piece(recovered)
+    }
+
+    fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
+        match event {
+            Event::Start { .. } => self.start(now, out),
+            Event::Connected(_) => {}
+            Event::Disconnected(Peer::Shard(shard)) => {
+                self.members.left(shard);
+                self.abort_waiting_for(shard, out);
+            }
+            Event::Disconnected(_) => {}
+            Event::Message { from, request, message } => {
+                self.message(now, from, request, message, out);
+            }
+            Event::Wake => self.tick(now, out),
+            Event::Durable(lsn) => self.durable(now, lsn, out),
+            Event::CheckpointWritten => self.checkpoint_written(out),
+        }
+        self.open_window(now, out);
+        self.begin_checkpoint(out);
+        let wakes = [self.votes_due.next(), self.resend.next(), Some(self.housekeeping)];
+        out.wake = wakes.into_iter().flatten().min();
+    }
+}

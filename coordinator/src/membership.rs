@@ -1,0 +1,91 @@
+//! Which shards have joined this epoch, and which are connected.
+//!
+//! A shard joins whenever its link comes up. It first tells which one-phase
+//! transactions it remembers, so that their outcomes are known here before
+//! anything is presumed about them; a join counts only when all that it
+//! announces has arrived. A shard that restarted gets the oracle's window closed
+//! for it: every later timestamp lies above everything it may have forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synod_common::id::{ShardId, TxnId};
+
+/// The shards of the map, as this coordinator knows them.
+#[derive(Debug)]
+pub struct Members {
+    members: BTreeMap<ShardId, Member>,
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    /// Joined over the link that is up now.
+    joined: bool,
+    /// Joined at least once in this epoch.
+    heard: bool,
+    /// One-phase transactions told under the newest nonce.
+    nonce: u64,
+    told: BTreeSet<TxnId>,
+}
+
+impl Members {
+    /// The shards of the map, none of which has joined.
+    pub fn new(shards: impl Iterator<Item = ShardId>) -> Members {
+        Members { members: shards.map(|id| (id, Member::default())).collect() }
+    }
+
+    /// Whether the shard is of the map.
+    pub fn contains(&self, shard: ShardId) -> bool {
+        self.members.contains_key(&shard)
+    }
+
+    /// Whether the shard has joined over the link that is up now.
+    pub fn is_joined(&self, shard: ShardId) -> bool {
+        self.members.get(&shard).is_some_and(|member| member.joined)
+    }
+
+    /// Those that have.
+    pub fn joined(&self) -> impl Iterator<Item = ShardId> {
+        self.members.iter().filter(|(_, member)| member.joined).map(|(id, _)| *id)
+    }
+
+    /// Whether all have.
+    pub fn all_joined(&self) -> bool {
+        self.members.values().all(|member| member.joined)
+    }
+
+    /// Whether every shard has joined since the coordinator started, so that no
+    /// outcome of an earlier epoch is missing here.
+    pub fn all_heard(&self) -> bool {
+        self.members.values().all(|member| member.heard)
+    }
+
+    /// The link went down.
+    pub fn left(&mut self, shard: ShardId) {
+        if let Some(member) = self.members.get_mut(&shard) {
+            member.joined = false;
+        }
+    }
+
+    /// The shard told of a one-phase transaction.
+    pub fn told(&mut self, shard: ShardId, nonce: u64, txn: TxnId) {
+        let Some(member) = self.members.get_mut(&shard) else { return };
+        if member.nonce != nonce {
+            member.nonce = nonce;
+            member.told.clear();
+        }
+        member.told.insert(txn);
+    }
+
+    /// The shard wants to join; false if something it announces is missing.
+    pub fn join(&mut self, shard: ShardId, nonce: u64, remembered: u32) -> bool {
+        let Some(member) = self.members.get_mut(&shard) else { return false };
+        let told = if member.nonce == nonce { member.told.len() } else { 0 };
+        if told != remembered as usize {
+            return false;
+        }
+        member.joined = true;
+        member.heard = true;
+        member.told.clear();
+        true
+    }
+}

@@ -1,0 +1,42 @@
+//! What a coordinator writes into its log. Only append variants.
+
+use serde::{Deserialize, Serialize};
+use synod_common::id::{Epoch, ShardId, TxnId};
+use synod_common::time::Timestamp;
+
+/// A record of the coordinator's log. Applying one twice is harmless.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// The coordinator started. Forced before it serves.
+    Started {
+        /// Its new epoch.
+        epoch: Epoch,
+    },
+    /// The oracle may hand out timestamps below `hi`. Forced before use.
+    Window {
+        /// End of the window.
+        hi: Timestamp,
+    },
+    /// A two-phase transaction is committed. Forced before anybody is told.
+    Committed {
+        /// Its name.
+        txn: TxnId,
+        /// Its timestamp.
+        at: Timestamp,
+        /// Those who voted YES and must acknowledge.
+        yes: Vec<ShardId>,
+    },
+    /// All have acknowledged.
+    Ended {
+        /// Its name.
+        txn: TxnId,
+    },
+    /// A transaction is committed and needs no acknowledgement: its one
+    /// participant has it, or it wrote nothing.
+    Outcome {
+        /// Its name.
+        txn: TxnId,
+        /// Its timestamp.
+        at: Timestamp,
+    },
+}

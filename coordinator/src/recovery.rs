@@ -1,0 +1,88 @@
+//! A restart: what the log says, and what follows from what it does not say.
+//!
+//! A commit record without an end is committed and waits for acknowledgements.
+//! Everything else that was in progress left no record, and is aborted by that.
+
+use synod_common::error::Corrupt;
+use synod_common::id::{Epoch, Peer, RequestId, ShardId, TxnId};
+use synod_common::message::CommitMessage;
+use synod_common::message::commit::Decision;
+use synod_common::node::{Output, Recovered};
+use synod_common::time::{Now, Timestamp};
+
+use crate::commit::{Commit, Stage};
+use crate::coordinator::{Coordinator, Deadline, Serving};
+use crate::record::Record;
+
+impl Coordinator {
+    pub(crate) fn recover_piece(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
+        match recovered {
+            Recovered::Checkpoint(part) => self.restore_part(part),
+            Recovered::Record(lsn, bytes) => {
+                self.durable = lsn;
+                let (record, rest) = postcard::take_from_bytes(bytes)
+                    .map_err(|error| Corrupt::new(format!("record {}: {error}", lsn.0)))?;
+                if !rest.is_empty() {
+                    return Err(Corrupt::new(format!("record {} has trailing bytes", lsn.0)));
+                }
+                self.apply(record);
+                Ok(())
+            }
+        }
+    }
+
+    /// Applies a record of the past.
+    pub(crate) fn apply(&mut self, record: Record) {
+        match record {
+            Record::Started { epoch } => self.epoch = self.epoch.max(epoch),
+            Record::Window { hi } => self.oracle.recovered(hi),
+            Record::Committed { txn, at, yes } => {
+                self.outcomes.insert(txn, at);
+                let stage = Stage::Committing { at, unacknowledged: yes };
+                let commit = Commit { h: Timestamp::ZERO, waiting: vec![], stage };
+                self.commits.insert(txn, commit);
+                self.unfinished.insert((Timestamp::ZERO, txn));
+            }
+            Record::Ended { txn } => {
+                self.commits.remove(&txn);
+                self.unfinished.remove(&(Timestamp::ZERO, txn));
+            }
+            Record::Outcome { txn, at } => self.outcomes.insert(txn, at),
+        }
+    }
+
+    /// Recovery is over: begin an epoch, and serve once it is durable.
+    pub(crate) fn start(&mut self, now: Now, out: &mut Output) {
+        self.epoch = Epoch(self.epoch.0 + 1);
+        out.force(&Record::Started { epoch: self.epoch });
+        self.oracle.close();
+        let hi = self.oracle.window_to_write(now).expect("a closed window is followed by another");
+        let lsn = out.force(&Record::Window { hi });
+        self.oracle.written(lsn, hi);
+        self.serving = Serving::After(lsn);
+        let open: Vec<TxnId> = self.commits.keys().copied().collect();
+        for txn in open {
+            self.resend.push(now.mono, Deadline::Acks(txn));
+        }
+    }
+
+    /// A shard has just joined: tell it what it may have missed of `txn`.
+    pub(crate) fn settle_with(&mut self, now: Now, shard: ShardId, txn: TxnId, out: &mut Output) {
+        match self.commits.get(&txn).map(|commit| &commit.stage) {
+            Some(Stage::OnePhase { shard: asked }) if *asked == shard => {
+                self.ask_one_phase(now, txn, out);
+            }
+            Some(Stage::Committing { at, unacknowledged }) if unacknowledged.contains(&shard) => {
+                let message = CommitMessage::Decide { txn, decision: Decision::Commit(*at) };
+                out.send(Peer::Shard(shard), RequestId::default(), message);
+            }
+            Some(
+                Stage::OnePhase { .. }
+                | Stage::Preparing(_)
+                | Stage::Deciding { .. }
+                | Stage::Committing { .. },
+            )
+            | None => {}
+        }
+    }
+}

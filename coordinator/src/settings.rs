@@ -1,0 +1,57 @@
+//! What can be set about a coordinator.
+
+use std::time::Duration;
+
+use synod_common::id::{ClusterId, CoordinatorId};
+use synod_common::route::Placement;
+
+/// Settings of a coordinator. Times are upper bounds on waiting, never part of
+/// an argument for safety.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its number.
+    pub id: CoordinatorId,
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// The shard map.
+    pub placement: Placement,
+    /// A session lapses when nothing was heard for this long.
+    pub session_ttl: Duration,
+    /// How far the oracle's durable window reaches ahead.
+    pub window: Duration,
+    /// A transaction whose votes are not in after this long is aborted.
+    pub vote_timeout: Duration,
+    /// Decisions without acknowledgement, and one-phase commits without answer,
+    /// are asked after again after this long.
+    pub resend: Duration,
+    /// How long outcomes are kept.
+    pub outcome_retention: Duration,
+    /// How many outcomes are kept at most, in blocks of 64 neighbours.
+    pub outcome_blocks: usize,
+    /// Sessions that may be open at once.
+    pub max_sessions: usize,
+    /// Commits that may be in progress at once.
+    pub max_commits: usize,
+    /// A checkpoint begins when the log has grown by so many bytes.
+    pub checkpoint_bytes: u64,
+}
+
+impl Settings {
+    /// With defaults.
+    pub fn new(id: CoordinatorId, cluster: ClusterId, placement: Placement) -> Settings {
+        Settings {
+            id,
+            cluster,
+            placement,
+            session_ttl: Duration::from_secs(10),
+            window: Duration::from_secs(3),
+            vote_timeout: Duration::from_secs(15),
+            resend: Duration::from_millis(500),
+            outcome_retention: Duration::from_secs(3600),
+            outcome_blocks: 1 << 20,
+            max_sessions: 100_000,
+            max_commits: 100_000,
+            checkpoint_bytes: 64 << 20,
+        }
+    }
+}
