@@ -43,6 +43,11 @@
 //! not. Replay may bring back versions that were pruned in the meantime; they lie
 //! below the safe point, where nobody reads, and are pruned again.
 //!
+//! One thing is asked of the log: the versions of *one key* stand in it in
+//! timestamp order, as two-phase locking has it (invariant I21). Else a tombstone
+//! could be logged before the checkpoint's start and be pruned with the value it
+//! hid, and replay bring back the value alone.
+//!
 //! # Memory
 //!
 //! A key of up to 22 bytes with one version takes 48 bytes in a tree node (which

@@ -86,7 +86,7 @@ struct World {
 }
 
 impl World {
-    /// Reads and commits happen above the safe point, in any order.
+    /// Reads and commits happen above the safe point.
     fn time(&self, ahead: u64) -> Timestamp {
         Timestamp(self.safe_point.0 + 1 + ahead)
     }
@@ -94,8 +94,10 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Install { key, ahead, value } => {
-                let at = self.time(ahead);
+                // A key's commits are logged in timestamp order (invariant I21).
                 let versions = self.model.0.entry(key.clone()).or_default();
+                let newest = versions.last_key_value().map_or(Timestamp::ZERO, |(at, _)| *at);
+                let at = Timestamp(self.safe_point.max(newest).0 + 1 + ahead);
                 let value = versions.entry(at).or_insert(value).clone();
                 self.versions.install(&key, at, value.as_deref());
                 self.log.push((key, at, value));
