@@ -1,3 +1,4 @@
 //! shard
 
+pub mod lock;
 pub mod mvcc;
