@@ -387,9 +387,10 @@ impl LockTable {
         }
     }
 
-    /// Those of a key's queue that may pass: up to the first who wants to write,
-    /// granted or not, everyone behind is blocked by that one, its own
-    /// transaction excepted.
+    /// Those of a key's queue that may pass: up to the first who wants to write.
+    /// Granted or not, that one blocks everyone behind, but for its own
+    /// transaction, and for one that reads the key by now (though not when it
+    /// asked, so it is no upgrade). The latter passes only as the sole reader.
     fn front_of(&self, key: &Key, candidates: &mut BTreeSet<Rank>) {
         let Some(queue) = self.keys.get(key) else { return };
         let Some(waiters) = queue.waiters() else { return };
@@ -401,7 +402,15 @@ impl LockTable {
             return;
         };
         candidates.extend(waiters.shared.range(..first).map(|(rank, _)| rank));
-        let own = self.txns[txn].waiting.iter().map(|ticket| self.requests[ticket].rank);
-        candidates.extend(own);
+        let mut range_reader = None;
+        _ = self.ranges_held.containing(key, &mut |_, txn| {
+            range_reader = Some(txn);
+            ControlFlow::Break(())
+        });
+        let reader = queue.conflicting(Mode::Exclusive).next();
+        for txn in [Some(*txn), reader, range_reader].into_iter().flatten() {
+            let waiting = self.txns[&txn].waiting.iter();
+            candidates.extend(waiting.map(|ticket| self.requests[ticket].rank));
+        }
     }
 }

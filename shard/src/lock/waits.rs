@@ -25,7 +25,7 @@
 //! edge would be quadratic. The search uses fewer edges with the same reach: from
 //! a request to the nearest one in front of it that wants to write, as that one
 //! conflicts with, and so waits for, everything further in front and every
-//! holder. And who holds nothing and only just queued up has nobody behind him.
+//! holder (unless it reads the key already). And who holds nothing and only just queued up has nobody behind him.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
@@ -197,8 +197,9 @@ impl LockTable {
                 let ahead = waiters.exclusive.range(..request.rank);
                 for (rank, other) in ahead.rev().filter(|(_, other)| **other != request.txn) {
                     others(*other)?;
-                    // An upgrade waits for holders only, so it stands for nobody.
-                    if sparse && rank.ordinary {
+                    // Who reads the key does not wait for all in front of him.
+                    let waits_for_all = || !self.txns[other].covers_key(key, Mode::Shared);
+                    if sparse && waits_for_all() {
                         nearest = Some(*rank);
                         break;
                     }

@@ -16,6 +16,7 @@ pub struct Version<'a> {
 /// Two variants and not three (a lone tombstone is a `Stack` of one), because a
 /// box has room for one tag value: so a chain takes 24 bytes and not 32.
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "a vector takes 24 bytes, its box 8")]
 pub(super) enum Chain {
     /// Exactly one version, and it is no tombstone.
     One(Timestamp, Box<[u8]>),
