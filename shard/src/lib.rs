@@ -1,4 +1,38 @@
-//! shard
+//! A shard server: versions, locks, and its part in commits.
+//!
+//! ```text
+//!   client ──Read, Scan──────▶ access ──▶ lock      strict two-phase locks, waits, deadlocks
+//!          ──SnapshotRead────▶ snapshot ─▶ mvcc     versions by commit timestamp
+//!   coordinator ──Prepare────▶ participant          votes, decisions, in doubt
+//!               ──Welcome────▶ join                 epoch, map, floor
+//! ```
+//!
+//! [`Shard`] is a core (see [`synod_common::node`]): it only routes events to
+//! the rooms above. What the shard must never forget is in three numbers:
+//!
+//! * the **floor**: no transaction may commit here at or below it, because a
+//!   reader has seen, or may have seen, the state as of then;
+//! * the **low-water mark**: no commit below it may begin any more;
+//! * the **safe point**: versions below it may be gone.
+//!
+//! *Deliberately absent*: deadlocks across shards (they end by time-out), moving
+//! keys, replicas.
 
+mod access;
+mod checkpoint;
+mod join;
+mod lease;
 pub mod lock;
 pub mod mvcc;
+mod over;
+mod participant;
+mod record;
+mod recovery;
+mod settings;
+mod shard;
+mod snapshot;
+mod wait;
+
+pub use record::Record;
+pub use settings::Settings;
+pub use shard::{Shard, Stats};

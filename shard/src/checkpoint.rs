@@ -1,0 +1,137 @@
+//! Checkpoints of a shard, written in parts while writers go on.
+//!
+//! Fuzzy: the index is walked in key order, one chunk at a time, each as it is
+//! at that moment. Recovery replays the log from the LSN that was durable when
+//! the checkpoint began; installing a version twice is harmless, so it does not
+//! matter on which side of a chunk a commit fell.
+//!
+//! ```text
+//!   log    ──────────▲──────────────────────▶
+//!                    │ start: durable when it began
+//!   parts            meta  a…f  f…m  m…z  end
+//! ```
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use synod_common::error::Corrupt;
+use synod_common::key::Key;
+use synod_common::node::{CheckpointStep, Lsn, Output};
+use synod_common::time::Timestamp;
+
+use crate::over::End;
+use crate::participant::Stage;
+use crate::record::Record;
+use crate::shard::Shard;
+
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// How far the checkpoint is that is being written.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoint {
+    logged: u64,
+    progress: Option<Progress>,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Meta,
+    Versions(Option<Key>),
+    End,
+    Finish,
+}
+
+/// One part of a checkpoint. Only append variants.
+#[derive(Debug, Serialize, Deserialize)]
+enum Part {
+    /// What is open, as records; and one-phase commits to remember.
+    Meta { open: Vec<Record>, one_phase: Vec<OnePhaseEnd> },
+    /// A chunk of the index.
+    Versions(Bytes),
+    /// Versions below this may be missing from the chunks.
+    End { safe_point: Timestamp },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OnePhaseEnd {
+    txn: synod_common::id::TxnId,
+    h: Timestamp,
+    m: Timestamp,
+}
+
+impl Shard {
+    /// Begins a checkpoint when the log has grown enough.
+    pub(crate) fn begin_checkpoint(&mut self, out: &mut Output) {
+        self.checkpoint.logged += out.take_logged();
+        if self.checkpoint.progress.is_none()
+            && self.checkpoint.logged >= self.settings.checkpoint_bytes
+        {
+            self.checkpoint.logged = 0;
+            self.checkpoint.progress = Some(Progress::Meta);
+            out.checkpoint = Some(CheckpointStep::Begin(self.durable.next()));
+        }
+    }
+
+    /// Goes on when a step is on the disk.
+    pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
+        let (part, next) = match self.checkpoint.progress.take() {
+            Some(Progress::Meta) => (self.meta(), Progress::Versions(None)),
+            Some(Progress::Versions(after)) => {
+                let mut chunk = Vec::with_capacity(CHUNK_BYTES + (CHUNK_BYTES >> 3));
+                let next = self.versions.chunk(after.as_deref(), CHUNK_BYTES, &mut chunk);
+                let next = next.map_or(Progress::End, |key| Progress::Versions(Some(key)));
+                (Part::Versions(chunk.into()), next)
+            }
+            Some(Progress::End) => (Part::End { safe_point: self.safe_point }, Progress::Finish),
+            Some(Progress::Finish) => {
+                self.stats.checkpoints += 1;
+                out.checkpoint = Some(CheckpointStep::Finish);
+                return;
+            }
+            None => return,
+        };
+        let bytes = postcard::to_stdvec(&part).expect("our own checkpoint can be serialized");
+        self.checkpoint.progress = Some(next);
+        out.checkpoint = Some(CheckpointStep::Part(bytes));
+    }
+
+    /// Everything durable that is not in the index. What is logged but not yet
+    /// durable lies behind the start, and is replayed if it survives.
+    fn meta(&self) -> Part {
+        let open = self.txns.values().filter_map(|participant| match &participant.stage {
+            Stage::Prepared { lsn, record, .. } if *lsn <= self.durable => {
+                Some(Record::Prepared(record.clone()))
+            }
+            Stage::OnePhase { lsn, record } if *lsn <= self.durable => {
+                Some(Record::OnePhase(record.clone()))
+            }
+            Stage::Prepared { .. }
+            | Stage::OnePhase { .. }
+            | Stage::Active
+            | Stage::Preparing(_)
+            | Stage::ReadVoted { .. } => None,
+        });
+        let one_phase = self.over.one_phase().filter_map(|outcome| {
+            outcome.committed.map(|m| OnePhaseEnd { txn: outcome.txn, h: outcome.h, m })
+        });
+        Part::Meta { open: open.collect(), one_phase: one_phase.collect() }
+    }
+
+    /// Takes back one part.
+    pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        let part = postcard::from_bytes(bytes)
+            .map_err(|error| Corrupt::new(format!("checkpoint part: {error}")))?;
+        match part {
+            Part::Meta { open, one_phase } => {
+                for record in open {
+                    self.apply(Lsn::default(), record);
+                }
+                for OnePhaseEnd { txn, h, m } in one_phase {
+                    self.over.insert(txn, h, End::OnePhase(m));
+                }
+            }
+            Part::Versions(chunk) => self.versions.restore(&chunk)?,
+            Part::End { safe_point } => self.safe_point = self.safe_point.max(safe_point),
+        }
+        Ok(())
+    }
+}

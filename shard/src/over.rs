@@ -1,0 +1,105 @@
+//! What is remembered of transactions that are over, until nobody can ask or
+//! send about them any more.
+//!
+//! A message may be late or come twice. A commit that begins again after its
+//! transaction is over would break the promise about its outcome, so everything
+//! that got this far is remembered until the coordinator's low-water mark has
+//! passed its `h`; what lies below the mark is refused unseen. One-phase commits
+//! are remembered durably, because this shard is the only one that knows of them
+//! at first. The rest may be lost in a restart: the floor then starts at the end
+//! of the window that the late message carries, which refuses it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synod_common::error::Reason;
+use synod_common::id::TxnId;
+use synod_common::message::bulk::OnePhaseOutcome;
+use synod_common::time::Timestamp;
+
+/// How a transaction ended here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Committed in one phase, at this timestamp.
+    OnePhase(Timestamp),
+    /// Only read, committed in one phase at this timestamp.
+    OnePhaseRead(Timestamp),
+    /// It will never commit in one phase; this was, or will be, the answer.
+    OnePhaseNo(Reason),
+    /// The vote was NO.
+    VotedNo(Reason),
+    /// The decision is carried out.
+    Decided,
+}
+
+/// The memory of what is over.
+#[derive(Debug, Default)]
+pub struct Over {
+    low_water: Timestamp,
+    ends: BTreeMap<TxnId, (Timestamp, End)>,
+    by_h: BTreeSet<(Timestamp, TxnId)>,
+}
+
+impl Over {
+    /// Remembers how `txn`, whose commit began at `h`, ended.
+    pub fn insert(&mut self, txn: TxnId, h: Timestamp, end: End) {
+        if h >= self.low_water && self.ends.insert(txn, (h, end)).is_none() {
+            self.by_h.insert((h, txn));
+        }
+    }
+
+    /// How it ended, if it did.
+    pub fn get(&self, txn: TxnId) -> Option<&End> {
+        self.ends.get(&txn).map(|(_, end)| end)
+    }
+
+    /// Whether commits that began at `h` are all over.
+    pub fn is_past(&self, h: Timestamp) -> bool {
+        h < self.low_water
+    }
+
+    /// All commits that began before `low_water` are over: forgets them.
+    pub fn raise(&mut self, low_water: Timestamp) {
+        self.low_water = self.low_water.max(low_water);
+        while let Some(&(h, txn)) = self.by_h.first() {
+            if h >= self.low_water {
+                break;
+            }
+            self.by_h.pop_first();
+            self.ends.remove(&txn);
+        }
+    }
+
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The one-phase commits among them.
+    pub fn one_phase(&self) -> impl Iterator<Item = OnePhaseOutcome> {
+        self.ends.iter().filter_map(|(&txn, (h, end))| match end {
+            End::OnePhase(at) => Some(OnePhaseOutcome { txn, h: *h, committed: Some(*at) }),
+            End::OnePhaseRead(_) | End::OnePhaseNo(_) | End::VotedNo(_) | End::Decided => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synod_common::id::{Epoch, SessionId};
+
+    #[test]
+    fn forgets_below_the_mark_only() {
+        let session = SessionId { epoch: Epoch(1), number: 1 };
+        let txn = |sequence| TxnId { session, sequence };
+        let mut over = Over::default();
+        over.insert(txn(1), Timestamp(10), End::OnePhase(Timestamp(11)));
+        over.insert(txn(2), Timestamp(20), End::Decided);
+        over.raise(Timestamp(20));
+        assert_eq!(over.get(txn(1)), None);
+        assert_eq!(over.get(txn(2)), Some(&End::Decided));
+        assert!(over.is_past(Timestamp(19)) && !over.is_past(Timestamp(20)));
+        over.insert(txn(3), Timestamp(19), End::Decided);
+        assert_eq!(over.len(), 1);
+    }
+}

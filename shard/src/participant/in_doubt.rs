@@ -1,0 +1,47 @@
+//! In doubt: voted, and heard nothing since. The voter asks the coordinator,
+//! for ever, less and less often. It never decides alone.
+
+use std::time::Duration;
+
+use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::message::CommitMessage;
+use synod_common::node::Output;
+use synod_common::time::Now;
+
+use super::Stage;
+use crate::shard::{Shard, Timer};
+
+/// The longest time between two inquiries.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+impl Shard {
+    /// Asks for the decision on `txn`, and sets the time of the next try.
+    pub(crate) fn inquire(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let jitter = self.random() % 256;
+        let Some(participant) = self.txns.get_mut(&txn) else { return };
+        let asked = match &mut participant.stage {
+            Stage::Prepared { asked, .. } | Stage::ReadVoted { asked, .. } => asked,
+            Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. } => return,
+        };
+        *asked = asked.saturating_add(1);
+        let pause = self.settings.inquire_after.saturating_mul(1 << (*asked).min(10));
+        let pause = pause.min(MAX_PAUSE);
+        // Between three quarters and the whole of it.
+        let pause = pause - pause / 4 * u32::try_from(jitter).unwrap_or(0) / 256;
+        self.timers.set(Timer::Inquire(txn), now.mono + pause);
+        let to = Peer::Coordinator(self.settings.coordinator);
+        out.send(to, RequestId::default(), CommitMessage::Inquire { txn });
+    }
+
+    /// Asks about every voter at once; the coordinator may be another one now.
+    pub(crate) fn inquire_all(&mut self, now: Now, out: &mut Output) {
+        let voters = self.txns.iter().filter(|(_, participant)| match participant.stage {
+            Stage::Prepared { .. } | Stage::ReadVoted { .. } => true,
+            Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. } => false,
+        });
+        let voters: Vec<TxnId> = voters.map(|(txn, _)| *txn).collect();
+        for txn in voters {
+            self.inquire(now, txn, out);
+        }
+    }
+}

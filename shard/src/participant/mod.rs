@@ -1,0 +1,166 @@
+//! A transaction's life on one shard.
+//!
+//! ```text
+//!   first access ──▶ Active ──PREPARE──▶ Preparing ──all locks──▶ vote
+//!                      │                    │                       │
+//!                      │ abort, lapse,      │ deadlock, time-out    ├─ nothing to write ─▶ ReadVoted ──RELEASE──▶ over
+//!                      │ deadlock           │                       ├─ two-phase ────────▶ Prepared ──decision──▶ over
+//!                      ▼                    ▼                       └─ one-phase ────────▶ OnePhase ──durable,──▶ over
+//!                     over              NO, over                                                     oracle past m
+//! ```
+//!
+//! An Active or Preparing transaction may be aborted here at any time, alone. A
+//! Prepared one never: it waits for the decision, and asks for it for ever
+//! (`in_doubt`). A READ voter writes nothing, but keeps its locks until it knows
+//! the commit timestamp, and raises the floor to it before they go.
+
+pub mod in_doubt;
+pub mod one_phase;
+pub mod two_phase;
+pub mod vote;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use synod_common::error::Reason;
+use synod_common::id::{CoordinatorId, Incarnation, Peer, ShardId, TxnId};
+use synod_common::message::bulk::WriteSet;
+use synod_common::node::{Lsn, Output};
+use synod_common::time::Timestamp;
+
+use crate::record;
+use crate::shard::Shard;
+use crate::wait::WaitId;
+
+/// A transaction that this shard knows.
+#[derive(Debug)]
+pub struct Participant {
+    /// Names this stay of its locks.
+    pub incarnation: Incarnation,
+    /// The connection that its requests come over.
+    pub client: Option<Peer>,
+    /// How far it is.
+    pub stage: Stage,
+    /// Requests of it that wait for locks.
+    pub waits: BTreeSet<WaitId>,
+}
+
+/// How far a transaction is here.
+#[derive(Debug)]
+pub enum Stage {
+    /// It reads and locks.
+    Active,
+    /// PREPARE came, and waits for write locks.
+    Preparing(Preparing),
+    /// It voted YES, or will once the record is durable.
+    Prepared {
+        /// LSN of the record; the vote leaves when the log is durable up to it.
+        lsn: Lsn,
+        /// What was recorded.
+        record: record::Prepared,
+        /// How often the coordinator was asked.
+        asked: u32,
+    },
+    /// It voted READ.
+    ReadVoted {
+        /// When its commit began.
+        h: Timestamp,
+        /// The timestamp that was voted.
+        m: Timestamp,
+        /// Above any commit timestamp that it can get.
+        hi: Timestamp,
+        /// How often the coordinator was asked.
+        asked: u32,
+    },
+    /// It committed in one phase, and is not installed yet.
+    OnePhase {
+        /// LSN of the record; the answer leaves when the log is durable up to it.
+        lsn: Lsn,
+        /// What was recorded.
+        record: record::OnePhase,
+    },
+}
+
+/// What PREPARE or COMMIT in one phase asked for.
+#[derive(Clone, Debug)]
+pub struct Preparing {
+    /// When the commit began.
+    pub h: Timestamp,
+    /// End of the oracle's window.
+    pub hi: Timestamp,
+    /// Who asked.
+    pub coordinator: CoordinatorId,
+    /// Who takes part; empty for one-phase.
+    pub participants: Vec<ShardId>,
+    /// What is to be written.
+    pub writes: Bytes,
+}
+
+impl Preparing {
+    /// Whether the shard decides by itself.
+    pub fn is_one_phase(&self) -> bool {
+        self.participants.is_empty()
+    }
+}
+
+impl Stage {
+    /// The timestamp of the vote and the writes behind it, if it is a writer
+    /// whose outcome snapshot readers must wait for.
+    pub fn prepared(&self) -> Option<(Timestamp, &Bytes)> {
+        match self {
+            Stage::Prepared { record, .. } => Some((record.m, &record.writes)),
+            Stage::OnePhase { record, .. } => Some((record.m, &record.writes)),
+            Stage::Active | Stage::Preparing(_) | Stage::ReadVoted { .. } => None,
+        }
+    }
+
+    /// Whether it may be aborted here, alone.
+    pub fn may_abort(&self) -> bool {
+        match self {
+            Stage::Active | Stage::Preparing(_) => true,
+            Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. } => false,
+        }
+    }
+}
+
+impl Shard {
+    /// Aborts a transaction that has not voted. Its requests are refused.
+    pub(crate) fn abort(&mut self, txn: TxnId, reason: &Reason, out: &mut Output) {
+        let Some(participant) = self.txns.get(&txn) else { return };
+        assert!(participant.stage.may_abort(), "{txn} has voted and can not be aborted alone");
+        let preparing = match &participant.stage {
+            Stage::Preparing(preparing) => Some(preparing.clone()),
+            _ => None,
+        };
+        self.drop_waits(txn, reason, out);
+        if let Some(preparing) = preparing {
+            self.vote_no(txn, &preparing, reason.clone(), out);
+        }
+        self.stats.aborted += 1;
+        self.forget(txn);
+    }
+
+    /// Drops a transaction and its locks. Others may be granted theirs.
+    pub(crate) fn forget(&mut self, txn: TxnId) {
+        let Some(participant) = self.txns.remove(&txn) else { return };
+        if let Some((_, writes)) = participant.stage.prepared() {
+            for (key, _) in WriteSet::read(writes).map_while(Result::ok) {
+                self.intents.remove(key);
+            }
+        }
+        self.locks.release_all(txn, &mut self.granted);
+        if let Some(readers) = self.snapshot_waits.remove(&txn) {
+            self.woken.extend(readers);
+        }
+    }
+
+    /// Makes the writes of a committed transaction visible and drops its locks.
+    pub(crate) fn install(&mut self, txn: TxnId, at: Timestamp, writes: &Bytes) {
+        for (key, value) in WriteSet::read(writes).map_while(Result::ok) {
+            self.versions.install(key, at, value);
+        }
+        self.floor = self.floor.max(at);
+        self.stats.committed += 1;
+        self.forget(txn);
+    }
+}

@@ -1,0 +1,97 @@
+//! One-phase commit: this shard is the only participant and decides by itself.
+//!
+//! The record is forced; from then on the transaction is committed. It is
+//! installed only when the oracle is known to be at or past its timestamp `m`:
+//! at once if `m` is the `h` that the oracle drew, else with RELEASE. Until then
+//! it counts as prepared. This shard remembers the outcome until the low-water
+//! mark passes it, because the coordinator may have to ask.
+
+use synod_common::error::Reason;
+use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::message::CommitMessage;
+use synod_common::message::commit::Vote;
+use synod_common::node::{Lsn, Output};
+use synod_common::time::Timestamp;
+
+use super::Stage;
+use crate::over::End;
+use crate::record::{OnePhase, Record};
+use crate::shard::Shard;
+
+const NO_REPLY: RequestId = RequestId(0);
+
+impl Shard {
+    pub(super) fn log_one_phase(&mut self, record: OnePhase, out: &mut Output) {
+        let OnePhase { txn, m, coordinator, .. } = record;
+        self.mark_intents(txn, &record.writes);
+        let lsn = out.force(&Record::OnePhase(record.clone()));
+        let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(m) };
+        out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, done);
+        self.one_phase_logged.push_back((lsn, txn));
+        if let Some(participant) = self.txns.get_mut(&txn) {
+            participant.stage = Stage::OnePhase { lsn, record };
+        }
+    }
+
+    /// The log is durable up to `lsn`: what it holds of one-phase commits counts.
+    pub(crate) fn one_phase_durable(&mut self, lsn: Lsn) {
+        while let Some(&(at, txn)) = self.one_phase_logged.front() {
+            if at > lsn {
+                break;
+            }
+            self.one_phase_logged.pop_front();
+            let Some(Stage::OnePhase { record, .. }) = self.txns.get(&txn).map(|t| &t.stage) else {
+                continue;
+            };
+            let (h, m, writes) = (record.h, record.m, record.writes.clone());
+            self.over.insert(txn, h, End::OnePhase(m));
+            if m == h {
+                self.install(txn, m, &writes);
+            }
+        }
+    }
+
+    /// The oracle is past the commit timestamp of a one-phase transaction.
+    pub(crate) fn release_one_phase(&mut self, txn: TxnId, at: Timestamp) {
+        let Some(Stage::OnePhase { lsn, record }) = self.txns.get(&txn).map(|t| &t.stage) else {
+            return;
+        };
+        assert!(record.m == at, "{txn} committed at {} and at {at}", record.m);
+        if *lsn <= self.durable {
+            let writes = record.writes.clone();
+            self.install(txn, at, &writes);
+        }
+    }
+
+    /// The coordinator never heard, and asks. What is not known here will never
+    /// be done.
+    pub(crate) fn inquire_one_phase(&mut self, txn: TxnId, h: Timestamp, out: &mut Output) {
+        match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Active) => self.abort(txn, &Reason::Presumed, out),
+            Some(Stage::OnePhase { lsn, record }) if *lsn <= self.durable => {
+                let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(record.m) };
+                let to = Peer::Coordinator(record.coordinator);
+                return out.send(to, NO_REPLY, done);
+            }
+            // The answer is still to come.
+            Some(
+                Stage::Preparing(_)
+                | Stage::OnePhase { .. }
+                | Stage::Prepared { .. }
+                | Stage::ReadVoted { .. },
+            ) => return,
+            None => {}
+        }
+        if self.over.get(txn).is_none() {
+            self.over.insert(txn, h, End::OnePhaseNo(Reason::Presumed));
+        }
+        let vote = match self.over.get(txn) {
+            Some(End::OnePhase(m)) => Vote::Yes(*m),
+            Some(End::OnePhaseRead(m)) => Vote::Read(*m),
+            Some(End::OnePhaseNo(reason)) => Vote::No(reason.clone()),
+            Some(End::VotedNo(_) | End::Decided) | None => return,
+        };
+        let to = Peer::Coordinator(self.settings.coordinator);
+        out.send(to, NO_REPLY, CommitMessage::OnePhaseDone { txn, vote });
+    }
+}

@@ -1,0 +1,110 @@
+//! Two-phase commit, presumed abort: the participant's side.
+//!
+//! | in state  | on                | do                                                   | next      |
+//! |-----------|-------------------|------------------------------------------------------|-----------|
+//! | –, Active | PREPARE           | lock what is written                                 | Preparing |
+//! | Preparing | locks held, writes| *force* Prepared; then YES(m)                        | Prepared  |
+//! | Preparing | locks held, none  | READ(m)                                              | ReadVoted |
+//! | Preparing | deadlock, time-out| NO; drop the locks                                   | –         |
+//! | Prepared  | COMMIT(ts)        | log Committed, install, floor, drop the locks; ACK once durable | – |
+//! | Prepared  | ABORT, FORGOTTEN  | log Aborted (not forced), drop the locks             | –         |
+//! | ReadVoted | RELEASE(ts)       | floor to `ts`, drop the locks                        | –         |
+//! | ReadVoted | ABORT             | drop the locks                                       | –         |
+//! | ReadVoted | FORGOTTEN         | floor to `hi`, drop the locks                        | –         |
+//! | –         | COMMIT            | ACK once all that was logged is durable              | –         |
+//! | –         | ABORT, RELEASE    | nothing                                              | –         |
+//! | voted     | silence           | INQUIRE, for ever                                    | the same  |
+
+use synod_common::error::Reason;
+use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::message::CommitMessage;
+use synod_common::message::commit::Decision;
+use synod_common::node::Output;
+use synod_common::time::Timestamp;
+
+use super::Stage;
+use crate::over::End;
+use crate::record::Record;
+use crate::shard::{Shard, Timer};
+
+const NO_REPLY: RequestId = RequestId(0);
+
+impl Shard {
+    /// The coordinator has decided.
+    pub(crate) fn decide(&mut self, txn: TxnId, decision: Decision, out: &mut Output) {
+        match (self.txns.get(&txn).map(|participant| &participant.stage), decision) {
+            (Some(Stage::Prepared { .. }), Decision::Commit(at)) => self.commit(txn, at, out),
+            (Some(Stage::Prepared { .. }), Decision::Abort | Decision::Forgotten) => {
+                out.append(&Record::Aborted { txn });
+                self.stats.aborted += 1;
+                self.end_vote(txn);
+            }
+            (Some(Stage::ReadVoted { hi, .. }), Decision::Forgotten) => {
+                self.floor = self.floor.max(*hi);
+                self.end_vote(txn);
+            }
+            (Some(Stage::ReadVoted { .. }), Decision::Abort) => self.end_vote(txn),
+            (Some(Stage::ReadVoted { .. }), Decision::Commit(at)) => self.release(txn, at, out),
+            (Some(Stage::Active | Stage::Preparing(_)), Decision::Abort | Decision::Forgotten) => {
+                self.abort(txn, &Reason::Presumed, out);
+            }
+            // Committed and forgotten here; the record may not be durable yet.
+            (None, Decision::Commit(_)) => {
+                let ack = CommitMessage::Ack { txn };
+                let to = Peer::Coordinator(self.settings.coordinator);
+                out.send_after(out.last_lsn(), to, NO_REPLY, ack);
+            }
+            (Some(Stage::Active | Stage::Preparing(_)), Decision::Commit(_)) => {
+                panic!("{txn} was committed without a vote of this shard");
+            }
+            (Some(Stage::OnePhase { .. }) | None, _) => {}
+        }
+    }
+
+    fn commit(&mut self, txn: TxnId, at: Timestamp, out: &mut Output) {
+        let Some(Stage::Prepared { lsn, record, .. }) = self.txns.get(&txn).map(|t| &t.stage)
+        else {
+            return;
+        };
+        assert!(*lsn <= self.durable, "{txn} was committed before this shard voted");
+        assert!(record.m <= at, "{txn} voted {} and was committed at {at}", record.m);
+        let (writes, coordinator) = (record.writes.clone(), record.coordinator);
+        let h = record.h;
+        let lsn = out.append(&Record::Committed { txn, at });
+        let ack = CommitMessage::Ack { txn };
+        out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, ack);
+        self.stats.in_doubt -= 1;
+        self.timers.stop(Timer::Inquire(txn));
+        self.over.insert(txn, h, End::Decided);
+        self.install(txn, at, &writes);
+    }
+
+    /// It committed at `at`, and the oracle is past that.
+    pub(crate) fn release(&mut self, txn: TxnId, at: Timestamp, out: &mut Output) {
+        match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::ReadVoted { .. }) => {
+                self.floor = self.floor.max(at);
+                self.stats.committed += 1;
+                self.end_vote(txn);
+            }
+            Some(Stage::Prepared { .. }) => self.commit(txn, at, out),
+            Some(Stage::OnePhase { .. }) => self.release_one_phase(txn, at),
+            Some(Stage::Active | Stage::Preparing(_)) | None => {}
+        }
+    }
+
+    /// A voter is done without installing anything.
+    fn end_vote(&mut self, txn: TxnId) {
+        self.timers.stop(Timer::Inquire(txn));
+        let h = match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { record, .. }) => {
+                self.stats.in_doubt -= 1;
+                record.h
+            }
+            Some(Stage::ReadVoted { h, .. }) => *h,
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
+        };
+        self.over.insert(txn, h, End::Decided);
+        self.forget(txn);
+    }
+}

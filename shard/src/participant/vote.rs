@@ -1,0 +1,227 @@
+//! Voting: when all locks are held, and what the vote says.
+//!
+//! `m = max(h, floor + 1)` is the smallest timestamp at which this shard can
+//! commit without changing a past that somebody has seen. It must lie below
+//! `hi`, the end of the oracle's durable window, so that the oracle can move past
+//! it before anybody is told.
+
+use bytes::Bytes;
+use synod_common::error::Reason;
+use synod_common::id::{CoordinatorId, Incarnation, Peer, RequestId, TxnId};
+use synod_common::key::Key;
+use synod_common::message::CommitMessage;
+use synod_common::message::bulk::WriteSet;
+use synod_common::message::commit::Vote;
+use synod_common::node::Output;
+use synod_common::time::{Now, Timestamp};
+
+use super::{Participant, Preparing, Stage};
+use crate::lock::{LockTarget, Mode};
+use crate::over::End;
+use crate::record::{self, HeldLock, Record};
+use crate::shard::{Shard, Timer};
+use crate::wait::Purpose;
+
+const NO_REPLY: RequestId = RequestId(0);
+/// Beyond this, new commits are not heard until old ones are forgotten.
+const MAX_OVER: usize = 1_000_000;
+
+impl Shard {
+    /// PREPARE, or COMMIT in one phase.
+    pub(crate) fn prepare(
+        &mut self,
+        now: Now,
+        txn: TxnId,
+        incarnation: Option<Incarnation>,
+        preparing: Preparing,
+        out: &mut Output,
+    ) {
+        if self.over.is_past(preparing.h) || self.over.len() >= MAX_OVER {
+            return;
+        }
+        if let Some(end) = self.over.get(txn).cloned() {
+            return self.repeat_end(txn, &end, preparing.coordinator, out);
+        }
+        self.window = self.window.max(preparing.hi);
+        match (self.txns.get(&txn).map(|known| (&known.stage, known.incarnation)), incarnation) {
+            (None, None) => {}
+            (Some((Stage::Active, given)), Some(carried)) if given == carried => {}
+            (Some((Stage::Active, _)) | None, _) => {
+                // Locks that the client relies on are gone, or it does not know
+                // of locks that are held: nothing of this may commit.
+                if self.txns.contains_key(&txn) {
+                    self.abort(txn, &Reason::LocksLost, out);
+                }
+                return self.vote_no(txn, &preparing, Reason::LocksLost, out);
+            }
+            (Some(_), _) => return self.repeat_vote(txn, out),
+        }
+        if txn.session.epoch != self.epoch {
+            if self.txns.contains_key(&txn) {
+                self.abort(txn, &Reason::StaleEpoch, out);
+            }
+            return self.vote_no(txn, &preparing, Reason::StaleEpoch, out);
+        }
+        self.lock_writes(now, txn, preparing, out);
+    }
+
+    fn lock_writes(&mut self, now: Now, txn: TxnId, preparing: Preparing, out: &mut Output) {
+        let writes: Result<Vec<Key>, _> = WriteSet::read(&preparing.writes)
+            .map(|write| write.map(|(key, _)| Key::from(key)))
+            .collect();
+        let Ok(keys) = writes else {
+            return self.refuse(txn, &preparing, Reason::Malformed, out);
+        };
+        if keys.iter().any(|key| !self.owns(key)) {
+            return self.refuse(txn, &preparing, Reason::StaleMap, out);
+        }
+        if !self.txns.contains_key(&txn) && self.txns.len() >= self.settings.max_txns {
+            return self.refuse(txn, &preparing, Reason::Overloaded, out);
+        }
+        // A client that commits does not wait for its reads any more.
+        self.drop_waits(txn, &Reason::Malformed, out);
+        let age = preparing.h;
+        let next = self.next_incarnation();
+        let participant = self.txns.entry(txn).or_insert_with(|| Participant {
+            incarnation: next,
+            client: None,
+            stage: Stage::Active,
+            waits: Default::default(),
+        });
+        participant.stage = Stage::Preparing(preparing);
+        let targets = keys.into_iter().map(LockTarget::Key);
+        let timeout = self.settings.lock_timeout;
+        if self.lock(now, (txn, age), targets, Mode::Exclusive, timeout, Purpose::Prepare, out) {
+            self.vote(now, txn, out);
+        }
+    }
+
+    /// Votes NO on something that did not get as far as `Preparing`.
+    fn refuse(&mut self, txn: TxnId, preparing: &Preparing, reason: Reason, out: &mut Output) {
+        if self.txns.contains_key(&txn) {
+            self.abort(txn, &reason, out);
+        }
+        self.vote_no(txn, preparing, reason, out);
+    }
+
+    /// All locks are held: vote.
+    pub(crate) fn vote(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let Some(participant) = self.txns.get_mut(&txn) else { return };
+        let Stage::Preparing(preparing) = &participant.stage else { return };
+        let preparing = preparing.clone();
+        let Preparing { h, hi, coordinator, .. } = preparing;
+        let m = h.max(self.floor.next());
+        if m >= hi {
+            return self.abort(txn, &Reason::WindowPassed, out);
+        }
+        self.locks.pin(txn);
+        let to = Peer::Coordinator(coordinator);
+        match (preparing.writes.is_empty(), preparing.is_one_phase()) {
+            (true, true) => {
+                self.floor = self.floor.max(m);
+                self.over.insert(txn, h, End::OnePhaseRead(m));
+                self.forget(txn);
+                let message = CommitMessage::OnePhaseDone { txn, vote: Vote::Read(m) };
+                out.send(to, NO_REPLY, message);
+            }
+            (true, false) => {
+                participant.stage = Stage::ReadVoted { h, m, hi, asked: 0 };
+                self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
+                out.send(to, NO_REPLY, CommitMessage::Vote { txn, vote: Vote::Read(m) });
+            }
+            (false, true) => {
+                let Preparing { writes, .. } = preparing;
+                let record = record::OnePhase { txn, h, m, coordinator, writes };
+                self.log_one_phase(record, out);
+            }
+            (false, false) => self.log_prepared(now, txn, m, preparing, out),
+        }
+    }
+
+    fn log_prepared(
+        &mut self,
+        now: Now,
+        txn: TxnId,
+        m: Timestamp,
+        preparing: Preparing,
+        out: &mut Output,
+    ) {
+        let Preparing { h, coordinator, participants, writes, .. } = preparing;
+        self.mark_intents(txn, &writes);
+        let locks = self.held_beyond_writes(txn);
+        let record = record::Prepared { txn, h, m, coordinator, participants, writes, locks };
+        let lsn = out.force(&Record::Prepared(record.clone()));
+        let vote = CommitMessage::Vote { txn, vote: Vote::Yes(m) };
+        out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, vote);
+        self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
+        self.stats.in_doubt += 1;
+        if let Some(participant) = self.txns.get_mut(&txn) {
+            participant.stage = Stage::Prepared { lsn, record, asked: 0 };
+        }
+    }
+
+    /// Lets snapshot readers find the writer of a key.
+    pub(crate) fn mark_intents(&mut self, txn: TxnId, writes: &Bytes) {
+        for (key, _) in WriteSet::read(writes).map_while(Result::ok) {
+            self.intents.insert(Key::from(key), txn);
+        }
+    }
+
+    /// What the transaction holds on things that it does not write.
+    fn held_beyond_writes(&self, txn: TxnId) -> Vec<HeldLock> {
+        let held = self.locks.locks_of(txn).filter_map(|(target, mode)| match (target, mode) {
+            (LockTarget::Key(key), _) if self.intents.get(&key) == Some(&txn) => None,
+            (LockTarget::Key(key), Mode::Shared) => Some(HeldLock::Shared(key)),
+            (LockTarget::Key(key), Mode::Exclusive) => Some(HeldLock::Exclusive(key)),
+            (LockTarget::Range(range), _) => Some(HeldLock::SharedRange(range)),
+        });
+        held.collect()
+    }
+
+    /// Votes NO and remembers it, so that the same request can not succeed later.
+    pub(crate) fn vote_no(
+        &mut self,
+        txn: TxnId,
+        preparing: &Preparing,
+        reason: Reason,
+        out: &mut Output,
+    ) {
+        let vote = Vote::No(reason.clone());
+        let (end, message) = if preparing.is_one_phase() {
+            (End::OnePhaseNo(reason), CommitMessage::OnePhaseDone { txn, vote })
+        } else {
+            (End::VotedNo(reason), CommitMessage::Vote { txn, vote })
+        };
+        self.over.insert(txn, preparing.h, end);
+        out.send(Peer::Coordinator(preparing.coordinator), NO_REPLY, message);
+    }
+
+    /// The same request again: the same vote again, from the record.
+    fn repeat_vote(&mut self, txn: TxnId, out: &mut Output) {
+        let coordinator = Peer::Coordinator(self.settings.coordinator);
+        match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { lsn, record, .. }) => {
+                let vote = CommitMessage::Vote { txn, vote: Vote::Yes(record.m) };
+                out.send_after(*lsn, coordinator, NO_REPLY, vote);
+            }
+            Some(Stage::ReadVoted { m, .. }) => {
+                let vote = CommitMessage::Vote { txn, vote: Vote::Read(*m) };
+                out.send(coordinator, NO_REPLY, vote);
+            }
+            // The answer to the first one is still to come.
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => {}
+        }
+    }
+
+    /// The request came again after the transaction is over here.
+    fn repeat_end(&mut self, txn: TxnId, end: &End, to: CoordinatorId, out: &mut Output) {
+        let message = match end.clone() {
+            End::OnePhase(m) => CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(m) },
+            End::OnePhaseRead(m) => CommitMessage::OnePhaseDone { txn, vote: Vote::Read(m) },
+            End::OnePhaseNo(why) => CommitMessage::OnePhaseDone { txn, vote: Vote::No(why) },
+            End::VotedNo(why) => CommitMessage::Vote { txn, vote: Vote::No(why) },
+            End::Decided => return,
+        };
+        out.send(Peer::Coordinator(to), NO_REPLY, message);
+    }
+}

@@ -1,0 +1,90 @@
+//! A restart: what the log says.
+//!
+//! A prepared transaction without an outcome is prepared again, with its locks,
+//! before anything is served. Everything else that was in progress is gone, and
+//! its incarnation with it.
+
+use synod_common::error::Corrupt;
+use synod_common::key::Key;
+use synod_common::message::bulk::WriteSet;
+use synod_common::node::{Lsn, Recovered};
+
+use crate::lock::{LockTarget, Mode};
+use crate::over::End;
+use crate::participant::{Participant, Stage};
+use crate::record::{HeldLock, OnePhase, Prepared, Record};
+use crate::shard::Shard;
+
+impl Shard {
+    pub(crate) fn recover_piece(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
+        match recovered {
+            Recovered::Checkpoint(part) => self.restore_part(part),
+            Recovered::Record(lsn, bytes) => {
+                self.durable = lsn;
+                let (record, rest) = postcard::take_from_bytes(bytes)
+                    .map_err(|error| Corrupt::new(format!("record {}: {error}", lsn.0)))?;
+                if !rest.is_empty() {
+                    return Err(Corrupt::new(format!("record {} has trailing bytes", lsn.0)));
+                }
+                self.apply(lsn, record);
+                Ok(())
+            }
+        }
+    }
+
+    /// Applies a record of the past.
+    pub(crate) fn apply(&mut self, lsn: Lsn, record: Record) {
+        match record {
+            Record::Prepared(record) => self.prepared_again(lsn, record),
+            Record::Committed { txn, at } => {
+                let Some(Stage::Prepared { record, .. }) = self.txns.get(&txn).map(|t| &t.stage)
+                else {
+                    // Installed before the checkpoint that this replay began from.
+                    return;
+                };
+                let writes = record.writes.clone();
+                self.stats.in_doubt -= 1;
+                self.install(txn, at, &writes);
+            }
+            Record::Aborted { txn } => {
+                if matches!(self.txns.get(&txn).map(|t| &t.stage), Some(Stage::Prepared { .. })) {
+                    self.stats.in_doubt -= 1;
+                    self.forget(txn);
+                }
+            }
+            // Nothing is served before the window is closed above `m`, so it may
+            // be installed at once.
+            Record::OnePhase(OnePhase { txn, h, m, writes, .. }) => {
+                self.over.insert(txn, h, End::OnePhase(m));
+                self.install(txn, m, &writes);
+            }
+        }
+    }
+
+    fn prepared_again(&mut self, lsn: Lsn, record: Prepared) {
+        let txn = record.txn;
+        if self.txns.contains_key(&txn) {
+            return;
+        }
+        for (key, _) in WriteSet::read(&record.writes).map_while(Result::ok) {
+            self.locks.reinstate(txn, LockTarget::Key(Key::from(key)), Mode::Exclusive);
+        }
+        for lock in &record.locks {
+            let (target, mode) = match lock {
+                HeldLock::Shared(key) => (LockTarget::Key(key.clone()), Mode::Shared),
+                HeldLock::Exclusive(key) => (LockTarget::Key(key.clone()), Mode::Exclusive),
+                HeldLock::SharedRange(range) => (LockTarget::Range(range.clone()), Mode::Shared),
+            };
+            self.locks.reinstate(txn, target, mode);
+        }
+        self.mark_intents(txn, &record.writes);
+        self.stats.in_doubt += 1;
+        let participant = Participant {
+            incarnation: self.next_incarnation(),
+            client: None,
+            stage: Stage::Prepared { lsn, record, asked: 0 },
+            waits: Default::default(),
+        };
+        self.txns.insert(txn, participant);
+    }
+}

@@ -1,0 +1,340 @@
+//! The dispatcher: which event goes to which room. It computes nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use synod_common::error::{Corrupt, Reason};
+use synod_common::id::{Epoch, Peer, RequestId, SessionId, TxnId};
+use synod_common::key::Key;
+use synod_common::message::data::ShardStatus;
+use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
+use synod_common::node::{Event, Lsn, Node, Output, Recovered};
+use synod_common::route::Router;
+use synod_common::time::{Now, Timestamp};
+use synod_common::timer::TimerTable;
+
+use crate::Settings;
+use crate::access::{ReadRequest, ScanRequest, page_limit};
+use crate::checkpoint::Checkpoint;
+use crate::join::Joining;
+use crate::lease::Leases;
+use crate::lock::{Capacity, Grant, LockTable, Ticket};
+use crate::mvcc::Versions;
+use crate::over::Over;
+use crate::participant::{Participant, Preparing, Stage};
+use crate::snapshot::{SnapshotRequest, What};
+use crate::wait::{Wait, WaitId};
+
+/// How often leases are looked at and old versions pruned.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+
+/// The core of a shard.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) settings: Settings,
+    pub(crate) joining: Joining,
+    /// The map; none until the shard is welcomed.
+    pub(crate) router: Option<Router>,
+    pub(crate) epoch: Epoch,
+    /// Nothing may commit here at or below this any more.
+    pub(crate) floor: Timestamp,
+    /// No timestamp at or above this is known to have been issued.
+    pub(crate) window: Timestamp,
+    /// Versions at or below this may be gone.
+    pub(crate) safe_point: Timestamp,
+    pub(crate) versions: Versions,
+    pub(crate) locks: LockTable,
+    pub(crate) txns: BTreeMap<TxnId, Participant>,
+    /// The prepared writer of each key that has one.
+    pub(crate) intents: BTreeMap<Key, TxnId>,
+    pub(crate) over: Over,
+    pub(crate) leases: Leases,
+    pub(crate) waits: BTreeMap<WaitId, Wait>,
+    pub(crate) tickets: BTreeMap<Ticket, WaitId>,
+    pub(crate) last_wait: u64,
+    /// Grants that releases have brought about and nobody has heard of.
+    pub(crate) granted: Vec<Grant>,
+    /// Snapshot reads that wait for a prepared writer.
+    pub(crate) snapshot_waits: BTreeMap<TxnId, Vec<SnapshotRequest>>,
+    /// Snapshot reads whose writer is decided.
+    pub(crate) woken: Vec<SnapshotRequest>,
+    /// Snapshot reads above the window.
+    pub(crate) ahead: Vec<SnapshotRequest>,
+    /// How many of all these there are.
+    pub(crate) parked: usize,
+    pub(crate) one_phase_logged: VecDeque<(Lsn, TxnId)>,
+    pub(crate) durable: Lsn,
+    pub(crate) timers: TimerTable<Timer>,
+    pub(crate) last_incarnation: u64,
+    pub(crate) rng: u64,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) stats: Stats,
+}
+
+/// What may be due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Try to join again.
+    Join,
+    /// Look at leases, prune versions.
+    Housekeeping,
+    /// A request has waited long enough.
+    Wait(WaitId),
+    /// Ask for a decision.
+    Inquire(TxnId),
+}
+
+/// Counters for people; nothing depends on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Transactions committed here since the start.
+    pub committed: u64,
+    /// Transactions aborted here.
+    pub aborted: u64,
+    /// Deadlocks broken.
+    pub deadlocks: u64,
+    /// Lock waits that ran into their time-out.
+    pub lock_timeouts: u64,
+    /// Prepared transactions whose outcome is not known.
+    pub in_doubt: u64,
+    /// Checkpoints written.
+    pub checkpoints: u64,
+    /// Keys with a value or a tombstone.
+    pub keys: u64,
+    /// Locks that are held.
+    pub locks: u64,
+    /// Requests that wait for locks.
+    pub waiting: u64,
+}
+
+impl Shard {
+    /// A shard that knows nothing yet.
+    pub fn new(settings: Settings) -> Shard {
+        let (per_txn, total) = settings.max_locks;
+        Shard {
+            joining: Joining::default(),
+            router: None,
+            epoch: Epoch::default(),
+            floor: Timestamp::ZERO,
+            window: Timestamp::ZERO,
+            safe_point: Timestamp::ZERO,
+            versions: Versions::new(),
+            locks: LockTable::new(Capacity { per_txn, total }),
+            txns: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            over: Over::default(),
+            leases: Leases::new(settings.session_ttl),
+            waits: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            last_wait: 0,
+            granted: Vec::new(),
+            snapshot_waits: BTreeMap::new(),
+            woken: Vec::new(),
+            ahead: Vec::new(),
+            parked: 0,
+            one_phase_logged: VecDeque::new(),
+            durable: Lsn::default(),
+            timers: TimerTable::default(),
+            last_incarnation: 0,
+            rng: 1,
+            checkpoint: Checkpoint::default(),
+            stats: Stats::default(),
+            settings,
+        }
+    }
+
+    /// Counters for people.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            keys: self.versions.stats().keys as u64,
+            locks: self.locks.held() as u64,
+            waiting: self.waits.len() as u64,
+            ..self.stats
+        }
+    }
+
+    /// Whether clients are served.
+    pub fn is_ready(&self) -> bool {
+        self.router.is_some()
+    }
+
+    /// Whether the map gives `key` to this shard.
+    pub(crate) fn owns(&self, key: &[u8]) -> bool {
+        let id = self.settings.id;
+        self.router.as_ref().is_some_and(|router| router.shard_of(key) == id)
+    }
+
+    /// The next number of a xorshift sequence; for jitter and nonces only.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.rng ^= self.rng << 13;
+        self.rng ^= self.rng >> 7;
+        self.rng ^= self.rng << 17;
+        self.rng
+    }
+
+    fn start(&mut self, now: Now, seed: u64, out: &mut Output) {
+        self.rng = seed | 1;
+        self.last_incarnation = self.random() >> 1 & !0xffff_ffff;
+        self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
+        self.join(now, out);
+    }
+
+    fn data_request(
+        &mut self,
+        now: Now,
+        from: Peer,
+        request: RequestId,
+        asked: DataRequest,
+        out: &mut Output,
+    ) {
+        match asked {
+            DataRequest::Read { access, mode, keys } => {
+                self.read(now, &access, mode, ReadRequest { from, request, keys }, out);
+            }
+            DataRequest::Scan { access, range, limit, reverse } => {
+                let limit = page_limit(limit);
+                let page = range.clone();
+                let scan = ScanRequest { from, request, range, page, limit, reverse };
+                self.scan(now, &access, scan, out);
+            }
+            DataRequest::SnapshotRead { at, map_epoch, keys } => {
+                let what = What::Keys(keys);
+                self.snapshot(SnapshotRequest { from, request, at, map_epoch, what }, out);
+            }
+            DataRequest::SnapshotScan { at, map_epoch, range, limit, reverse } => {
+                let what = What::Range { range, limit: page_limit(limit), reverse };
+                self.snapshot(SnapshotRequest { from, request, at, map_epoch, what }, out);
+            }
+            DataRequest::Abort { txn } => self.abort_unvoted(txn, &Reason::ByClient, out),
+            DataRequest::Heartbeat { session, oldest } => {
+                self.leases.heartbeat(session, oldest, now.mono);
+                self.abort_active(session, oldest, &Reason::ByClient, out);
+                out.send(from, request, DataReply::Done);
+            }
+            DataRequest::Status => out.send(from, request, DataReply::Status(self.status())),
+        }
+    }
+
+    fn status(&self) -> ShardStatus {
+        let stats = self.stats();
+        ShardStatus {
+            ready: self.is_ready(),
+            keys: stats.keys,
+            in_doubt: stats.in_doubt,
+            locks: stats.locks,
+            waiting: stats.waiting,
+        }
+    }
+
+    /// Aborts a transaction that only reads and locks so far.
+    fn abort_unvoted(&mut self, txn: TxnId, reason: &Reason, out: &mut Output) {
+        if matches!(self.txns.get(&txn).map(|known| &known.stage), Some(Stage::Active)) {
+            self.abort(txn, reason, out);
+        }
+    }
+
+    /// Aborts the reading transactions of a session before a sequence.
+    fn abort_active(&mut self, session: SessionId, before: u64, reason: &Reason, out: &mut Output) {
+        let from = TxnId { session, sequence: 0 };
+        let to = TxnId { session, sequence: before };
+        let over: Vec<TxnId> = self.txns.range(from..to).map(|(txn, _)| *txn).collect();
+        for txn in over {
+            self.abort_unvoted(txn, reason, out);
+        }
+    }
+
+    fn coordinator_message(&mut self, now: Now, message: CommitMessage, out: &mut Output) {
+        match message {
+            CommitMessage::Welcome { nonce, epoch, floor, placement } => {
+                self.welcomed(now, nonce, epoch, floor, placement, out);
+            }
+            // What comes before the welcome belongs to a life before this one.
+            _ if self.router.is_none() => {}
+            CommitMessage::Prepare { txn, h, hi, incarnation, low_water, participants, writes } => {
+                self.over.raise(low_water);
+                let coordinator = self.settings.coordinator;
+                let preparing = Preparing { h, hi, coordinator, participants, writes };
+                self.prepare(now, txn, incarnation, preparing, out);
+            }
+            CommitMessage::CommitOnePhase { txn, h, hi, incarnation, low_water, writes } => {
+                self.over.raise(low_water);
+                let coordinator = self.settings.coordinator;
+                let participants = Vec::new();
+                let preparing = Preparing { h, hi, coordinator, participants, writes };
+                self.prepare(now, txn, incarnation, preparing, out);
+            }
+            CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),
+            CommitMessage::Decide { txn, decision } => self.decide(txn, decision, out),
+            CommitMessage::Release { txn, at } => self.release(txn, at, out),
+            CommitMessage::Window { hi } => self.window_is(hi, out),
+            CommitMessage::Join { .. }
+            | CommitMessage::OnePhaseOutcomes { .. }
+            | CommitMessage::Vote { .. }
+            | CommitMessage::OnePhaseDone { .. }
+            | CommitMessage::Ack { .. }
+            | CommitMessage::Inquire { .. }
+            | CommitMessage::AskWindow => {}
+        }
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Output) {
+        while let Some(timer) = self.timers.pop(now.mono) {
+            match timer {
+                Timer::Join => self.join(now, out),
+                Timer::Housekeeping => {
+                    self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
+                    for session in self.leases.lapse(now.mono) {
+                        self.abort_active(session, u64::MAX, &Reason::SessionLost, out);
+                    }
+                    self.prune();
+                }
+                Timer::Wait(id) => self.wait_timed_out(id, out),
+                Timer::Inquire(txn) => self.inquire(now, txn, out),
+            }
+        }
+    }
+
+    fn disconnected(&mut self, client: Peer, out: &mut Output) {
+        self.drop_snapshots(client);
+        let lost = self.txns.iter().filter(|(_, participant)| participant.client == Some(client));
+        let lost: Vec<TxnId> = lost.map(|(txn, _)| *txn).collect();
+        for txn in lost {
+            self.abort_unvoted(txn, &Reason::SessionLost, out);
+        }
+    }
+}
+
+impl Node for Shard {
+    fn recover(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
+        self.recover_piece(recovered)
+    }
+
+    fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
+        match event {
+            Event::Start { seed } => self.start(now, seed, out),
+            Event::Connected(Peer::Coordinator(_)) => self.join(now, out),
+            Event::Disconnected(client @ Peer::Client(_)) => self.disconnected(client, out),
+            Event::Connected(_) | Event::Disconnected(_) => {}
+            Event::Message { from, request, message } => match (from, message) {
+                (Peer::Client(_), Message::DataRequest(asked)) => {
+                    self.data_request(now, from, request, asked, out);
+                }
+                (Peer::Coordinator(_), Message::Commit(message)) => {
+                    self.coordinator_message(now, message, out);
+                }
+                // The driver lets through only what a role may send.
+                _ => {}
+            },
+            Event::Wake => self.tick(now, out),
+            Event::Durable(lsn) => {
+                self.durable = self.durable.max(lsn);
+                self.one_phase_durable(self.durable);
+            }
+            Event::CheckpointWritten => self.checkpoint_written(out),
+        }
+        self.hand_out_grants(now, out);
+        self.wake_snapshots(out);
+        self.begin_checkpoint(out);
+        out.wake = self.timers.next();
+    }
+}

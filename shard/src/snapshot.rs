@@ -1,0 +1,187 @@
+//! Snapshot reads: the state as of a timestamp, without locks.
+//!
+//! Serving a read at `T` raises the floor to `T`, so that nothing commits at or
+//! below `T` here any more. What could still do so has voted already: a reader
+//! waits for prepared writers of what it reads with `m <= T`, and for no others.
+//! A timestamp at or above every window that is known here may not have been
+//! issued; the coordinator is asked before the read is served or refused.
+
+use bytes::Bytes;
+use synod_common::error::Reason;
+use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::key::KeyRange;
+use synod_common::message::bulk::{Keys, Values};
+use synod_common::message::{CommitMessage, DataReply};
+use synod_common::node::Output;
+use synod_common::time::{Timestamp, Wall};
+
+use crate::shard::Shard;
+
+/// Keys pruned in one go.
+const PRUNE_BUDGET: usize = 2_000;
+
+/// A snapshot read, waiting or not.
+#[derive(Clone, Debug)]
+pub struct SnapshotRequest {
+    /// Who asked.
+    pub from: Peer,
+    /// Under which request.
+    pub request: RequestId,
+    /// As of when.
+    pub at: Timestamp,
+    /// Epoch of the map that the client used.
+    pub map_epoch: u32,
+    /// What is to be read.
+    pub what: What,
+}
+
+/// What a snapshot reads.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// These keys.
+    Keys(Bytes),
+    /// A page of a range.
+    Range {
+        /// From where to where.
+        range: KeyRange,
+        /// At most so many rows.
+        limit: usize,
+        /// From the end to the start.
+        reverse: bool,
+    },
+}
+
+impl Shard {
+    /// Serves a snapshot read, parks it, or refuses it.
+    pub(crate) fn snapshot(&mut self, request: SnapshotRequest, out: &mut Output) {
+        if let Err(reason) = self.check_snapshot(&request) {
+            return out.send(request.from, request.request, DataReply::Refused(reason));
+        }
+        if request.at >= self.window {
+            if self.ahead.is_empty() {
+                let to = Peer::Coordinator(self.settings.coordinator);
+                out.send(to, RequestId::default(), CommitMessage::AskWindow);
+            }
+            self.parked += 1;
+            self.ahead.push(request);
+            return;
+        }
+        self.floor = self.floor.max(request.at);
+        if let Some(writer) = self.writer_in_the_way(&request) {
+            self.parked += 1;
+            self.snapshot_waits.entry(writer).or_default().push(request);
+            return;
+        }
+        self.answer_snapshot(&request, out);
+    }
+
+    fn check_snapshot(&self, request: &SnapshotRequest) -> Result<(), Reason> {
+        self.check_serving(request.map_epoch)?;
+        if request.at <= self.safe_point {
+            return Err(Reason::SnapshotTooOld(self.safe_point.next()));
+        }
+        if self.parked >= self.settings.max_waits {
+            return Err(Reason::Overloaded);
+        }
+        if let What::Keys(keys) = &request.what {
+            for key in Keys::read(keys) {
+                if !self.owns(key?) {
+                    return Err(Reason::StaleMap);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A prepared writer that may commit at or below the snapshot.
+    fn writer_in_the_way(&self, request: &SnapshotRequest) -> Option<TxnId> {
+        if self.intents.is_empty() {
+            return None;
+        }
+        let in_the_way = |txn: &TxnId| {
+            let stage = &self.txns.get(txn)?.stage;
+            let (m, _) = stage.prepared()?;
+            (m <= request.at).then_some(*txn)
+        };
+        match &request.what {
+            What::Keys(keys) => Keys::read(keys)
+                .map_while(Result::ok)
+                .find_map(|key| self.intents.get(key).and_then(in_the_way)),
+            What::Range { range, .. } => {
+                let from = self.intents.range::<[u8], _>((
+                    std::ops::Bound::Included(range.start.as_bytes()),
+                    std::ops::Bound::Unbounded,
+                ));
+                from.take_while(|(key, _)| range.contains(key)).find_map(|(_, txn)| in_the_way(txn))
+            }
+        }
+    }
+
+    fn answer_snapshot(&self, request: &SnapshotRequest, out: &mut Output) {
+        let reply = match &request.what {
+            What::Keys(keys) => {
+                let mut values = Values::default();
+                for key in Keys::read(keys).map_while(Result::ok) {
+                    let version = self.versions.at(key, request.at);
+                    values.push(version.and_then(|version| version.value));
+                }
+                DataReply::Values { incarnation: None, values: values.finish() }
+            }
+            What::Range { range, limit, reverse } => {
+                let (rows, resume) = self.page(range, request.at, *reverse, *limit);
+                DataReply::Rows { incarnation: None, resume, rows }
+            }
+        };
+        out.send(request.from, request.request, reply);
+    }
+
+    /// Serves what waited for writers that are decided now.
+    pub(crate) fn wake_snapshots(&mut self, out: &mut Output) {
+        while let Some(request) = self.woken.pop() {
+            self.parked -= 1;
+            self.snapshot(request, out);
+        }
+    }
+
+    /// The oracle's window ends at `hi` or later.
+    pub(crate) fn window_is(&mut self, hi: Timestamp, out: &mut Output) {
+        self.window = self.window.max(hi);
+        for request in std::mem::take(&mut self.ahead) {
+            self.parked -= 1;
+            if request.at >= self.window {
+                let refused = DataReply::Refused(Reason::SnapshotInFuture);
+                out.send(request.from, request.request, refused);
+            } else {
+                self.snapshot(request, out);
+            }
+        }
+    }
+
+    /// Drops the parked reads of a client that is gone.
+    pub(crate) fn drop_snapshots(&mut self, client: Peer) {
+        self.ahead.retain(|request| request.from != client);
+        for readers in self.snapshot_waits.values_mut() {
+            readers.retain(|request| request.from != client);
+        }
+        let waiting: usize = self.snapshot_waits.values().map(Vec::len).sum();
+        self.parked = self.ahead.len() + self.woken.len() + waiting;
+    }
+
+    /// Moves the safe point and drops versions below it. It stays below the
+    /// floor, so nothing can commit at or below it, and below every prepared
+    /// writer, so nothing that may still commit does either.
+    pub(crate) fn prune(&mut self) {
+        let millis = u64::try_from(self.settings.retention.as_millis()).unwrap_or(u64::MAX);
+        let newest = self.floor.wall().0;
+        let mut point = Timestamp::of_wall(Wall(newest.saturating_sub(millis)));
+        point = point.min(self.floor);
+        for txn in self.intents.values() {
+            let stage = self.txns.get(txn).map(|participant| &participant.stage);
+            if let Some((m, _)) = stage.and_then(|stage| stage.prepared()) {
+                point = point.min(Timestamp(m.0.saturating_sub(1)));
+            }
+        }
+        self.safe_point = self.safe_point.max(point);
+        self.versions.prune(self.safe_point, PRUNE_BUDGET);
+    }
+}

@@ -1,0 +1,168 @@
+//! Waiting for locks: requests that are queued, and what ends their wait.
+//!
+//! A request may need several locks; it goes on when it has them all. Its wait
+//! ends with the last grant, with a time-out, or because its transaction is
+//! aborted. A cycle of waits is looked for at the moment a wait begins, the only
+//! moment at which one can close.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use synod_common::error::Reason;
+use synod_common::id::TxnId;
+use synod_common::limits::Limit;
+use synod_common::message::DataReply;
+use synod_common::node::Output;
+use synod_common::time::{Now, Timestamp};
+
+use crate::access::{ReadRequest, ScanRequest};
+use crate::lock::{Acquired, LockTarget, Mode, Refused, Ticket};
+use crate::shard::{Shard, Timer};
+
+/// Names a waiting request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WaitId(u64);
+
+/// A request that waits.
+#[derive(Debug)]
+pub struct Wait {
+    txn: TxnId,
+    tickets: BTreeSet<Ticket>,
+    purpose: Purpose,
+}
+
+/// What happens when all its locks are granted.
+#[derive(Debug)]
+pub enum Purpose {
+    /// Keys are read.
+    Read(ReadRequest),
+    /// A range is read.
+    Scan(ScanRequest),
+    /// The transaction votes.
+    Prepare,
+}
+
+impl Shard {
+    /// Takes locks for `txn`. True if all were granted at once; else the request
+    /// waits and will be answered, or is refused together with its transaction.
+    #[expect(clippy::too_many_arguments, reason = "all of them are the request")]
+    pub(crate) fn lock(
+        &mut self,
+        now: Now,
+        (txn, age): (TxnId, Timestamp),
+        targets: impl Iterator<Item = LockTarget>,
+        mode: Mode,
+        timeout: Duration,
+        purpose: Purpose,
+        out: &mut Output,
+    ) -> bool {
+        let mut tickets = BTreeSet::new();
+        let mut refused = None;
+        for target in targets {
+            match self.locks.acquire(txn, age, target, mode, &mut self.granted) {
+                Ok(Acquired::Granted) => {}
+                Ok(Acquired::Waiting(ticket)) => {
+                    tickets.insert(ticket);
+                }
+                Err(Refused::TxnFull(_)) => refused = Some(Reason::TooLarge(Limit::TxnKeys)),
+                Err(Refused::TableFull(_)) => refused = Some(Reason::Overloaded),
+                Err(Refused::Pinned | Refused::ExclusiveRange) => {
+                    panic!("{txn} asked for a lock that a shard never asks for")
+                }
+            }
+            if refused.is_some() {
+                break;
+            }
+        }
+        if tickets.is_empty() && refused.is_none() && !self.locks.is_waiting(txn) {
+            return true;
+        }
+        if refused.is_none() && self.waits.len() >= self.settings.max_waits {
+            refused = Some(Reason::Overloaded);
+        }
+        self.last_wait += 1;
+        let id = WaitId(self.last_wait);
+        for ticket in &tickets {
+            self.tickets.insert(*ticket, id);
+        }
+        self.waits.insert(id, Wait { txn, tickets, purpose });
+        if let Some(participant) = self.txns.get_mut(&txn) {
+            participant.waits.insert(id);
+        }
+        match refused {
+            Some(reason) => self.abort(txn, &reason, out),
+            None => {
+                self.timers.set(Timer::Wait(id), now.mono + timeout);
+                self.break_deadlocks(txn, out);
+                if self.waits.get(&id).is_some_and(|wait| wait.tickets.is_empty()) {
+                    self.end_wait(now, id, out);
+                }
+            }
+        }
+        false
+    }
+
+    /// Aborts one transaction of every cycle that the new wait of `txn` closed.
+    fn break_deadlocks(&mut self, txn: TxnId, out: &mut Output) {
+        while let Some(cycle) = self.locks.find_cycle(txn) {
+            let victim = self.locks.victim(&cycle);
+            self.stats.deadlocks += 1;
+            let told = cycle.into_iter().take(64).collect();
+            self.abort(victim, &Reason::Deadlock(told), out);
+        }
+    }
+
+    /// Hands out the grants that releases have brought about.
+    pub(crate) fn hand_out_grants(&mut self, now: Now, out: &mut Output) {
+        while !self.granted.is_empty() {
+            for grant in std::mem::take(&mut self.granted) {
+                let Some(id) = self.tickets.remove(&grant.ticket) else { continue };
+                let Some(wait) = self.waits.get_mut(&id) else { continue };
+                wait.tickets.remove(&grant.ticket);
+                if wait.tickets.is_empty() {
+                    self.end_wait(now, id, out);
+                }
+            }
+        }
+    }
+
+    fn end_wait(&mut self, now: Now, id: WaitId, out: &mut Output) {
+        let Some(wait) = self.waits.remove(&id) else { return };
+        self.timers.stop(Timer::Wait(id));
+        if let Some(participant) = self.txns.get_mut(&wait.txn) {
+            participant.waits.remove(&id);
+        }
+        match wait.purpose {
+            Purpose::Read(request) => self.answer_read(wait.txn, &request, out),
+            Purpose::Scan(request) => self.answer_scan(wait.txn, &request, out),
+            Purpose::Prepare => self.vote(now, wait.txn, out),
+        }
+    }
+
+    /// A request waited as long as it was willing to.
+    pub(crate) fn wait_timed_out(&mut self, id: WaitId, out: &mut Output) {
+        if let Some(wait) = self.waits.get(&id) {
+            self.stats.lock_timeouts += 1;
+            self.abort(wait.txn, &Reason::LockTimeout, out);
+        }
+    }
+
+    /// Refuses all requests of `txn` that wait.
+    pub(crate) fn drop_waits(&mut self, txn: TxnId, reason: &Reason, out: &mut Output) {
+        let Some(participant) = self.txns.get_mut(&txn) else { return };
+        for id in std::mem::take(&mut participant.waits) {
+            self.timers.stop(Timer::Wait(id));
+            let Some(wait) = self.waits.remove(&id) else { continue };
+            for ticket in wait.tickets {
+                self.tickets.remove(&ticket);
+                self.locks.cancel(ticket, &mut self.granted);
+            }
+            let (from, request) = match wait.purpose {
+                Purpose::Read(ReadRequest { from, request, .. })
+                | Purpose::Scan(ScanRequest { from, request, .. }) => (from, request),
+                Purpose::Prepare => continue,
+            };
+            out.send(from, request, DataReply::Refused(reason.clone()));
+        }
+    }
+}
