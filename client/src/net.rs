@@ -1,0 +1,68 @@
+//! What the client's logic needs of the world.
+//!
+//! Everything in this crate that decides is written against [`Net`]: it sends
+//! requests, waits for replies and for timers, and nothing else. The QUIC driver,
+//! the embedded cluster and the simulator each provide one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use synod_common::id::Peer;
+use synod_common::message::Message;
+use synod_common::time::Mono;
+use tokio::sync::oneshot;
+
+/// A future in a box.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The world around a client.
+pub trait Net: Send + Sync + 'static {
+    /// Sends a request to a server. The reply is [`Unreachable`] if the link goes
+    /// down first; the request may have been carried out all the same.
+    fn request(&self, to: Peer, message: Message) -> Reply;
+
+    /// Sends a message that has no reply. May be lost with its link.
+    fn tell(&self, to: Peer, message: Message);
+
+    /// Where a server can be reached; told before the first message to it.
+    fn learn(&self, peer: Peer, address: &str);
+
+    /// Ends after this long.
+    fn sleep(&self, time: Duration) -> BoxFuture<()>;
+
+    /// Monotonic time, for measuring intervals.
+    fn now(&self) -> Mono;
+
+    /// Random bits, for jitter.
+    fn random(&self) -> u64;
+
+    /// Runs a future on the side.
+    fn spawn(&self, future: BoxFuture<()>);
+}
+
+/// No reply came, and none will. Whether the request was carried out is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server can not be reached")]
+pub struct Unreachable;
+
+/// A reply that is on its way.
+#[derive(Debug)]
+pub struct Reply(oneshot::Receiver<Message>);
+
+impl Reply {
+    /// A reply, and where to put it. Dropping the sender makes it [`Unreachable`].
+    pub fn channel() -> (oneshot::Sender<Message>, Reply) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Reply(receiver))
+    }
+}
+
+impl Future for Reply {
+    type Output = Result<Message, Unreachable>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|reply| reply.map_err(|_| Unreachable))
+    }
+}
