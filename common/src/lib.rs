@@ -9,3 +9,4 @@ pub mod node;
 pub mod route;
 pub mod time;
 pub mod timer;
+pub mod wal;
