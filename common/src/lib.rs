@@ -7,6 +7,7 @@ pub mod limits;
 pub mod message;
 pub mod node;
 pub mod route;
+pub mod sync;
 pub mod time;
 pub mod timer;
 pub mod wal;
