@@ -1,5 +1,7 @@
 //! The words, messages, log and drivers that every part of Synod shares.
 
+#[cfg(feature = "driver")]
+pub mod driver;
 pub mod error;
 pub mod id;
 pub mod key;
