@@ -13,6 +13,8 @@
 //! RUSTFLAGS='--cfg synod_loom --cfg synod_mutant="<mutant>"' cargo test -p synod-common --release --test loom --target-dir target/loom
 //! ```
 //!
+//! A deadlock ends the whole test process: loom panics again while it unwinds.
+//!
 //! | Mutant                       | What is wrong                             | Fails with                    |
 //! | ---------------------------- | ----------------------------------------- | ----------------------------- |
 //! | `group_commit_no_notify`     | `submit` does not wake the log's thread   | deadlock                      |
