@@ -120,7 +120,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { patience: Duration::from_millis(20), linger: Duration::from_micros(100) }
+        Pace { patience: Duration::from_millis(20), linger: Duration::from_micros(50) }
     }
 }
 
