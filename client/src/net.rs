@@ -57,6 +57,15 @@ impl Reply {
         let (sender, receiver) = oneshot::channel();
         (sender, Reply(receiver))
     }
+
+    /// The reply, if it has come.
+    pub fn try_now(mut self) -> Option<Result<Message, Unreachable>> {
+        match self.0.try_recv() {
+            Ok(reply) => Some(Ok(reply)),
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(Unreachable)),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+        }
+    }
 }
 
 impl Future for Reply {

@@ -1,0 +1,290 @@
+//! The client: sessions, transactions, snapshots, outcomes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Serialize;
+use synod_common::error::Reason;
+use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
+use synod_common::message::client::{CoordinatorStatus, Outcome};
+use synod_common::message::data::ShardStatus;
+use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
+use synod_common::route::Router;
+use synod_common::time::Timestamp;
+
+use crate::net::Net;
+use crate::session::Session;
+use crate::timestamps::Timestamps;
+use crate::{AsKey, Error, Options, Snapshot, Txn, Value, retry};
+
+/// A connection to a cluster. Cheap to clone; clones share the session.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the clones of a client share.
+pub(crate) struct Shared {
+    pub(crate) net: Arc<dyn Net>,
+    pub(crate) coordinator: Peer,
+    pub(crate) timestamps: Arc<Timestamps>,
+    session: Mutex<Option<Arc<Session>>>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl Client {
+    /// A client in the given world. Programs use
+    /// [`Client::connect`](Client::connect) or `Client::embedded`.
+    pub fn over(net: Arc<dyn Net>, coordinator: CoordinatorId) -> Client {
+        let coordinator = Peer::Coordinator(coordinator);
+        let timestamps = Timestamps::new(Arc::clone(&net), coordinator);
+        let session = Mutex::new(None);
+        let opening = tokio::sync::Mutex::new(());
+        Client { shared: Arc::new(Shared { net, coordinator, timestamps, session, opening }) }
+    }
+
+    /// Runs `work` as a transaction and commits it. If it is aborted and may be
+    /// tried again, it is: `work` runs once per try, each time from the start.
+    ///
+    /// # Errors
+    /// What `work` returns, and what [`Txn::commit`] does. [`Error::Aborted`]
+    /// says after how many tries it gave up, and why the last one failed.
+    pub async fn transact<T>(
+        &self,
+        work: impl AsyncFnMut(&Txn) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.transact_with(Options::default(), work).await
+    }
+
+    /// As [`Client::transact`], with options.
+    ///
+    /// # Errors
+    /// As [`Client::transact`].
+    pub async fn transact_with<T>(
+        &self,
+        options: Options,
+        mut work: impl AsyncFnMut(&Txn) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let began = self.shared.net.now();
+        let mut age = None;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let result = async {
+                let txn = self.begin_aged(options.clone(), age).await?;
+                age = Some(txn.age());
+                let value = work(&txn).await?;
+                txn.commit().await?;
+                Ok(value)
+            };
+            let error = match result.await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let spent = self.shared.net.now().since(began) >= options.timeout;
+            if !retry::is_worth_it(&error) {
+                return Err(error);
+            }
+            if spent || attempts >= options.attempts {
+                return Err(match error {
+                    Error::Retry(refusal) => Error::Aborted(crate::Refusal { attempts, ..refusal }),
+                    error => error,
+                });
+            }
+            let pause = retry::pause(attempts, self.shared.net.random());
+            self.shared.net.sleep(pause).await;
+        }
+    }
+
+    /// Begins a transaction. It ends with [`Txn::commit`] or [`Txn::abort`], or
+    /// is aborted when it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if no session can be had.
+    pub async fn begin(&self, options: Options) -> Result<Txn, Error> {
+        self.begin_aged(options, None).await
+    }
+
+    async fn begin_aged(&self, options: Options, age: Option<Timestamp>) -> Result<Txn, Error> {
+        let session = self.shared.session().await?;
+        Ok(Txn::new(Arc::clone(&self.shared), session, options, age))
+    }
+
+    /// Reads one key, strictly serializably, without locks.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], or [`Error::TooLarge`] for a bad key.
+    pub async fn get(&self, key: impl AsKey) -> Result<Value, Error> {
+        self.snapshot().await?.get(key).await
+    }
+
+    /// Writes one key.
+    ///
+    /// # Errors
+    /// As [`Client::transact`].
+    pub async fn put(&self, key: impl AsKey, value: &impl Serialize) -> Result<(), Error> {
+        let key = key.as_key();
+        self.transact(async |tx| tx.put(&key, value)).await
+    }
+
+    /// Writes one key with a value as it is.
+    ///
+    /// # Errors
+    /// As [`Client::transact`].
+    pub async fn put_bytes(&self, key: impl AsKey, value: impl Into<Bytes>) -> Result<(), Error> {
+        let (key, value) = (key.as_key(), value.into());
+        self.transact(async |tx| tx.put_bytes(&key, value.clone())).await
+    }
+
+    /// Deletes one key.
+    ///
+    /// # Errors
+    /// As [`Client::transact`].
+    pub async fn delete(&self, key: impl AsKey) -> Result<(), Error> {
+        let key = key.as_key();
+        self.transact(async |tx| tx.delete(&key)).await
+    }
+
+    /// A snapshot of now: it contains every transaction that was committed before
+    /// this call, and blocks no writer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the coordinator can not be reached.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        let session = self.shared.session().await?;
+        let at = self.shared.patiently(async || self.shared.timestamps.fresh().await).await?;
+        session.saw(at);
+        Ok(Snapshot::new(Arc::clone(&self.shared), session, at))
+    }
+
+    /// A snapshot of the past, as far as versions are kept.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the coordinator can not be reached. A timestamp
+    /// that is too old or lies in the future shows when it is read.
+    pub async fn snapshot_at(&self, at: Timestamp) -> Result<Snapshot, Error> {
+        let session = self.shared.session().await?;
+        Ok(Snapshot::new(Arc::clone(&self.shared), session, at))
+    }
+
+    /// What became of a transaction. If no commit of it is in progress, asking
+    /// makes sure that it never commits.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the coordinator can not be reached.
+    pub async fn outcome(&self, txn: TxnId) -> Result<Outcome, Error> {
+        self.shared.patiently(async || self.shared.outcome(txn).await).await
+    }
+
+    /// How the coordinator sees the cluster.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it can not be reached.
+    pub async fn status(&self) -> Result<CoordinatorStatus, Error> {
+        match self.shared.ask(ClientRequest::Status).await? {
+            ClientReply::Status(status) => Ok(status),
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    /// How a shard is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it can not be reached.
+    pub async fn shard_status(&self, shard: ShardId) -> Result<ShardStatus, Error> {
+        let to = Peer::Shard(shard);
+        match self.shared.net.request(to, DataRequest::Status.into()).await? {
+            Message::DataReply(DataReply::Status(status)) => Ok(status),
+            _ => Err(Error::protocol()),
+        }
+    }
+}
+
+impl Shared {
+    /// The open session, or a new one.
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, Error> {
+        if let Some(session) = self.current() {
+            return Ok(session);
+        }
+        let _turn = self.opening.lock().await;
+        if let Some(session) = self.current() {
+            return Ok(session);
+        }
+        let session = self.patiently(async || self.open_session().await).await?;
+        *self.session.lock() = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    fn current(&self) -> Option<Arc<Session>> {
+        self.session.lock().as_ref().filter(|session| !session.is_lost()).cloned()
+    }
+
+    async fn open_session(&self) -> Result<Arc<Session>, Error> {
+        let ClientReply::SessionOpened { session, ttl_ms, now, placement } =
+            self.ask(ClientRequest::OpenSession).await?
+        else {
+            return Err(Error::protocol());
+        };
+        for shard in &placement.shards {
+            self.net.learn(Peer::Shard(shard.id), &shard.address);
+        }
+        let router = Router::new(placement).map_err(|bad| Error::Corrupt(bad.to_string()))?;
+        let net = Arc::clone(&self.net);
+        let session = Session::new(net, self.coordinator, session, router, now);
+        let pause = Duration::from_millis(u64::from(ttl_ms / 3).max(1));
+        self.net.spawn(Box::pin(Session::keep_alive(Arc::downgrade(&session), pause)));
+        Ok(session)
+    }
+
+    /// Asks the coordinator; a refusal is an error.
+    async fn ask(&self, request: ClientRequest) -> Result<ClientReply, Error> {
+        match self.net.request(self.coordinator, request.into()).await? {
+            Message::ClientReply(ClientReply::Refused(reason)) => {
+                Err(Error::from_reason(reason, None))
+            }
+            Message::ClientReply(reply) => Ok(reply),
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    /// Asks for an outcome once.
+    pub(crate) async fn outcome(&self, txn: TxnId) -> Result<Outcome, Error> {
+        match self.ask(ClientRequest::Outcome { txn }).await? {
+            ClientReply::Outcome(outcome) => Ok(outcome),
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    /// Repeats a request that can do no harm while servers are unreachable or
+    /// starting.
+    pub(crate) async fn patiently<T>(
+        &self,
+        mut request: impl AsyncFnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let began = self.net.now();
+        let mut attempt = 0;
+        loop {
+            let error = match request().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let passing = match &error {
+                Error::Unavailable(_) => true,
+                Error::Retry(refusal) => {
+                    matches!(refusal.reason, Reason::NotReady | Reason::Overloaded)
+                }
+                _ => false,
+            };
+            if !passing || self.net.now().since(began) >= PATIENCE {
+                return Err(error);
+            }
+            attempt += 1;
+            self.net.sleep(retry::pause(attempt, self.net.random())).await;
+        }
+    }
+}
+
+/// How long harmless requests are repeated.
+const PATIENCE: Duration = Duration::from_secs(10);

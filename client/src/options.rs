@@ -1,0 +1,47 @@
+//! What can be chosen per transaction.
+
+use std::time::Duration;
+
+/// Choices for one transaction, with sensible defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) timeout: Duration,
+    pub(crate) lock_wait: Duration,
+    pub(crate) attempts: u32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            timeout: Duration::from_secs(30),
+            lock_wait: Duration::from_secs(1),
+            attempts: 1000,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults: 30 s in all, 1 s per lock, 1,000 attempts.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// How long the transaction may take in all, retries included. After that
+    /// no new attempt is begun, and an unanswered COMMIT is reported in doubt.
+    pub fn timeout(mut self, timeout: Duration) -> Options {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long to wait for each lock. A deadlock across shards ends this way.
+    pub fn lock_wait(mut self, lock_wait: Duration) -> Options {
+        self.lock_wait = lock_wait;
+        self
+    }
+
+    /// How often [`Client::transact`](crate::Client::transact) tries at most.
+    pub fn attempts(mut self, attempts: u32) -> Options {
+        self.attempts = attempts.max(1);
+        self
+    }
+}

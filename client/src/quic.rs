@@ -1,0 +1,3 @@
+//! The client over QUIC.
+/// Placeholder
+pub struct Credentials;

@@ -1,0 +1,241 @@
+//! Scans: the shards' rows merged in key order, page by page.
+//!
+//! Every shard that may hold keys of the range has a cursor with the rest of its
+//! page. The next row is the first among the cursors and the transaction's own
+//! writes, which win over the shards' rows for the same key.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use synod_common::id::ShardId;
+use synod_common::key::{Key, KeyRange};
+use synod_common::message::bulk::Rows;
+use synod_common::message::{DataReply, DataRequest};
+use synod_common::route::Router;
+
+use crate::net::Reply;
+use crate::{Error, Snapshot, Txn, Value};
+
+/// A key and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The key.
+    pub key: Key,
+    /// The value.
+    pub value: Bytes,
+}
+
+impl Row {
+    /// The value as it was put.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the bytes are no `T`; names the key.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        Value { key: self.key.clone(), bytes: Some(self.value.clone()) }.decode()
+    }
+}
+
+/// A scan in progress.
+pub struct Scan<'a> {
+    source: Source<'a>,
+    cursors: Vec<Cursor>,
+    own: BTreeMap<Key, Option<Bytes>>,
+    left: Option<usize>,
+    reverse: bool,
+}
+
+/// Who reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Txn(&'a Txn),
+    Snapshot(&'a Snapshot),
+}
+
+struct Cursor {
+    shard: ShardId,
+    rows: VecDeque<Row>,
+    /// What has not been asked for.
+    rest: Option<KeyRange>,
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(
+        source: Source<'a>,
+        router: &Router,
+        range: &KeyRange,
+        own: BTreeMap<Key, Option<Bytes>>,
+    ) -> Scan<'a> {
+        let shards = if range.is_empty() { vec![] } else { router.shards_of(range) };
+        let cursors = shards
+            .into_iter()
+            .map(|shard| Cursor { shard, rows: VecDeque::new(), rest: Some(range.clone()) })
+            .collect();
+        Scan { source, cursors, own, left: None, reverse: false }
+    }
+
+    /// From the end to the start.
+    pub fn reverse(mut self) -> Scan<'a> {
+        self.reverse = true;
+        self
+    }
+
+    /// At most so many rows.
+    pub fn limit(mut self, rows: usize) -> Scan<'a> {
+        self.left = Some(rows);
+        self
+    }
+
+    /// The next row, or `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Row, Error>> {
+        if self.left == Some(0) {
+            return None;
+        }
+        loop {
+            if let Err(error) = self.fill().await {
+                self.left = Some(0);
+                return Some(Err(error));
+            }
+            let row = self.first()?;
+            let Some(row) = row else { continue };
+            if let Some(left) = &mut self.left {
+                *left -= 1;
+            }
+            return Some(Ok(row));
+        }
+    }
+
+    /// All rows that are left.
+    ///
+    /// # Errors
+    /// As the reads of its source.
+    pub async fn collect(mut self) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = self.next().await {
+            rows.push(row?);
+        }
+        Ok(rows)
+    }
+
+    /// Takes the first of all rows; `Some(None)` if it was deleted by the
+    /// transaction itself.
+    fn first(&mut self) -> Option<Option<Row>> {
+        let reverse = self.reverse;
+        let better = |a: &Key, b: &Key| if reverse { a > b } else { a < b };
+        let mut best: Option<(Key, Option<usize>)> = {
+            let own = if reverse { self.own.last_key_value() } else { self.own.first_key_value() };
+            own.map(|(key, _)| (key.clone(), None))
+        };
+        for (i, cursor) in self.cursors.iter().enumerate() {
+            let Some(row) = cursor.rows.front() else { continue };
+            if best.as_ref().is_none_or(|(key, _)| better(&row.key, key)) {
+                best = Some((row.key.clone(), Some(i)));
+            }
+        }
+        match best? {
+            (_, Some(i)) => Some(self.cursors[i].rows.pop_front()),
+            (key, None) => {
+                for cursor in &mut self.cursors {
+                    if cursor.rows.front().is_some_and(|row| row.key == key) {
+                        cursor.rows.pop_front();
+                    }
+                }
+                let value = self.own.remove(&key).flatten();
+                Some(value.map(|value| Row { key, value }))
+            }
+        }
+    }
+
+    /// Fetches the next page of every cursor that has run out, all at once.
+    async fn fill(&mut self) -> Result<(), Error> {
+        // Rows that its own deletes will hide are asked for on top.
+        let limit = self.left.map_or(0, |left| left.saturating_add(self.own.len()));
+        let limit = u32::try_from(limit).unwrap_or(0);
+        let mut replies = Vec::new();
+        for (i, cursor) in self.cursors.iter().enumerate() {
+            if cursor.rows.is_empty()
+                && let Some(rest) = &cursor.rest
+            {
+                replies.push((i, self.source.ask(cursor.shard, rest, limit, self.reverse)?));
+            }
+        }
+        for (i, reply) in replies {
+            let cursor = &mut self.cursors[i];
+            let Some(rest) = cursor.rest.take() else { continue };
+            let page = self.source.page(cursor.shard, reply, &rest, limit, self.reverse).await?;
+            let (resume, rows) = page;
+            for row in Rows::read(&rows) {
+                let (key, value) = row.map_err(|_| Error::protocol())?;
+                let value = rows.slice_ref(value);
+                cursor.rows.push_back(Row { key: Key::from(key), value });
+            }
+            cursor.rest = resume
+                .map(|key| match self.reverse {
+                    false => KeyRange { start: key, ..rest },
+                    true => KeyRange { end: Some(key), ..rest },
+                })
+                .filter(|rest| !rest.is_empty());
+        }
+        // A page may be empty and yet not be the last one.
+        if self.cursors.iter().any(|cursor| cursor.rows.is_empty() && cursor.rest.is_some()) {
+            return Box::pin(self.fill()).await;
+        }
+        Ok(())
+    }
+}
+
+impl Source<'_> {
+    fn ask(
+        self,
+        shard: ShardId,
+        range: &KeyRange,
+        limit: u32,
+        reverse: bool,
+    ) -> Result<Reply, Error> {
+        let range = range.clone();
+        match self {
+            Source::Txn(txn) => txn.request_scan(shard, |access| DataRequest::Scan {
+                access,
+                range,
+                limit,
+                reverse,
+            }),
+            Source::Snapshot(snapshot) => Ok(snapshot.request_scan(shard, |at, map_epoch| {
+                DataRequest::SnapshotScan { at, map_epoch, range, limit, reverse }
+            })),
+        }
+    }
+
+    async fn page(
+        self,
+        shard: ShardId,
+        reply: Reply,
+        range: &KeyRange,
+        limit: u32,
+        reverse: bool,
+    ) -> Result<(Option<Key>, Bytes), Error> {
+        match self {
+            Source::Txn(txn) => match txn.data_reply(reply.await)? {
+                DataReply::Rows { incarnation, resume, rows } => {
+                    txn.contacted(shard, incarnation)?;
+                    Ok((resume, rows))
+                }
+                _ => Err(Error::protocol()),
+            },
+            Source::Snapshot(snapshot) => {
+                let rows = |reply| match snapshot.data_reply(reply)? {
+                    DataReply::Rows { resume, rows, .. } => Ok((resume, rows)),
+                    _ => Err(Error::protocol()),
+                };
+                match rows(reply.await) {
+                    Ok(page) => Ok(page),
+                    // Reading at a snapshot can be repeated without harm.
+                    Err(_) => {
+                        let again = async || rows(self.ask(shard, range, limit, reverse)?.await);
+                        snapshot.shared().patiently(again).await
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! A transaction: reads lock at the shards, writes wait here for the commit.
+//!
+//! ```text
+//!   get ──▶ shard: lock, value, incarnation        (once per key, then from memory
+//!   put ──▶ buffer                                  if it was written here)
+//!   commit ──▶ coordinator: parts = shards read or written, with their writes
+//!   drop ──▶ every shard that was used: abort
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use serde::Serialize;
+use synod_common::error::Reason;
+use synod_common::id::{Incarnation, Peer, ShardId, TxnId};
+use synod_common::key::Key;
+use synod_common::limits::{self, Limit};
+use synod_common::message::bulk::{Keys, Values, WriteSet};
+use synod_common::message::client::{Outcome, Part};
+use synod_common::message::data::{Access, ReadMode};
+use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
+use synod_common::time::Timestamp;
+
+use crate::client::Shared;
+use crate::net::{Reply, Unreachable};
+use crate::scan::{Scan, Source};
+use crate::session::Session;
+use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
+
+/// A transaction in progress. Dropping it aborts it and frees its locks.
+pub struct Txn {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    id: TxnId,
+    age: Timestamp,
+    options: Options,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    writes: BTreeMap<Key, Option<Bytes>>,
+    write_bytes: usize,
+    /// Shards that were sent something, with what they gave.
+    used: BTreeMap<ShardId, Option<Incarnation>>,
+    /// Why it can not commit any more.
+    doomed: Option<Reason>,
+    over: bool,
+}
+
+/// A transaction that committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its name.
+    pub txn: TxnId,
+    /// Its place in the order of all transactions; `None` if it did nothing.
+    pub at: Option<Timestamp>,
+}
+
+impl Txn {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        session: Arc<Session>,
+        options: Options,
+        age: Option<Timestamp>,
+    ) -> Txn {
+        let id = session.name();
+        let age = age.unwrap_or_else(|| session.newest());
+        Txn { shared, session, id, age, options, state: Mutex::default() }
+    }
+
+    /// Its name, for [`Client::outcome`](crate::Client::outcome).
+    pub fn id(&self) -> TxnId {
+        self.id
+    }
+
+    pub(crate) fn age(&self) -> Timestamp {
+        self.age
+    }
+
+    /// Reads a key under a shared lock.
+    ///
+    /// # Errors
+    /// [`Error::Retry`] if the transaction was aborted, [`Error::Unavailable`] if
+    /// the shard can not be reached, [`Error::TooLarge`] for a bad key.
+    pub async fn get(&self, key: impl AsKey) -> Result<Value, Error> {
+        self.read_one(key.as_key(), ReadMode::Shared).await
+    }
+
+    /// Reads a key under an exclusive lock, because a write follows.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub async fn get_for_update(&self, key: impl AsKey) -> Result<Value, Error> {
+        self.read_one(key.as_key(), ReadMode::Exclusive).await
+    }
+
+    /// Reads many keys under shared locks, all shards at once.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub async fn get_many<K: AsKey>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Value>, Error> {
+        self.read_many(keys, ReadMode::Shared).await
+    }
+
+    /// Reads many keys under exclusive locks, all shards at once.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub async fn get_many_for_update<K: AsKey>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Value>, Error> {
+        self.read_many(keys, ReadMode::Exclusive).await
+    }
+
+    async fn read_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
+        limits::check_key(&key)?;
+        if let Some(bytes) = self.written(&key) {
+            return Ok(Value { key, bytes });
+        }
+        let shard = self.session.router.shard_of(&key);
+        let reply = self.request_read(shard, mode, Keys::one(&key))?;
+        let bytes = self.values(shard, reply.await)?;
+        let mut values = Values::read(&bytes);
+        match (values.next(), values.next()) {
+            (Some(Ok(value)), None) => {
+                let bytes = value.map(|value| bytes.slice_ref(value));
+                Ok(Value { key, bytes })
+            }
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    async fn read_many<K: AsKey>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        mode: ReadMode,
+    ) -> Result<Vec<Value>, Error> {
+        let mut found: Vec<Value> = Vec::new();
+        let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
+        for (i, key) in keys.into_iter().enumerate() {
+            let key = key.as_key();
+            limits::check_key(&key)?;
+            match self.written(&key) {
+                Some(bytes) => found.push(Value { key, bytes }),
+                None => {
+                    let shard = self.session.router.shard_of(&key);
+                    let (list, places) = by_shard.entry(shard).or_default();
+                    list.push(&key);
+                    places.push(i);
+                    found.push(Value { key, bytes: None });
+                }
+            }
+        }
+        let mut replies = Vec::new();
+        for (shard, (list, places)) in by_shard {
+            let reply = self.request_read(shard, mode, list.finish())?;
+            replies.push((shard, places, reply));
+        }
+        for (shard, places, reply) in replies {
+            let bytes = self.values(shard, reply.await)?;
+            let mut values = Values::read(&bytes);
+            for place in places {
+                let value = values.next().ok_or_else(Error::protocol)?;
+                let value = value.map_err(|_| Error::protocol())?;
+                found[place].bytes = value.map(|value| bytes.slice_ref(value));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads a range under shared locks, in key order, absent keys included:
+    /// nothing can appear in what was read before the transaction ends.
+    pub fn scan(&self, range: impl AsRange) -> Scan<'_> {
+        let range = range.into_range();
+        let own = {
+            let state = self.state.lock();
+            let from = state.writes.range::<[u8], _>((
+                std::ops::Bound::Included(range.start.as_bytes()),
+                std::ops::Bound::Unbounded,
+            ));
+            from.take_while(|(key, _)| range.contains(key))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        };
+        Scan::new(Source::Txn(self), &self.session.router, &range, own)
+    }
+
+    /// Writes a key, when the transaction commits.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if a limit is passed; the transaction is unharmed.
+    pub fn put(&self, key: impl AsKey, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        self.write(key.as_key(), Some(value::encode(value)?))
+    }
+
+    /// Writes a key with a value as it is.
+    ///
+    /// # Errors
+    /// As [`Txn::put`].
+    pub fn put_bytes(&self, key: impl AsKey, value: impl Into<Bytes>) -> Result<(), Error> {
+        self.write(key.as_key(), Some(value.into()))
+    }
+
+    /// Deletes a key, when the transaction commits.
+    ///
+    /// # Errors
+    /// As [`Txn::put`].
+    pub fn delete(&self, key: impl AsKey) -> Result<(), Error> {
+        self.write(key.as_key(), None)
+    }
+
+    fn write(&self, key: Key, value: Option<Bytes>) -> Result<(), Error> {
+        limits::check_key(&key)?;
+        limits::check_value(value.as_deref().unwrap_or_default())?;
+        let size =
+            |key: &Key, value: &Option<Bytes>| key.len() + value.as_ref().map_or(0, Bytes::len) + 8;
+        let mut state = self.state.lock();
+        let before = state.writes.get(&key).map_or(0, |old| size(&key, old));
+        let total = state.write_bytes - before + size(&key, &value);
+        if total > limits::TXN_BYTES {
+            return Err(Error::TooLarge(Limit::TxnBytes));
+        }
+        if before == 0 && state.writes.len() >= limits::TXN_KEYS {
+            return Err(Error::TooLarge(Limit::TxnKeys));
+        }
+        state.write_bytes = total;
+        state.writes.insert(key, value);
+        Ok(())
+    }
+
+    /// Commits. When this returns, the transaction is durable on all its shards'
+    /// behalf, and every transaction that begins later sees it.
+    ///
+    /// # Errors
+    /// [`Error::Retry`] or [`Error::Aborted`] if it had no effect;
+    /// [`Error::InDoubt`] if nobody could be asked.
+    pub async fn commit(self) -> Result<Committed, Error> {
+        let (parts, writes) = self.parts()?;
+        if parts.is_empty() {
+            return Ok(Committed { txn: self.id, at: None });
+        }
+        let message = ClientRequest::Commit { txn: self.id, parts, writes };
+        let reply = self.shared.net.request(self.shared.coordinator, message.into());
+        let outcome = match self.within_timeout(reply).await {
+            Some(Ok(Message::ClientReply(ClientReply::Outcome(outcome)))) => outcome,
+            // Refused before it was looked at: it has had no effect.
+            Some(Ok(Message::ClientReply(ClientReply::Refused(reason)))) => {
+                Outcome::Aborted(reason)
+            }
+            Some(Ok(_)) => return Err(Error::InDoubt(self.id)),
+            Some(Err(Unreachable)) | None => self.resolve().await?,
+        };
+        match outcome {
+            Outcome::Committed(at) => {
+                self.session.saw(at);
+                self.finish();
+                Ok(Committed { txn: self.id, at: Some(at) })
+            }
+            Outcome::Aborted(reason) => {
+                if matches!(reason, Reason::SessionLost | Reason::StaleEpoch) {
+                    self.session.lose();
+                }
+                Err(Error::from_reason(reason, Some(self.id)))
+            }
+            Outcome::Undecided | Outcome::Unknown => Err(Error::InDoubt(self.id)),
+        }
+    }
+
+    /// The shards that take part, with their writes one behind another.
+    fn parts(&self) -> Result<(Vec<Part>, Bytes), Error> {
+        let state = self.state.lock();
+        if let Some(reason) = &state.doomed {
+            return Err(Error::from_reason(reason.clone(), Some(self.id)));
+        }
+        let mut by_shard: BTreeMap<ShardId, WriteSet> = BTreeMap::new();
+        for (shard, incarnation) in &state.used {
+            if incarnation.is_some() {
+                by_shard.entry(*shard).or_default();
+            }
+        }
+        for (key, value) in &state.writes {
+            let shard = self.session.router.shard_of(key);
+            by_shard.entry(shard).or_default().push(key, value.as_deref());
+        }
+        let mut parts = Vec::with_capacity(by_shard.len());
+        let mut writes = BytesMut::new();
+        for (shard, set) in by_shard {
+            let incarnation = state.used.get(&shard).copied().flatten();
+            let bytes = set.finish();
+            let write_bytes = u32::try_from(bytes.len()).map_err(|_| Limit::TxnBytes)?;
+            parts.push(Part { shard, incarnation, write_bytes });
+            writes.extend_from_slice(&bytes);
+        }
+        Ok((parts, writes.freeze()))
+    }
+
+    /// The reply to COMMIT got lost: asks until the outcome is known.
+    async fn resolve(&self) -> Result<Outcome, Error> {
+        let net = &self.shared.net;
+        let began = net.now();
+        let mut attempt = 0;
+        while net.now().since(began) < self.options.timeout {
+            match self.shared.outcome(self.id).await {
+                Ok(Outcome::Undecided) | Err(Error::Unavailable(_) | Error::Retry(_)) => {}
+                Ok(outcome) => return Ok(outcome),
+                Err(_) => break,
+            }
+            attempt += 1;
+            net.sleep(retry::pause(attempt, net.random())).await;
+        }
+        Err(Error::InDoubt(self.id))
+    }
+
+    async fn within_timeout(&self, reply: Reply) -> Option<Result<Message, Unreachable>> {
+        let mut late = self.shared.net.sleep(self.options.timeout);
+        let mut reply = std::pin::pin!(reply);
+        std::future::poll_fn(|cx| {
+            if let std::task::Poll::Ready(reply) = reply.as_mut().poll(cx) {
+                return std::task::Poll::Ready(Some(reply));
+            }
+            late.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    /// Gives the transaction up. Dropping it does the same.
+    pub fn abort(self) {}
+
+    /// The value that this transaction wrote to the key, if it did.
+    fn written(&self, key: &Key) -> Option<Option<Bytes>> {
+        self.state.lock().writes.get(key).cloned()
+    }
+
+    /// Sends a read to a shard.
+    fn request_read(&self, shard: ShardId, mode: ReadMode, keys: Bytes) -> Result<Reply, Error> {
+        let access = self.access(shard)?;
+        let message = DataRequest::Read { access, mode, keys };
+        Ok(self.shared.net.request(Peer::Shard(shard), message.into()))
+    }
+
+    /// What every access of this transaction to a shard carries.
+    pub(crate) fn access(&self, shard: ShardId) -> Result<Access, Error> {
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.doomed {
+            return Err(Error::from_reason(reason.clone(), Some(self.id)));
+        }
+        let incarnation = *state.used.entry(shard).or_insert(None);
+        self.session.use_shard(shard);
+        let wait = self.options.lock_wait.as_millis();
+        Ok(Access {
+            txn: self.id,
+            age: self.age,
+            incarnation,
+            map_epoch: self.session.router.epoch(),
+            wait_ms: u32::try_from(wait).unwrap_or(u32::MAX),
+        })
+    }
+
+    pub(crate) fn request_scan(
+        &self,
+        shard: ShardId,
+        message: impl FnOnce(Access) -> DataRequest,
+    ) -> Result<Reply, Error> {
+        let access = self.access(shard)?;
+        Ok(self.shared.net.request(Peer::Shard(shard), message(access).into()))
+    }
+
+    fn values(&self, shard: ShardId, reply: Result<Message, Unreachable>) -> Result<Bytes, Error> {
+        match self.data_reply(reply)? {
+            DataReply::Values { incarnation, values } => {
+                self.contacted(shard, incarnation)?;
+                Ok(values)
+            }
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    pub(crate) fn data_reply(
+        &self,
+        reply: Result<Message, Unreachable>,
+    ) -> Result<DataReply, Error> {
+        match reply? {
+            Message::DataReply(DataReply::Refused(reason)) => {
+                if matches!(reason, Reason::StaleEpoch | Reason::StaleMap) {
+                    self.session.lose();
+                }
+                self.state.lock().doomed = Some(reason.clone());
+                Err(Error::from_reason(reason, Some(self.id)))
+            }
+            Message::DataReply(reply) => Ok(reply),
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    /// A shard named the stay of this transaction's locks. Two names from one
+    /// shard mean that it lost them in between.
+    pub(crate) fn contacted(
+        &self,
+        shard: ShardId,
+        given: Option<Incarnation>,
+    ) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        let known = state.used.entry(shard).or_insert(None);
+        match (*known, given) {
+            (None, Some(_)) => *known = given,
+            (Some(known), Some(given)) if known == given => {}
+            _ => {
+                state.doomed = Some(Reason::LocksLost);
+                return Err(Error::Retry(Refusal {
+                    reason: Reason::LocksLost,
+                    txn: Some(self.id),
+                    attempts: 1,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The transaction is decided; its participants know.
+    fn finish(&self) {
+        let mut state = self.state.lock();
+        state.over = true;
+        // A shard whose answer never came may hold locks that no part names.
+        let strays: Vec<ShardId> =
+            state.used.iter().filter(|(_, given)| given.is_none()).map(|(id, _)| *id).collect();
+        drop(state);
+        self.tell_abort(strays);
+        self.session.over(self.id);
+    }
+
+    fn tell_abort(&self, shards: impl IntoIterator<Item = ShardId>) {
+        for shard in shards {
+            let message = DataRequest::Abort { txn: self.id };
+            self.shared.net.tell(Peer::Shard(shard), message.into());
+        }
+    }
+}
+
+impl Drop for Txn {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        if state.over {
+            return;
+        }
+        let used: Vec<ShardId> = state.used.keys().copied().collect();
+        self.tell_abort(used);
+        self.session.over(self.id);
+    }
+}
