@@ -30,7 +30,8 @@
 //! that locking alone does not have:
 //!
 //! * *Upgrades* (`T` may read the key already and asks to write it) go in front of
-//!   all others. Two of them on one key are a deadlock, found at once.
+//!   all others. Two of them on one key are a deadlock, found at once. Whether
+//!   a request is one is decided when it comes, and so is its place.
 //! * *Nobody waits behind a request that waits for him*: one that is blocked by a
 //!   lock of `T` anyway does not block `T`. It can not come before `T` ends,
 //!   whatever `T` gets until then, so it loses nothing.
@@ -62,8 +63,9 @@
 //! A lock on a key takes 56 bytes in the tree of keys, 16 in its transaction's
 //! set (both in nodes half to wholly full) and one block with the key, shared by
 //! both; exclusive ones 16 more. A second reader adds 24 bytes per reader. A range
-//! takes about 200 bytes, and a request that waits about 250. All are bounded by
-//! [`Capacity`].
+//! takes about 200 bytes, and a request that waits about 250. A million random
+//! keys, ten per transaction, measured 166 bytes per lock beside the keys' own
+//! blocks. All are bounded by [`Capacity`].
 //!
 //! # Deliberately absent
 //!
