@@ -19,8 +19,13 @@
 //! The only place with tokio, quinn and real files.
 
 pub mod authority;
+pub mod close;
+pub mod endpoint;
 pub mod files;
+mod limit;
+pub mod link;
 pub mod log;
+pub mod stats;
 pub mod tls;
 
 #[cfg(test)]
