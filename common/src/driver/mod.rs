@@ -22,9 +22,14 @@ pub mod authority;
 pub mod close;
 pub mod endpoint;
 pub mod files;
+pub mod handle;
+pub mod host;
+mod inbox;
 mod limit;
 pub mod link;
 pub mod log;
+pub mod recover;
+pub mod server;
 pub mod stats;
 pub mod tls;
 
