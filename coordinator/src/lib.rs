@@ -31,6 +31,8 @@ mod oracle;
 mod outcomes;
 mod record;
 mod recovery;
+#[cfg(feature = "driver")]
+pub mod server;
 mod session;
 mod settings;
 

@@ -28,6 +28,8 @@ mod over;
 mod participant;
 mod record;
 mod recovery;
+#[cfg(feature = "driver")]
+pub mod server;
 mod settings;
 mod shard;
 mod snapshot;

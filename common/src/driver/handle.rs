@@ -40,6 +40,12 @@ impl Default for HostLimits {
 #[derive(Clone)]
 pub struct HostHandle(pub(super) Arc<Shared>);
 
+impl std::fmt::Debug for HostHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostHandle").finish_non_exhaustive()
+    }
+}
+
 pub(super) struct Shared {
     pub inbox: Inbox,
     pub limits: HostLimits,

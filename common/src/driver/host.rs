@@ -34,6 +34,7 @@ use super::close::CloseCode;
 use super::handle::{HostHandle, LinkHandle};
 use super::inbox::{Inbound, LinkId};
 use super::link::SendError;
+use super::runner::Observe;
 use super::stats::Stats;
 use crate::id::{Peer, RequestId};
 use crate::message::Message;
@@ -74,6 +75,7 @@ pub struct Host<N> {
     told: Lsn,
     steps_told: u64,
     clock: Clock,
+    observe: Option<Observe<N>>,
 }
 
 struct Entry {
@@ -127,7 +129,14 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
             steps_told: log.steps_done(),
             log,
             clock: Clock { origin: Instant::now() },
+            observe: None,
         }
+    }
+
+    /// Shows the node to `observe` after every batch.
+    pub fn observed(mut self, observe: Observe<N>) -> Host<N> {
+        self.observe = Some(observe);
+        self
     }
 
     /// The handle it was made with.
@@ -184,6 +193,9 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
         }
         self.carry_out()?;
         self.handle.0.inbox.release(permits);
+        if let Some(observe) = &mut self.observe {
+            observe(&self.node);
+        }
         let stats = self.handle.stats();
         Stats::add(&stats.batches, 1);
         Stats::add(&stats.core_us, start.elapsed().as_micros() as usize);
@@ -305,6 +317,8 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
             assert_eq!(submitted, self.out.last_lsn(), "node and log count the same records");
         }
         self.held.extend(self.out.held.drain(..));
+        // Some may wait for what is durable already.
+        self.release(self.told);
         self.send_all();
         self.checkpoint()
     }
