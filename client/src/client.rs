@@ -195,7 +195,8 @@ impl Client {
     /// [`Error::Unavailable`] if it can not be reached.
     pub async fn shard_status(&self, shard: ShardId) -> Result<ShardStatus, Error> {
         let to = Peer::Shard(shard);
-        match self.shared.net.request(to, DataRequest::Status.into()).await? {
+        let reply = self.shared.net.request(to, DataRequest::Status.into()).await;
+        match reply.map_err(|_| self.shared.unreachable(to))? {
             Message::DataReply(DataReply::Status(status)) => Ok(status),
             _ => Err(Error::protocol()),
         }
@@ -238,9 +239,23 @@ impl Shared {
         Ok(session)
     }
 
+    /// Opens the session without patience, to find out whether it can be had.
+    pub(crate) async fn session_at_once(&self) -> Result<(), Error> {
+        let session = self.open_session().await?;
+        *self.session.lock() = Some(session);
+        Ok(())
+    }
+
+    /// Why a server did not answer.
+    pub(crate) fn unreachable(&self, peer: Peer) -> Error {
+        let trouble = self.net.trouble(peer);
+        trouble.unwrap_or_else(|| Error::Unavailable(format!("{peer} can not be reached")))
+    }
+
     /// Asks the coordinator; a refusal is an error.
     async fn ask(&self, request: ClientRequest) -> Result<ClientReply, Error> {
-        match self.net.request(self.coordinator, request.into()).await? {
+        let reply = self.net.request(self.coordinator, request.into()).await;
+        match reply.map_err(|_| self.unreachable(self.coordinator))? {
             Message::ClientReply(ClientReply::Refused(reason)) => {
                 Err(Error::from_reason(reason, None))
             }

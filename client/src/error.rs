@@ -91,9 +91,3 @@ impl From<Limit> for Error {
         Error::TooLarge(limit)
     }
 }
-
-impl From<crate::net::Unreachable> for Error {
-    fn from(unreachable: crate::net::Unreachable) -> Error {
-        Error::Unavailable(unreachable.to_string())
-    }
-}

@@ -14,6 +14,8 @@ use synod_common::message::Message;
 use synod_common::time::Mono;
 use tokio::sync::oneshot;
 
+use crate::Error;
+
 /// A future in a box.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -28,6 +30,11 @@ pub trait Net: Send + Sync + 'static {
 
     /// Where a server can be reached; told before the first message to it.
     fn learn(&self, peer: Peer, address: &str);
+
+    /// Why a server was last unreachable, if it is known.
+    fn trouble(&self, _peer: Peer) -> Option<Error> {
+        None
+    }
 
     /// Ends after this long.
     fn sleep(&self, time: Duration) -> BoxFuture<()>;

@@ -215,7 +215,7 @@ impl Source<'_> {
         reverse: bool,
     ) -> Result<(Option<Key>, Bytes), Error> {
         match self {
-            Source::Txn(txn) => match txn.data_reply(reply.await)? {
+            Source::Txn(txn) => match txn.data_reply(shard, reply.await)? {
                 DataReply::Rows { incarnation, resume, rows } => {
                     txn.contacted(shard, incarnation)?;
                     Ok((resume, rows))
@@ -223,7 +223,7 @@ impl Source<'_> {
                 _ => Err(Error::protocol()),
             },
             Source::Snapshot(snapshot) => {
-                let rows = |reply| match snapshot.data_reply(reply)? {
+                let rows = |reply| match snapshot.data_reply(shard, reply)? {
                     DataReply::Rows { resume, rows, .. } => Ok((resume, rows)),
                     _ => Err(Error::protocol()),
                 };

@@ -68,11 +68,12 @@ impl Snapshot {
             replies.push((shard, keys, places, reply));
         }
         for (shard, keys, places, reply) in replies {
-            let bytes = match self.values(reply.await) {
+            let bytes = match self.values(shard, reply.await) {
                 Ok(bytes) => bytes,
                 // Reading at a snapshot can be repeated without harm.
                 Err(_) => {
-                    let again = async || self.values(self.request_keys(shard, keys.clone()).await);
+                    let again =
+                        async || self.values(shard, self.request_keys(shard, keys.clone()).await);
                     self.shared.patiently(again).await?
                 }
             };
@@ -107,8 +108,8 @@ impl Snapshot {
         self.shared.net.request(Peer::Shard(shard), message.into())
     }
 
-    fn values(&self, reply: Result<Message, Unreachable>) -> Result<Bytes, Error> {
-        match self.data_reply(reply)? {
+    fn values(&self, shard: ShardId, reply: Result<Message, Unreachable>) -> Result<Bytes, Error> {
+        match self.data_reply(shard, reply)? {
             DataReply::Values { values, .. } => Ok(values),
             _ => Err(Error::protocol()),
         }
@@ -116,9 +117,10 @@ impl Snapshot {
 
     pub(crate) fn data_reply(
         &self,
+        shard: ShardId,
         reply: Result<Message, Unreachable>,
     ) -> Result<DataReply, Error> {
-        match reply? {
+        match reply.map_err(|_| self.shared.unreachable(Peer::Shard(shard)))? {
             Message::DataReply(DataReply::Refused(reason)) => {
                 if reason == synod_common::error::Reason::StaleMap {
                     self.session.lose();

@@ -66,7 +66,10 @@ impl Timestamps {
                     Err(Error::from_reason(reason, None))
                 }
                 Ok(_) => Err(Error::protocol()),
-                Err(unreachable) => Err(unreachable.into()),
+                Err(unreachable) => {
+                    let trouble = self.net.trouble(self.coordinator);
+                    Err(trouble.unwrap_or_else(|| Error::Unavailable(unreachable.to_string())))
+                }
             };
             for waiter in waiting {
                 let _ = waiter.send(drawn.clone());

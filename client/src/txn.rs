@@ -373,7 +373,7 @@ impl Txn {
     }
 
     fn values(&self, shard: ShardId, reply: Result<Message, Unreachable>) -> Result<Bytes, Error> {
-        match self.data_reply(reply)? {
+        match self.data_reply(shard, reply)? {
             DataReply::Values { incarnation, values } => {
                 self.contacted(shard, incarnation)?;
                 Ok(values)
@@ -384,9 +384,10 @@ impl Txn {
 
     pub(crate) fn data_reply(
         &self,
+        shard: ShardId,
         reply: Result<Message, Unreachable>,
     ) -> Result<DataReply, Error> {
-        match reply? {
+        match reply.map_err(|_| self.shared.unreachable(Peer::Shard(shard)))? {
             Message::DataReply(DataReply::Refused(reason)) => {
                 if matches!(reason, Reason::StaleEpoch | Reason::StaleMap) {
                     self.session.lose();
