@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
-use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
 use synod_common::message::client::{CoordinatorStatus, Outcome};
 use synod_common::message::data::ShardStatus;
@@ -15,6 +14,7 @@ use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
 use crate::net::Net;
+use crate::retry::Patience;
 use crate::session::Session;
 use crate::timestamps::Timestamps;
 use crate::{AsKey, Error, Options, Snapshot, Txn, Value, retry};
@@ -154,7 +154,13 @@ impl Client {
     /// [`Error::Unavailable`] if the coordinator can not be reached.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let session = self.shared.session().await?;
-        let at = self.shared.patiently(async || self.shared.timestamps.fresh().await).await?;
+        let mut patience = Patience::new(&self.shared);
+        let at = loop {
+            match self.shared.timestamps.fresh().await {
+                Ok(at) => break at,
+                Err(error) => patience.after(error).await?,
+            }
+        };
         session.saw(at);
         Ok(Snapshot::new(Arc::clone(&self.shared), session, at))
     }
@@ -175,7 +181,13 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`] if the coordinator can not be reached.
     pub async fn outcome(&self, txn: TxnId) -> Result<Outcome, Error> {
-        self.shared.patiently(async || self.shared.outcome(txn).await).await
+        let mut patience = Patience::new(&self.shared);
+        loop {
+            match self.shared.outcome(txn).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => patience.after(error).await?,
+            }
+        }
     }
 
     /// How the coordinator sees the cluster.
@@ -213,7 +225,13 @@ impl Shared {
         if let Some(session) = self.current() {
             return Ok(session);
         }
-        let session = self.patiently(async || self.open_session().await).await?;
+        let mut patience = Patience::new(self);
+        let session = loop {
+            match self.open_session().await {
+                Ok(session) => break session,
+                Err(error) => patience.after(error).await?,
+            }
+        };
         *self.session.lock() = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -271,35 +289,4 @@ impl Shared {
             _ => Err(Error::protocol()),
         }
     }
-
-    /// Repeats a request that can do no harm while servers are unreachable or
-    /// starting.
-    pub(crate) async fn patiently<T>(
-        &self,
-        mut request: impl AsyncFnMut() -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let began = self.net.now();
-        let mut attempt = 0;
-        loop {
-            let error = match request().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let passing = match &error {
-                Error::Unavailable(_) => true,
-                Error::Retry(refusal) => {
-                    matches!(refusal.reason, Reason::NotReady | Reason::Overloaded)
-                }
-                _ => false,
-            };
-            if !passing || self.net.now().since(began) >= PATIENCE {
-                return Err(error);
-            }
-            attempt += 1;
-            self.net.sleep(retry::pause(attempt, self.net.random())).await;
-        }
-    }
 }
-
-/// How long harmless requests are repeated.
-const PATIENCE: Duration = Duration::from_secs(10);

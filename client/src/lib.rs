@@ -60,5 +60,5 @@ pub use synod_common::limits;
 pub use synod_common::message::client::{CoordinatorStatus, Outcome};
 pub use synod_common::message::data::ShardStatus;
 pub use synod_common::time::Timestamp;
-pub use txn::{Committed, Txn};
+pub use txn::{Answer, Committed, Txn};
 pub use value::Value;

@@ -169,7 +169,7 @@ impl State {
             let pending = Arc::new(Pending::default());
             let sink = ClientSink { state: Arc::clone(&self), to, pending: Arc::clone(&pending) };
             match self.endpoint.dial(address, expect, sink).await {
-                Ok(link) => return self.up(to, link, pending),
+                Ok(link) => return self.up(to, &link, &pending),
                 Err(error) => trouble = from_connect(&error),
             }
         }
@@ -179,18 +179,18 @@ impl State {
         route.trouble = Some(trouble);
     }
 
-    fn up(&self, to: Peer, link: Link, pending: Arc<Pending>) {
+    fn up(&self, to: Peer, link: &Link, pending: &Arc<Pending>) {
         let mut routes = self.routes.lock();
         let route = routes.entry(to).or_default();
         route.trouble = None;
         let way = if pending.0.lock().closed {
             Way::None
         } else {
-            Way::Up(link.clone(), Arc::clone(&pending))
+            Way::Up(link.clone(), Arc::clone(pending))
         };
         if let Way::Dialing(waiting) = std::mem::replace(&mut route.link, way) {
             for (reply, message) in waiting {
-                pending.send(&link, reply, &message);
+                pending.send(link, reply, &message);
             }
         }
     }

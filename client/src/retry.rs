@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use synod_common::error::Reason;
+use synod_common::time::Mono;
+
 use crate::Error;
+use crate::client::Shared;
 
 const FIRST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(250);
@@ -27,5 +31,44 @@ pub(crate) fn is_worth_it(error: &Error) -> bool {
         | Error::SnapshotTooOld(_)
         | Error::Denied(_)
         | Error::Corrupt(_) => false,
+    }
+}
+
+/// How long harmless requests are repeated.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Repeats a request that can do no harm while servers are unreachable or
+/// starting.
+pub(crate) struct Patience<'a> {
+    shared: &'a Shared,
+    began: Mono,
+    attempt: u32,
+}
+
+impl<'a> Patience<'a> {
+    /// None used up.
+    pub(crate) fn new(shared: &'a Shared) -> Patience<'a> {
+        Patience { shared, began: shared.net.now(), attempt: 0 }
+    }
+
+    /// Pauses before the request is repeated.
+    ///
+    /// # Errors
+    /// The error itself, if it will not pass, or patience is used up.
+    pub(crate) async fn after(&mut self, error: Error) -> Result<(), Error> {
+        let passing = match &error {
+            Error::Unavailable(_) => true,
+            Error::Retry(refusal) => {
+                matches!(refusal.reason, Reason::NotReady | Reason::Overloaded)
+            }
+            _ => false,
+        };
+        let net = &self.shared.net;
+        if !passing || net.now().since(self.began) >= PATIENCE {
+            return Err(error);
+        }
+        self.attempt += 1;
+        net.sleep(pause(self.attempt, net.random())).await;
+        Ok(())
     }
 }

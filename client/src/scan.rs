@@ -15,6 +15,7 @@ use synod_common::message::{DataReply, DataRequest};
 use synod_common::route::Router;
 
 use crate::net::Reply;
+use crate::retry::Patience;
 use crate::{Error, Snapshot, Txn, Value};
 
 /// A key and its value.
@@ -227,13 +228,15 @@ impl Source<'_> {
                     DataReply::Rows { resume, rows, .. } => Ok((resume, rows)),
                     _ => Err(Error::protocol()),
                 };
-                match rows(reply.await) {
-                    Ok(page) => Ok(page),
-                    // Reading at a snapshot can be repeated without harm.
-                    Err(_) => {
-                        let again = async || rows(self.ask(shard, range, limit, reverse)?.await);
-                        snapshot.shared().patiently(again).await
+                let mut patience = Patience::new(snapshot.shared());
+                let mut reply = reply.await;
+                loop {
+                    match rows(reply) {
+                        Ok(page) => return Ok(page),
+                        // Reading at a snapshot can be repeated without harm.
+                        Err(error) => patience.after(error).await?,
                     }
+                    reply = self.ask(shard, range, limit, reverse)?.await;
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use synod_common::id::{Peer, ShardId};
+use synod_common::key::Key;
 use synod_common::limits;
 use synod_common::message::bulk::{Keys, Values};
 use synod_common::message::{DataReply, DataRequest, Message};
@@ -12,8 +13,10 @@ use synod_common::time::Timestamp;
 
 use crate::client::Shared;
 use crate::net::{Reply, Unreachable};
+use crate::retry::Patience;
 use crate::scan::{Scan, Source};
 use crate::session::Session;
+use crate::txn::Answer;
 use crate::{AsKey, AsRange, Error, Value};
 
 /// The state as of a timestamp. Holds no locks and blocks nobody.
@@ -38,23 +41,26 @@ impl Snapshot {
     /// # Errors
     /// [`Error::SnapshotTooOld`] if its versions are gone, [`Error::Unavailable`]
     /// if the shard can not be reached, [`Error::TooLarge`] for a bad key.
-    pub async fn get(&self, key: impl AsKey) -> Result<Value, Error> {
-        let mut values = self.get_many([key]).await?;
-        values.pop().ok_or_else(Error::protocol)
+    pub fn get(&self, key: impl AsKey) -> Answer<'_, Value> {
+        let key = key.as_key();
+        Box::pin(async {
+            let mut values = self.read_many(vec![key]).await?;
+            values.pop().ok_or_else(Error::protocol)
+        })
     }
 
     /// Reads many keys, all shards at once.
     ///
     /// # Errors
     /// As [`Snapshot::get`].
-    pub async fn get_many<K: AsKey>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Value>, Error> {
+    pub fn get_many<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> Answer<'_, Vec<Value>> {
+        Box::pin(self.read_many(keys.into_iter().map(|key| key.as_key()).collect()))
+    }
+
+    async fn read_many(&self, keys: Vec<Key>) -> Result<Vec<Value>, Error> {
         let mut found: Vec<Value> = Vec::new();
         let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
         for (i, key) in keys.into_iter().enumerate() {
-            let key = key.as_key();
             limits::check_key(&key)?;
             let (list, places) = by_shard.entry(self.session.router.shard_of(&key)).or_default();
             list.push(&key);
@@ -68,14 +74,15 @@ impl Snapshot {
             replies.push((shard, keys, places, reply));
         }
         for (shard, keys, places, reply) in replies {
-            let bytes = match self.values(shard, reply.await) {
-                Ok(bytes) => bytes,
-                // Reading at a snapshot can be repeated without harm.
-                Err(_) => {
-                    let again =
-                        async || self.values(shard, self.request_keys(shard, keys.clone()).await);
-                    self.shared.patiently(again).await?
+            let mut patience = Patience::new(&self.shared);
+            let mut answer = self.values(shard, reply.await);
+            let bytes = loop {
+                match answer {
+                    Ok(bytes) => break bytes,
+                    // Reading at a snapshot can be repeated without harm.
+                    Err(error) => patience.after(error).await?,
                 }
+                answer = self.values(shard, self.request_keys(shard, keys.clone()).await);
             };
             let mut values = Values::read(&bytes);
             for place in places {

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -50,6 +51,10 @@ struct State {
     over: bool,
 }
 
+/// The answer to a read, on its way. Boxed, so that its type does not carry the
+/// lifetimes of the key: else the future of a transaction could not be spawned.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
 /// A transaction that committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
@@ -85,38 +90,37 @@ impl Txn {
     /// # Errors
     /// [`Error::Retry`] if the transaction was aborted, [`Error::Unavailable`] if
     /// the shard can not be reached, [`Error::TooLarge`] for a bad key.
-    pub async fn get(&self, key: impl AsKey) -> Result<Value, Error> {
-        self.read_one(key.as_key(), ReadMode::Shared).await
+    pub fn get(&self, key: impl AsKey) -> Answer<'_, Value> {
+        Box::pin(self.read_one(key.as_key(), ReadMode::Shared))
     }
 
     /// Reads a key under an exclusive lock, because a write follows.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub async fn get_for_update(&self, key: impl AsKey) -> Result<Value, Error> {
-        self.read_one(key.as_key(), ReadMode::Exclusive).await
+    pub fn get_for_update(&self, key: impl AsKey) -> Answer<'_, Value> {
+        Box::pin(self.read_one(key.as_key(), ReadMode::Exclusive))
     }
 
     /// Reads many keys under shared locks, all shards at once.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub async fn get_many<K: AsKey>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Value>, Error> {
-        self.read_many(keys, ReadMode::Shared).await
+    pub fn get_many<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> Answer<'_, Vec<Value>> {
+        let keys = keys.into_iter().map(|key| key.as_key()).collect();
+        Box::pin(self.read_many(keys, ReadMode::Shared))
     }
 
     /// Reads many keys under exclusive locks, all shards at once.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub async fn get_many_for_update<K: AsKey>(
+    pub fn get_many_for_update<K: AsKey>(
         &self,
         keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Value>, Error> {
-        self.read_many(keys, ReadMode::Exclusive).await
+    ) -> Answer<'_, Vec<Value>> {
+        let keys = keys.into_iter().map(|key| key.as_key()).collect();
+        Box::pin(self.read_many(keys, ReadMode::Exclusive))
     }
 
     async fn read_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
@@ -137,15 +141,10 @@ impl Txn {
         }
     }
 
-    async fn read_many<K: AsKey>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-        mode: ReadMode,
-    ) -> Result<Vec<Value>, Error> {
+    async fn read_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
         let mut found: Vec<Value> = Vec::new();
         let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
         for (i, key) in keys.into_iter().enumerate() {
-            let key = key.as_key();
             limits::check_key(&key)?;
             match self.written(&key) {
                 Some(bytes) => found.push(Value { key, bytes }),
