@@ -31,6 +31,8 @@
 //! QUIC, the embedded cluster and the simulator implement.
 
 mod client;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod error;
 mod key;
 pub mod net;

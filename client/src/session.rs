@@ -101,18 +101,19 @@ impl Session {
     pub(crate) async fn keep_alive(session: Weak<Session>, pause: Duration) {
         loop {
             let Some(alive) = session.upgrade() else { return };
-            let net = Arc::clone(&alive.net);
             if alive.is_lost() {
                 return;
             }
             let reply = alive.heartbeat();
+            let sleep = alive.net.sleep(pause);
+            // While it sleeps, it must not keep the client alive.
             drop(alive);
-            net.sleep(pause).await;
-            let reply = match reply.try_now() {
+            sleep.await;
+            let refused = match reply.try_now() {
                 Some(Ok(Message::ClientReply(ClientReply::Refused(_)))) => true,
                 Some(_) | None => false,
             };
-            if reply && let Some(alive) = session.upgrade() {
+            if refused && let Some(alive) = session.upgrade() {
                 alive.lose();
             }
         }

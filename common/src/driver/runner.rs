@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -188,7 +188,8 @@ fn run<N: Node + Send + 'static>(
     let endpoint = Endpoint::bind(place.listen, identity, Settings::default())?;
     let address = endpoint.local_addr().unwrap_or(place.listen);
     let handle = HostHandle::new(HostLimits::default());
-    let OpenLog { group, thread } = open_log(&mut node, place, &handle)?;
+    let OpenLog { group, thread } =
+        open_log(&mut node, &place.name, place.cluster, &place.data, place.segment_bytes, &handle)?;
     let log = Arc::clone(thread.counters());
     let host = Host::new(node, group, handle.clone()).observed(observe);
     let _ = tell.send(Started { address, handle, log });
@@ -198,18 +199,24 @@ fn run<N: Node + Send + 'static>(
     closed.map_err(|error| stopped(&place.name, &error.to_string()))
 }
 
-/// Opens the folder of a node and recovers the node from it.
-pub(super) fn open_log(
+/// Opens the folder of a node and recovers the node from it. `handle` is the one
+/// that its host will be made with.
+///
+/// # Errors
+/// If the folder is not this node's, or damaged.
+pub fn open_log(
     node: &mut impl Node,
-    place: &Place,
+    name: &str,
+    cluster: ClusterId,
+    data: &Path,
+    segment_bytes: u64,
     handle: &HostHandle,
 ) -> Result<OpenLog, ServerError> {
-    let identity = wal::Identity { cluster: place.cluster, node: place.name.clone() };
-    let (folder, files) = Folder::open(&place.data, &identity)?;
-    let options = wal::Options { segment_bytes: place.segment_bytes };
+    let identity = wal::Identity { cluster, node: name.to_owned() };
+    let (folder, files) = Folder::open(data, &identity)?;
+    let options = wal::Options { segment_bytes };
     let opened = recover(node, files, identity, options, Pace::default(), handle);
-    let opened =
-        opened.map_err(|error| ServerError::Recover { name: place.name.clone(), error })?;
+    let opened = opened.map_err(|error| ServerError::Recover { name: name.to_owned(), error })?;
     folder.mark()?;
     Ok(opened)
 }
