@@ -12,6 +12,7 @@ use net::{
     C1, Certs, Client, FnNode, PATIENCE, S1, Server, Setup, block_on, echo, read, soon, values,
 };
 use synod_common::driver::close::{CloseCode, CloseReason};
+use synod_common::driver::endpoint::{Endpoint, Expect, Settings};
 use synod_common::driver::handle::{HostHandle, HostLimits};
 use synod_common::driver::host::{Host, HostError};
 use synod_common::driver::recover::recover;
@@ -192,26 +193,25 @@ fn a_server_dials_another_again_and_again() {
 #[test]
 fn a_second_link_of_a_server_takes_the_first_ones_place() {
     let certs = Certs::new();
-    let (events, seen) = mpsc::channel();
+    let (events, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let node = move |_: Now, event: Event, _: &mut Output| match event {
         Event::Connected(peer) => events.send(("up", peer)).unwrap(),
         Event::Disconnected(peer) => events.send(("down", peer)).unwrap(),
         _ => {}
     };
-    let next = || seen.recv_timeout(PATIENCE).unwrap();
+    let mut next = async || soon(seen.recv()).await.unwrap();
     let c1 = Server::start(certs.issue(Role::Coordinator, "c1"), Setup::default(), node);
     let s1 = certs.issue(Role::Shard, "s1");
     block_on(async {
-        use synod_common::driver::endpoint::{Endpoint, Expect, Settings};
         let endpoint = Endpoint::client(s1, Settings::default()).unwrap();
         let expect = Expect::node(C1).unwrap();
         let mut first = Client::dial(&endpoint, c1.addr, &expect).await.unwrap();
-        assert_eq!(next(), ("up", S1));
+        assert_eq!(next().await, ("up", S1));
         let mut second = Client::dial(&endpoint, c1.addr, &expect).await.unwrap();
-        assert_eq!([next(), next()], [("down", S1), ("up", S1)]);
+        assert_eq!([next().await, next().await], [("down", S1), ("up", S1)]);
         assert_eq!(first.end().await, CloseReason::There(CloseCode::Replaced));
         second.link.abort(CloseCode::Done);
-        assert_eq!(next(), ("down", S1));
+        assert_eq!(next().await, ("down", S1));
         second.end().await;
     });
 }
@@ -337,7 +337,8 @@ fn hosts_in_one_process_are_linked_without_a_network() {
     let thread = std::thread::spawn(move || {
         block_on(async {
             let (a, b) = (tokio::spawn(hosts.0.run()), tokio::spawn(hosts.1.run()));
-            (a.await.unwrap().unwrap(), b.await.unwrap().unwrap());
+            a.await.unwrap().unwrap();
+            b.await.unwrap().unwrap();
         });
     });
     let next = || seen.recv_timeout(PATIENCE).unwrap();

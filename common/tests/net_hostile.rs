@@ -296,6 +296,18 @@ fn noise_does_not_disturb() {
 }
 
 #[test]
+fn under_pressure_a_peer_must_prove_its_address_first() {
+    let certs = Certs::new();
+    let settings = Settings { retry_from: 0, ..Settings::default() };
+    let server = Server::echo(&certs, Setup { settings, ..Setup::default() });
+    let alice = certs.issue(Role::Client, "alice");
+    block_on(async {
+        let mut client = Client::connect(alice, server.addr).await.unwrap();
+        client.echo(1).await;
+    });
+}
+
+#[test]
 fn a_panic_stays_within_its_connection() {
     struct Panics;
     impl Sink for Panics {

@@ -53,7 +53,8 @@ fn both_sides_know_who_the_other_is() {
         }
         let endpoint = Endpoint::client(alice, Settings::default()).unwrap();
         let expect = Expect::any(Role::Shard);
-        Client::dial(&endpoint, server.addr, &expect).await.unwrap().echo(1).await;
+        let by_name = format!("localhost:{}", server.addr.port());
+        Client::dial(&endpoint, by_name, &expect).await.unwrap().echo(1).await;
     });
     server.stop().unwrap();
 }

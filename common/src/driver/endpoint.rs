@@ -83,6 +83,8 @@ impl Settings {
             .send_window(u64::from(self.window))
             .send_fairness(false)
             .initial_mtu(1_452)
+            // A lost first packet is sent again after three times this.
+            .initial_rtt(Duration::from_millis(100))
             .allow_spin(false);
         Arc::new(transport)
     }
@@ -267,7 +269,7 @@ impl Endpoint {
     pub(super) async fn incoming(&self) -> Option<(Incoming, Slot)> {
         loop {
             let incoming = self.quinn.accept().await?;
-            let crowded = self.slots.taken() >= self.settings.retry_from;
+            let crowded = self.slots.handshakes() >= self.settings.retry_from;
             if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
                 // Refused or not: this packet is done with, and nothing is kept.
                 let _ = incoming.retry();
@@ -340,17 +342,32 @@ impl Endpoint {
         Ok(self.start(self.dial_lane(target, expect).await?, |_| sink))
     }
 
+    /// Tries the addresses of the target one after another; each gets its share
+    /// of the time.
     pub(super) async fn dial_lane(
         &self,
         target: &str,
         expect: &Expect,
     ) -> Result<Lane, ConnectError> {
         let after = self.settings.handshake;
-        let dialed = timeout(after, self.dial_unbounded(target, expect)).await;
-        dialed.unwrap_or_else(|_| Err(ConnectError::NoAnswer { target: target.to_owned(), after }))
+        let none = || ConnectError::NoAnswer { target: target.to_owned(), after };
+        let addrs = timeout(after, self.resolve(target)).await.unwrap_or_else(|_| Err(none()))?;
+        let share = after / u32::try_from(addrs.len()).unwrap_or(1).max(1);
+        for addr in addrs {
+            match timeout(share, self.dial_addr(target, addr, expect)).await {
+                Ok(Err(ConnectError::NoAnswer { .. })) | Err(_) => {}
+                Ok(dialed) => return dialed,
+            }
+        }
+        Err(none())
     }
 
-    async fn dial_unbounded(&self, target: &str, expect: &Expect) -> Result<Lane, ConnectError> {
+    async fn dial_addr(
+        &self,
+        target: &str,
+        addr: SocketAddr,
+        expect: &Expect,
+    ) -> Result<Lane, ConnectError> {
         let expected = expect.text();
         let attempt = Attempt {
             target,
@@ -359,7 +376,6 @@ impl Endpoint {
             after: self.settings.handshake,
         };
         let other = |what: String| ConnectError::Other { target: target.to_owned(), what };
-        let addr = self.resolve(target).await?;
         let dns_name = expect.dns_name();
         let connecting = self.quinn.connect_with(self.client.clone(), addr, &dns_name);
         let connecting = connecting.map_err(|e| other(e.to_string()))?;
@@ -394,20 +410,24 @@ impl Endpoint {
         }
     }
 
-    /// An address that this socket can send to.
-    async fn resolve(&self, target: &str) -> Result<SocketAddr, ConnectError> {
+    /// Addresses that this socket can send to, a few at most. IPv4 first: a name
+    /// such as localhost has both, and servers often listen on that one only.
+    async fn resolve(&self, target: &str) -> Result<Vec<SocketAddr>, ConnectError> {
         let address = |error| ConnectError::Address { target: target.to_owned(), error };
         let found = tokio::net::lookup_host(target).await.map_err(address)?;
         let v6 = self.quinn.local_addr().map_err(address)?.is_ipv6();
-        let mut found = found.filter_map(|addr| match addr {
-            SocketAddr::V4(v4) if v6 => {
-                Some(SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())))
-            }
-            SocketAddr::V6(_) if !v6 => None,
-            addr => Some(addr),
-        });
-        let none = || io::Error::new(io::ErrorKind::NotFound, "no usable address");
-        found.next().ok_or_else(|| address(none()))
+        let mut found: Vec<_> = found.filter(|addr| v6 || addr.is_ipv4()).collect();
+        found.sort_by_key(SocketAddr::is_ipv6);
+        found.truncate(4);
+        if found.is_empty() {
+            let error = io::Error::new(io::ErrorKind::NotFound, "no usable address");
+            return Err(address(error));
+        }
+        let mapped = |addr: SocketAddr| match addr {
+            SocketAddr::V4(v4) if v6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+            addr => addr,
+        };
+        Ok(found.into_iter().map(mapped).collect())
     }
 
     /// Accepts nothing more; links that are up stay up.

@@ -18,6 +18,8 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
+    /// Those of `total` whose identity is not known yet.
+    handshakes: usize,
     /// Bounded by `total`: an identity without connections has no entry.
     each: BTreeMap<(Role, String), usize>,
 }
@@ -39,6 +41,11 @@ impl Slots {
         self.open.lock().total
     }
 
+    /// How many are taken by peers whose identity is not known yet.
+    pub fn handshakes(&self) -> usize {
+        self.open.lock().handshakes
+    }
+
     /// A place for a connection whose identity is not known yet.
     pub fn take(self: &Arc<Slots>) -> Option<Slot> {
         let mut open = self.open.lock();
@@ -46,12 +53,13 @@ impl Slots {
             return None;
         }
         open.total += 1;
+        open.handshakes += 1;
         Some(Slot { slots: self.clone(), identity: None })
     }
 }
 
 impl Slot {
-    /// Counts it for an identity; false if that has too many.
+    /// Counts it for an identity, once; false if that has too many.
     pub fn identify(&mut self, names: &PeerNames) -> bool {
         let identity = (names.role, names.name.clone());
         let mut open = self.slots.open.lock();
@@ -60,6 +68,7 @@ impl Slot {
             return false;
         }
         open.each.insert(identity.clone(), count + 1);
+        open.handshakes -= 1;
         self.identity = Some(identity);
         true
     }
@@ -69,7 +78,10 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.slots.open.lock();
         open.total -= 1;
-        let Some(identity) = self.identity.take() else { return };
+        let Some(identity) = self.identity.take() else {
+            open.handshakes -= 1;
+            return;
+        };
         if let Some(count) = open.each.get_mut(&identity) {
             *count -= 1;
             if *count == 0 {
@@ -90,12 +102,14 @@ mod tests {
         let bob = PeerNames { role: Role::Client, name: "bob".into() };
         let mut held: Vec<Slot> = (0..3).map(|_| slots.take().unwrap()).collect();
         assert!(slots.take().is_none());
+        assert_eq!(slots.handshakes(), 3);
         assert!(held[0].identify(&alice) && held[1].identify(&alice));
         assert!(!held[2].identify(&alice) && held[2].identify(&bob));
         held.remove(0);
-        assert_eq!(slots.taken(), 2);
+        assert_eq!((slots.taken(), slots.handshakes()), (2, 0));
         assert!(slots.take().unwrap().identify(&alice));
         held.clear();
-        assert_eq!((slots.taken(), slots.open.lock().each.len()), (0, 0));
+        assert_eq!((slots.taken(), slots.handshakes()), (0, 0));
+        assert!(slots.open.lock().each.is_empty());
     }
 }

@@ -210,7 +210,7 @@ impl Sink for Collect {
 impl Client {
     pub async fn dial(
         endpoint: &Endpoint,
-        addr: SocketAddr,
+        addr: impl ToString,
         expect: &Expect,
     ) -> Result<Client, ConnectError> {
         let (replies_in, replies) = unbounded_channel();
