@@ -2,12 +2,13 @@
 //! loopback with mutual TLS, each on a thread with a current-thread runtime.
 //!
 //! ```text
-//! cargo run --release -p synod-common --features driver --example net_throughput -- [in_flight] [seconds]
+//! cargo run --release -p synod-common --features driver --example net_throughput -- [in_flight] [seconds] [folder for a log]
 //! ```
 
 use std::error::Error;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use synod_common::driver::authority::Authority;
 use synod_common::driver::close::{CloseCode, CloseReason};
 use synod_common::driver::endpoint::{Endpoint, Expect, Settings};
+use synod_common::driver::files::Files;
 use synod_common::driver::handle::{HostHandle, HostLimits};
 use synod_common::driver::host::Host;
 use synod_common::driver::link::{Link, Sink};
@@ -26,15 +28,17 @@ use synod_common::driver::tls::{Identity, Role};
 use synod_common::error::Corrupt;
 use synod_common::id::{ClusterId, Peer, RequestId, ShardId};
 use synod_common::message::{DataReply, DataRequest, Message};
-use synod_common::node::{Event, Node, Output, Recovered};
+use synod_common::node::{Event, Lsn, Node, Output, Recovered};
 use synod_common::sync::Pace;
 use synod_common::time::{Now, Timestamp};
 use synod_common::wal::{MemDisk, Options};
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
-/// Answers every read with its keys.
-struct Echo;
+/// Answers every read with its keys, after a record of them is durable if asked.
+struct Echo {
+    durable: bool,
+}
 
 impl Node for Echo {
     fn recover(&mut self, _: Recovered<'_>) -> Result<(), Corrupt> {
@@ -45,7 +49,13 @@ impl Node for Echo {
         if let Event::Message { from, request, message } = event
             && let Message::DataRequest(DataRequest::SnapshotRead { keys, .. }) = message
         {
-            out.send(from, request, DataReply::Values { incarnation: None, values: keys });
+            let lsn = if self.durable { out.force(&&keys[..]) } else { Lsn(0) };
+            let reply = DataReply::Values { incarnation: None, values: keys };
+            if self.durable {
+                out.send_after(lsn, from, request, reply);
+            } else {
+                out.send(from, request, reply);
+            }
         }
     }
 }
@@ -86,17 +96,15 @@ fn server(
     identity: Identity,
     handle: HostHandle,
     ready: &mpsc::Sender<SocketAddr>,
+    log_dir: Option<&Path>,
 ) -> Result<(), AnyError> {
-    let mut node = Echo;
+    let mut node = Echo { durable: log_dir.is_some() };
     let whose = synod_common::wal::Identity { cluster: ClusterId(1), node: "s1".into() };
-    let log = recover(
-        &mut node,
-        MemDisk::new(),
-        whose,
-        Options { segment_bytes: 1 << 20 },
-        Pace::default(),
-        &handle,
-    )?;
+    let (options, pace) = (Options::default(), Pace::default());
+    let log = match log_dir {
+        Some(dir) => recover(&mut node, Files::open(dir)?, whose, options, pace, &handle)?,
+        None => recover(&mut node, MemDisk::new(), whose, options, pace, &handle)?,
+    };
     let ran = runtime()?.block_on(async {
         let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, identity, Settings::default())?;
         ready.send(endpoint.local_addr()?)?;
@@ -119,6 +127,7 @@ fn main() -> Result<(), AnyError> {
     let mut args = std::env::args().skip(1);
     let in_flight: u64 = args.next().map_or(Ok(64), |a| a.parse())?;
     let seconds: u64 = args.next().map_or(Ok(3), |a| a.parse())?;
+    let log_dir = args.next().map(PathBuf::from);
     let dir = std::env::temp_dir().join(format!("synod-throughput-{}", std::process::id()));
     let authority = Authority::create(&dir)?;
     authority.issue(Role::Shard, "s1")?;
@@ -130,7 +139,7 @@ fn main() -> Result<(), AnyError> {
     let (ready, addr) = mpsc::channel();
     let serving = std::thread::spawn({
         let handle = handle.clone();
-        move || server(s1, handle, &ready)
+        move || server(s1, handle, &ready, log_dir.as_deref())
     });
     let addr = addr.recv()?;
     let replies = Arc::new(AtomicU64::new(0));

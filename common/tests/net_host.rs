@@ -197,6 +197,7 @@ fn a_second_link_of_a_server_takes_the_first_ones_place() {
     let node = move |_: Now, event: Event, _: &mut Output| match event {
         Event::Connected(peer) => events.send(("up", peer)).unwrap(),
         Event::Disconnected(peer) => events.send(("down", peer)).unwrap(),
+        Event::Message { from, .. } => events.send(("message", from)).unwrap(),
         _ => {}
     };
     let mut next = async || soon(seen.recv()).await.unwrap();
@@ -210,6 +211,10 @@ fn a_second_link_of_a_server_takes_the_first_ones_place() {
         let mut second = Client::dial(&endpoint, c1.addr, &expect).await.unwrap();
         assert_eq!([next().await, next().await], [("down", S1), ("up", S1)]);
         assert_eq!(first.end().await, CloseReason::There(CloseCode::Replaced));
+        // The end of the first, which the server sees later, does not touch it.
+        let join = CommitMessage::Join { cluster: ClusterId(1), boot: true, epoch: Epoch(0) };
+        second.link.send(RequestId(0), &join.into()).unwrap();
+        assert_eq!(next().await, ("message", S1));
         second.link.abort(CloseCode::Done);
         assert_eq!(next().await, ("down", S1));
         second.end().await;
