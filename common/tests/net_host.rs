@@ -19,8 +19,8 @@ use synod_common::driver::recover::recover;
 use synod_common::driver::server::Dial;
 use synod_common::driver::tls::Role;
 use synod_common::error::Corrupt;
-use synod_common::id::{ClusterId, Epoch, Peer, RequestId};
-use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
+use synod_common::id::{ClusterId, Peer, RequestId};
+use synod_common::message::{DataReply, DataRequest, Message};
 use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered};
 use synod_common::sync::{Batch, GroupCommit, Job, Pace, Work};
 use synod_common::time::{Now, Timestamp};
@@ -66,6 +66,23 @@ fn a_forced_reply_waits_for_the_disk_and_nothing_else_does() {
         assert_eq!(client.reply().await, (RequestId(51), DataReply::Done.into()));
     });
     server.stop().unwrap();
+}
+
+#[test]
+fn a_reply_held_for_what_is_durable_already_leaves_at_once() {
+    let certs = Certs::new();
+    let node = |_: Now, event: Event, out: &mut Output| {
+        if let Event::Message { from, request, .. } = event {
+            out.send_after(out.last_lsn(), from, request, DataReply::Done);
+        }
+    };
+    let server = Server::start(certs.issue(Role::Shard, "s1"), Setup::default(), node);
+    let alice = certs.issue(Role::Client, "alice");
+    block_on(async {
+        let mut client = Client::connect(alice, server.addr).await.unwrap();
+        client.link.send(RequestId(1), &FORCED.into()).unwrap();
+        assert_eq!(client.reply().await, (RequestId(1), DataReply::Done.into()));
+    });
 }
 
 #[test]
@@ -155,9 +172,7 @@ fn a_server_dials_another_again_and_again() {
         move |_: Now, event: Event, out: &mut Output| match event {
             Event::Connected(peer) => {
                 if peer == C1 {
-                    let join =
-                        CommitMessage::Join { cluster: ClusterId(1), boot: true, epoch: Epoch(0) };
-                    out.send(peer, RequestId(0), join);
+                    out.send(peer, RequestId(0), net::join());
                 }
                 events.send((who, "up", peer)).unwrap();
             }
@@ -212,8 +227,7 @@ fn a_second_link_of_a_server_takes_the_first_ones_place() {
         assert_eq!([next().await, next().await], [("down", S1), ("up", S1)]);
         assert_eq!(first.end().await, CloseReason::There(CloseCode::Replaced));
         // The end of the first, which the server sees later, does not touch it.
-        let join = CommitMessage::Join { cluster: ClusterId(1), boot: true, epoch: Epoch(0) };
-        second.link.send(RequestId(0), &join.into()).unwrap();
+        second.link.send(RequestId(0), &net::join()).unwrap();
         assert_eq!(next().await, ("message", S1));
         second.link.abort(CloseCode::Done);
         assert_eq!(next().await, ("down", S1));
@@ -324,9 +338,7 @@ fn hosts_in_one_process_are_linked_without_a_network() {
                 _ => {}
             }
             if let Event::Connected(C1) = event {
-                let join =
-                    CommitMessage::Join { cluster: ClusterId(1), boot: true, epoch: Epoch(0) };
-                out.send(C1, RequestId(0), join);
+                out.send(C1, RequestId(0), net::join());
                 // What a shard must not say is dropped.
                 out.send(C1, RequestId(0), read(b"x"));
             }

@@ -16,9 +16,9 @@ use synod_common::driver::close::{CloseCode, CloseReason};
 use synod_common::driver::endpoint::{Endpoint, Expect, Settings};
 use synod_common::driver::link::Sink;
 use synod_common::driver::tls::{Identity, Role};
-use synod_common::id::{ClusterId, Epoch, RequestId};
+use synod_common::id::RequestId;
 use synod_common::limits;
-use synod_common::message::{CommitMessage, Message, codec};
+use synod_common::message::{Message, codec};
 
 const HELLO: &[u8] = b"SYND\x01\0\0\0";
 
@@ -170,14 +170,12 @@ fn the_preamble_must_agree_with_the_certificate() {
 fn a_message_beyond_the_role_is_denied() {
     let certs = Certs::new();
     let server = Server::echo(&certs, Setup::default());
-    let join: Message =
-        CommitMessage::Join { cluster: ClusterId(1), boot: true, epoch: Epoch(1) }.into();
     let mallory = certs.issue(Role::Client, "mallory");
     let alice = certs.issue(Role::Client, "alice");
     block_on(async {
         let mut other = Client::connect(alice, server.addr).await.unwrap();
         let mut client = Client::connect(mallory.clone(), server.addr).await.unwrap();
-        client.link.send(RequestId(0), &join).unwrap();
+        client.link.send(RequestId(0), &net::join()).unwrap();
         assert_eq!(client.end().await, CloseReason::There(CloseCode::Denied));
         // Nor may a client send replies.
         let mut client = Client::connect(mallory, server.addr).await.unwrap();

@@ -18,8 +18,8 @@ use synod_common::driver::link::{Link, Sink};
 use synod_common::driver::server::{Dial, serve};
 use synod_common::driver::tls::{Identity, Role};
 use synod_common::error::Corrupt;
-use synod_common::id::{CoordinatorId, Peer, RequestId, ShardId};
-use synod_common::message::{DataReply, DataRequest, Message};
+use synod_common::id::{ClusterId, CoordinatorId, Peer, RequestId, ShardId};
+use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
 use synod_common::sync::GroupCommit;
 use synod_common::time::{Now, Timestamp};
@@ -93,6 +93,11 @@ pub fn values(bytes: &[u8]) -> DataReply {
 pub fn read(bytes: &[u8]) -> Message {
     let keys = Bytes::copy_from_slice(bytes);
     DataRequest::SnapshotRead { at: Timestamp(1), map_epoch: 1, keys }.into()
+}
+
+/// What only a shard may say.
+pub fn join() -> Message {
+    CommitMessage::Join { cluster: ClusterId(1), boot: true, nonce: 1, remembered: 0 }.into()
 }
 
 /// A server on a thread of its own.
