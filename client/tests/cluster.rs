@@ -37,13 +37,12 @@ impl Cluster {
             .zip(1..)
             .map(|(address, id)| ShardAddress { id: ShardId(id), address: address.to_string() });
         let placement = Placement { epoch: 1, partition: Partition::Hash, shards: named.collect() };
-        let settings =
-            synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement.clone());
+        let settings = synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement);
         let coordinator = coordinator::Server::start(coordinator::ServerConfig {
             settings,
             listen: "127.0.0.1:0".parse().unwrap(),
             data: dir.path().join("c1"),
-            certs: certs.clone(),
+            certs,
             name: "c1".into(),
             segment_bytes: 1 << 20,
         })

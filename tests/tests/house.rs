@@ -1,0 +1,128 @@
+//! The rules of the house, as tests: which crate may depend on which, that a
+//! core has no world, and that what the README shows compiles.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Dependencies point one way; coordinator and shard do not know each other.
+#[test]
+fn dependencies_point_one_way() {
+    let allowed = [
+        ("common", &[][..]),
+        ("shard", &["common"][..]),
+        ("coordinator", &["common"][..]),
+        ("client", &["common", "coordinator", "shard"][..]),
+        ("cli", &["client", "common", "coordinator", "shard"][..]),
+        ("tests", &["client", "common", "coordinator", "shard"][..]),
+    ];
+    for (crate_name, allowed) in allowed {
+        let manifest = read(format!("{crate_name}/Cargo.toml"));
+        let dependencies = manifest.split("\n[dependencies]").nth(1).unwrap();
+        let dependencies = dependencies.split("\n[").next().unwrap();
+        for line in dependencies.lines().filter_map(|line| line.strip_prefix("synod-")) {
+            let name: String = line.chars().take_while(char::is_ascii_lowercase).collect();
+            assert!(allowed.contains(&name.as_str()), "{crate_name} may not depend on {name}");
+            if crate_name == "client" && name != "common" {
+                assert!(line.contains("optional = true"), "client has {name} only as a feature");
+            }
+        }
+    }
+}
+
+/// A core has no world: no clock, file, thread, socket, randomness, runtime, and
+/// no map whose order changes from run to run. What follows `#[cfg(test)]`, and
+/// the files of the driver, are not the core.
+#[test]
+fn cores_have_no_world() {
+    let forbidden = [
+        "std::time::Instant",
+        "std::time::SystemTime",
+        "Instant::now",
+        "SystemTime::now",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "std::env",
+        "std::process",
+        "tokio",
+        "quinn",
+        "rand::",
+        "HashMap",
+        "HashSet",
+        "RandomState",
+        "println!",
+    ];
+    let mut looked_at = 0;
+    for path in ["common/src", "shard/src", "coordinator/src"].into_iter().flat_map(sources) {
+        let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let outside = ["/driver/", "/sync/", "/server.rs", "tests.rs", "model.rs"];
+        if outside.iter().any(|part| name.contains(part)) {
+            continue;
+        }
+        looked_at += 1;
+        let text = fs::read_to_string(&path).unwrap();
+        let core = text.split("#[cfg(test)]").next().unwrap();
+        for (number, line) in core.lines().enumerate() {
+            let code = line.split("//").next().unwrap();
+            for word in forbidden {
+                assert!(!code.contains(word), "{name}:{}: {word} in a core", number + 1);
+            }
+        }
+    }
+    assert!(looked_at > 30, "only {looked_at} files were looked at");
+}
+
+/// The program in the README is the example, which is compiled.
+#[test]
+fn the_readme_shows_the_example() {
+    let readme = read("README.md");
+    let example = read("client/examples/transfer.rs");
+    let program = example.split("// ---8<---\n").nth(1).expect("the example marks its program");
+    assert!(readme.contains(program), "README.md and client/examples/transfer.rs differ");
+}
+
+/// The test command of the README is what CI runs.
+#[test]
+fn ci_runs_the_test_command_of_the_readme() {
+    let command = "cargo test --workspace";
+    assert!(read("README.md").contains(command), "the README does not show `{command}`");
+    assert!(read(".ci/run").contains(command), ".ci/run does not run `{command}`");
+}
+
+/// No file of the product grows beyond what can be seen at a glance.
+#[test]
+fn files_are_one_noun() {
+    let folders =
+        ["common/src", "shard/src", "coordinator/src", "client/src", "cli/src", "tests/src"];
+    for path in folders.into_iter().flat_map(sources) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 700, "{} has {lines} lines; split it", path.display());
+    }
+}
