@@ -47,14 +47,16 @@ impl Client {
 
     /// Runs `work` as a transaction and commits it. If it is aborted and may be
     /// tried again, it is: `work` runs once per try, each time from the start.
+    /// It is an `async |tx| …` closure; where it changes what is outside,
+    /// `|tx| { …; async move { … } }`.
     ///
     /// # Errors
     /// What `work` returns, and what [`Txn::commit`] does. [`Error::Aborted`]
     /// says after how many tries it gave up, and why the last one failed.
-    pub async fn transact<T>(
-        &self,
-        work: impl AsyncFnMut(&Txn) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub async fn transact<T, W>(&self, work: impl FnMut(Txn) -> W) -> Result<T, Error>
+    where
+        W: Future<Output = Result<T, Error>>,
+    {
         self.transact_with(Options::default(), work).await
     }
 
@@ -62,24 +64,30 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::transact`].
-    pub async fn transact_with<T>(
+    pub async fn transact_with<T, W>(
         &self,
         options: Options,
-        mut work: impl AsyncFnMut(&Txn) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        mut work: impl FnMut(Txn) -> W,
+    ) -> Result<T, Error>
+    where
+        W: Future<Output = Result<T, Error>>,
+    {
         let began = self.shared.net.now();
         let mut age = None;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let result = async {
-                let txn = self.begin_aged(options.clone(), age).await?;
-                age = Some(txn.age());
-                let value = work(&txn).await?;
-                txn.commit().await?;
-                Ok(value)
+            let result = match self.begin_aged(options.clone(), age).await {
+                Ok(txn) => {
+                    age = Some(txn.age());
+                    match work(txn.share()).await {
+                        Ok(value) => txn.commit().await.map(|_| value),
+                        Err(error) => Err(error),
+                    }
+                }
+                Err(error) => Err(error),
             };
-            let error = match result.await {
+            let error = match result {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };

@@ -32,11 +32,16 @@ use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
 pub struct Txn {
+    age: Timestamp,
+    options: Options,
+    held: Arc<Held>,
+}
+
+/// What ends with the last handle to the transaction.
+struct Held {
     shared: Arc<Shared>,
     session: Arc<Session>,
     id: TxnId,
-    age: Timestamp,
-    options: Options,
     state: Mutex<State>,
 }
 
@@ -73,12 +78,18 @@ impl Txn {
     ) -> Txn {
         let id = session.name();
         let age = age.unwrap_or_else(|| session.newest());
-        Txn { shared, session, id, age, options, state: Mutex::default() }
+        let held = Arc::new(Held { shared, session, id, state: Mutex::default() });
+        Txn { age, options, held }
+    }
+
+    /// Another handle to the same transaction.
+    pub(crate) fn share(&self) -> Txn {
+        Txn { age: self.age, options: self.options.clone(), held: Arc::clone(&self.held) }
     }
 
     /// Its name, for [`Client::outcome`](crate::Client::outcome).
     pub fn id(&self) -> TxnId {
-        self.id
+        self.held.id
     }
 
     pub(crate) fn age(&self) -> Timestamp {
@@ -128,7 +139,7 @@ impl Txn {
         if let Some(bytes) = self.written(&key) {
             return Ok(Value { key, bytes });
         }
-        let shard = self.session.router.shard_of(&key);
+        let shard = self.held.session.router.shard_of(&key);
         let reply = self.request_read(shard, mode, Keys::one(&key))?;
         let bytes = self.values(shard, reply.await)?;
         let mut values = Values::read(&bytes);
@@ -149,7 +160,7 @@ impl Txn {
             match self.written(&key) {
                 Some(bytes) => found.push(Value { key, bytes }),
                 None => {
-                    let shard = self.session.router.shard_of(&key);
+                    let shard = self.held.session.router.shard_of(&key);
                     let (list, places) = by_shard.entry(shard).or_default();
                     list.push(&key);
                     places.push(i);
@@ -179,7 +190,7 @@ impl Txn {
     pub fn scan(&self, range: impl AsRange) -> Scan<'_> {
         let range = range.into_range();
         let own = {
-            let state = self.state.lock();
+            let state = self.held.state.lock();
             let from = state.writes.range::<[u8], _>((
                 std::ops::Bound::Included(range.start.as_bytes()),
                 std::ops::Bound::Unbounded,
@@ -188,7 +199,7 @@ impl Txn {
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect()
         };
-        Scan::new(Source::Txn(self), &self.session.router, &range, own)
+        Scan::new(Source::Txn(self), &self.held.session.router, &range, own)
     }
 
     /// Writes a key, when the transaction commits.
@@ -220,7 +231,7 @@ impl Txn {
         limits::check_value(value.as_deref().unwrap_or_default())?;
         let size =
             |key: &Key, value: &Option<Bytes>| key.len() + value.as_ref().map_or(0, Bytes::len) + 8;
-        let mut state = self.state.lock();
+        let mut state = self.held.state.lock();
         let before = state.writes.get(&key).map_or(0, |old| size(&key, old));
         let total = state.write_bytes - before + size(&key, &value);
         if total > limits::TXN_BYTES {
@@ -243,40 +254,40 @@ impl Txn {
     pub async fn commit(self) -> Result<Committed, Error> {
         let (parts, writes) = self.parts()?;
         if parts.is_empty() {
-            return Ok(Committed { txn: self.id, at: None });
+            return Ok(Committed { txn: self.held.id, at: None });
         }
-        let message = ClientRequest::Commit { txn: self.id, parts, writes };
-        let reply = self.shared.net.request(self.shared.coordinator, message.into());
+        let message = ClientRequest::Commit { txn: self.held.id, parts, writes };
+        let reply = self.held.shared.net.request(self.held.shared.coordinator, message.into());
         let outcome = match self.within_timeout(reply).await {
             Some(Ok(Message::ClientReply(ClientReply::Outcome(outcome)))) => outcome,
             // Refused before it was looked at: it has had no effect.
             Some(Ok(Message::ClientReply(ClientReply::Refused(reason)))) => {
                 Outcome::Aborted(reason)
             }
-            Some(Ok(_)) => return Err(Error::InDoubt(self.id)),
+            Some(Ok(_)) => return Err(Error::InDoubt(self.held.id)),
             Some(Err(Unreachable)) | None => self.resolve().await?,
         };
         match outcome {
             Outcome::Committed(at) => {
-                self.session.saw(at);
-                self.finish();
-                Ok(Committed { txn: self.id, at: Some(at) })
+                self.held.session.saw(at);
+                self.held.finish();
+                Ok(Committed { txn: self.held.id, at: Some(at) })
             }
             Outcome::Aborted(reason) => {
                 if matches!(reason, Reason::SessionLost | Reason::StaleEpoch) {
-                    self.session.lose();
+                    self.held.session.lose();
                 }
-                Err(Error::from_reason(reason, Some(self.id)))
+                Err(Error::from_reason(reason, Some(self.held.id)))
             }
-            Outcome::Undecided | Outcome::Unknown => Err(Error::InDoubt(self.id)),
+            Outcome::Undecided | Outcome::Unknown => Err(Error::InDoubt(self.held.id)),
         }
     }
 
     /// The shards that take part, with their writes one behind another.
     fn parts(&self) -> Result<(Vec<Part>, Bytes), Error> {
-        let state = self.state.lock();
+        let state = self.held.state.lock();
         if let Some(reason) = &state.doomed {
-            return Err(Error::from_reason(reason.clone(), Some(self.id)));
+            return Err(Error::from_reason(reason.clone(), Some(self.held.id)));
         }
         let mut by_shard: BTreeMap<ShardId, WriteSet> = BTreeMap::new();
         for (shard, incarnation) in &state.used {
@@ -285,7 +296,7 @@ impl Txn {
             }
         }
         for (key, value) in &state.writes {
-            let shard = self.session.router.shard_of(key);
+            let shard = self.held.session.router.shard_of(key);
             by_shard.entry(shard).or_default().push(key, value.as_deref());
         }
         let mut parts = Vec::with_capacity(by_shard.len());
@@ -302,11 +313,11 @@ impl Txn {
 
     /// The reply to COMMIT got lost: asks until the outcome is known.
     async fn resolve(&self) -> Result<Outcome, Error> {
-        let net = &self.shared.net;
+        let net = &self.held.shared.net;
         let began = net.now();
         let mut attempt = 0;
         while net.now().since(began) < self.options.timeout {
-            match self.shared.outcome(self.id).await {
+            match self.held.shared.outcome(self.held.id).await {
                 Ok(Outcome::Undecided) | Err(Error::Unavailable(_) | Error::Retry(_)) => {}
                 Ok(outcome) => return Ok(outcome),
                 Err(_) => break,
@@ -314,11 +325,11 @@ impl Txn {
             attempt += 1;
             net.sleep(retry::pause(attempt, net.random())).await;
         }
-        Err(Error::InDoubt(self.id))
+        Err(Error::InDoubt(self.held.id))
     }
 
     async fn within_timeout(&self, reply: Reply) -> Option<Result<Message, Unreachable>> {
-        let mut late = self.shared.net.sleep(self.options.timeout);
+        let mut late = self.held.shared.net.sleep(self.options.timeout);
         let mut reply = std::pin::pin!(reply);
         std::future::poll_fn(|cx| {
             if let std::task::Poll::Ready(reply) = reply.as_mut().poll(cx) {
@@ -334,30 +345,30 @@ impl Txn {
 
     /// The value that this transaction wrote to the key, if it did.
     fn written(&self, key: &Key) -> Option<Option<Bytes>> {
-        self.state.lock().writes.get(key).cloned()
+        self.held.state.lock().writes.get(key).cloned()
     }
 
     /// Sends a read to a shard.
     fn request_read(&self, shard: ShardId, mode: ReadMode, keys: Bytes) -> Result<Reply, Error> {
         let access = self.access(shard)?;
         let message = DataRequest::Read { access, mode, keys };
-        Ok(self.shared.net.request(Peer::Shard(shard), message.into()))
+        Ok(self.held.shared.net.request(Peer::Shard(shard), message.into()))
     }
 
     /// What every access of this transaction to a shard carries.
     pub(crate) fn access(&self, shard: ShardId) -> Result<Access, Error> {
-        let mut state = self.state.lock();
+        let mut state = self.held.state.lock();
         if let Some(reason) = &state.doomed {
-            return Err(Error::from_reason(reason.clone(), Some(self.id)));
+            return Err(Error::from_reason(reason.clone(), Some(self.held.id)));
         }
         let incarnation = *state.used.entry(shard).or_insert(None);
-        self.session.use_shard(shard);
+        self.held.session.use_shard(shard);
         let wait = self.options.lock_wait.as_millis();
         Ok(Access {
-            txn: self.id,
+            txn: self.held.id,
             age: self.age,
             incarnation,
-            map_epoch: self.session.router.epoch(),
+            map_epoch: self.held.session.router.epoch(),
             wait_ms: u32::try_from(wait).unwrap_or(u32::MAX),
         })
     }
@@ -368,7 +379,7 @@ impl Txn {
         message: impl FnOnce(Access) -> DataRequest,
     ) -> Result<Reply, Error> {
         let access = self.access(shard)?;
-        Ok(self.shared.net.request(Peer::Shard(shard), message(access).into()))
+        Ok(self.held.shared.net.request(Peer::Shard(shard), message(access).into()))
     }
 
     fn values(&self, shard: ShardId, reply: Result<Message, Unreachable>) -> Result<Bytes, Error> {
@@ -386,13 +397,13 @@ impl Txn {
         shard: ShardId,
         reply: Result<Message, Unreachable>,
     ) -> Result<DataReply, Error> {
-        match reply.map_err(|_| self.shared.unreachable(Peer::Shard(shard)))? {
+        match reply.map_err(|_| self.held.shared.unreachable(Peer::Shard(shard)))? {
             Message::DataReply(DataReply::Refused(reason)) => {
                 if matches!(reason, Reason::StaleEpoch | Reason::StaleMap) {
-                    self.session.lose();
+                    self.held.session.lose();
                 }
-                self.state.lock().doomed = Some(reason.clone());
-                Err(Error::from_reason(reason, Some(self.id)))
+                self.held.state.lock().doomed = Some(reason.clone());
+                Err(Error::from_reason(reason, Some(self.held.id)))
             }
             Message::DataReply(reply) => Ok(reply),
             _ => Err(Error::protocol()),
@@ -406,7 +417,7 @@ impl Txn {
         shard: ShardId,
         given: Option<Incarnation>,
     ) -> Result<(), Error> {
-        let mut state = self.state.lock();
+        let mut state = self.held.state.lock();
         let known = state.used.entry(shard).or_insert(None);
         match (*known, given) {
             (None, Some(_)) => *known = given,
@@ -415,14 +426,16 @@ impl Txn {
                 state.doomed = Some(Reason::LocksLost);
                 return Err(Error::Retry(Refusal {
                     reason: Reason::LocksLost,
-                    txn: Some(self.id),
+                    txn: Some(self.held.id),
                     attempts: 1,
                 }));
             }
         }
         Ok(())
     }
+}
 
+impl Held {
     /// The transaction is decided; its participants know.
     fn finish(&self) {
         let mut state = self.state.lock();
@@ -443,7 +456,7 @@ impl Txn {
     }
 }
 
-impl Drop for Txn {
+impl Drop for Held {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         if state.over {

@@ -103,7 +103,7 @@ async fn money_moves_between_shards() {
                 if from == to {
                     continue;
                 }
-                db.transact(async move |tx| {
+                db.transact(async |tx| {
                     let a: i64 = tx.get_for_update(("acct", from)).await?.decode()?;
                     let b: i64 = tx.get_for_update(("acct", to)).await?.decode()?;
                     tx.put(("acct", from), &(a - 1))?;
