@@ -265,9 +265,16 @@ impl Shared {
         Ok(session)
     }
 
-    /// Opens the session without patience, to find out whether it can be had.
+    /// Opens the session, patient only with a server that is still starting.
     pub(crate) async fn session_at_once(&self) -> Result<(), Error> {
-        let session = self.open_session().await?;
+        let mut patience = Patience::new(self);
+        let session = loop {
+            match self.open_session().await {
+                Ok(session) => break session,
+                Err(error @ Error::Retry(_)) => patience.after(error).await?,
+                Err(error) => return Err(error),
+            }
+        };
         *self.session.lock() = Some(session);
         Ok(())
     }

@@ -100,7 +100,29 @@ struct MemoryNet {
 #[derive(Default)]
 struct Pending {
     last: AtomicU64,
-    replies: Mutex<BTreeMap<RequestId, oneshot::Sender<Message>>>,
+    /// None once a node has stopped: nothing is answered any more.
+    replies: Mutex<Option<BTreeMap<RequestId, oneshot::Sender<Message>>>>,
+}
+
+impl Pending {
+    fn new() -> Arc<Pending> {
+        Arc::new(Pending { last: AtomicU64::new(0), replies: Mutex::new(Some(BTreeMap::new())) })
+    }
+
+    fn insert(&self, sender: oneshot::Sender<Message>) -> Option<RequestId> {
+        let request = RequestId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
+        self.replies.lock().as_mut()?.insert(request, sender);
+        Some(request)
+    }
+
+    fn remove(&self, request: RequestId) -> Option<oneshot::Sender<Message>> {
+        self.replies.lock().as_mut()?.remove(&request)
+    }
+
+    fn close(&self) {
+        // Dropping the senders answers the requests.
+        drop(self.replies.lock().take());
+    }
 }
 
 /// The hosts that one thread runs.
@@ -109,6 +131,7 @@ struct Hosts {
     cluster: ClusterId,
     runtime: Runtime,
     running: Vec<tokio::task::JoinHandle<()>>,
+    pending: Arc<Pending>,
     logs: Vec<LogThread>,
 }
 
@@ -128,11 +151,12 @@ impl Hosts {
         })?;
         self.logs.push(thread);
         let host = Host::new(node, group, handle.clone());
-        let name = name.to_owned();
+        let (name, pending) = (name.to_owned(), Arc::clone(&self.pending));
         self.running.push(self.runtime.spawn(async move {
             if let Err(error) = host.run().await {
                 tracing::error!(node = name, %error, "stopped");
             }
+            pending.close();
         }));
         Ok(handle)
     }
@@ -151,12 +175,12 @@ impl Hosts {
 }
 
 /// Makes all nodes of the store and lets them run.
-fn open(dir: &Path) -> Result<(Hosts, BTreeMap<Peer, HostHandle>), Error> {
+fn open(dir: &Path, pending: Arc<Pending>) -> Result<(Hosts, BTreeMap<Peer, HostHandle>), Error> {
     let (cluster, shards) = identity(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Unavailable(error.to_string()))?;
     let (running, logs) = (Vec::new(), Vec::new());
-    let mut hosts = Hosts { dir: dir.to_owned(), cluster, runtime, running, logs };
+    let mut hosts = Hosts { dir: dir.to_owned(), cluster, runtime, running, pending, logs };
     let named =
         (1..=shards).map(|id| ShardAddress { id: ShardId(id), address: "embedded".to_owned() });
     let placement = Placement { epoch: 1, partition: Partition::Hash, shards: named.collect() };
@@ -179,8 +203,10 @@ impl MemoryNet {
             .map_err(|_| Error::Misuse("embedded must be called within a tokio runtime".into()))?;
         let (tell, told) = mpsc::sync_channel(1);
         let dir = dir.to_owned();
+        let pending = Pending::new();
+        let ours = Arc::clone(&pending);
         let thread = std::thread::Builder::new().name("synod-embedded".into()).spawn(move || {
-            match open(&dir) {
+            match open(&dir, ours) {
                 Ok((hosts, handles)) => {
                     let _ = tell.send(Ok(handles));
                     hosts.run();
@@ -194,11 +220,10 @@ impl MemoryNet {
         let handles = told
             .recv()
             .unwrap_or_else(|_| Err(Error::Unavailable("the store could not start".to_owned())))?;
-        let pending: Arc<Pending> = Arc::default();
         let connect = |handle: &HostHandle| {
             let pending = Arc::clone(&pending);
             handle.connect_client(move |request, message| {
-                if let Some(reply) = pending.replies.lock().remove(&request) {
+                if let Some(reply) = pending.remove(request) {
                     let _ = reply.send(message);
                 }
             })
@@ -220,10 +245,9 @@ impl Net for MemoryNet {
     fn request(&self, to: Peer, message: Message) -> Reply {
         let (sender, reply) = Reply::channel();
         let Some(link) = self.links.get(&to) else { return reply };
-        let request = RequestId(self.pending.last.fetch_add(1, Ordering::Relaxed) + 1);
-        self.pending.replies.lock().insert(request, sender);
+        let Some(request) = self.pending.insert(sender) else { return reply };
         if link.send(request, message).is_err() {
-            self.pending.replies.lock().remove(&request);
+            self.pending.remove(request);
         }
         reply
     }

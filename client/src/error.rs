@@ -71,7 +71,6 @@ impl Error {
     /// From a server's reason.
     pub(crate) fn from_reason(reason: Reason, txn: Option<TxnId>) -> Error {
         match reason {
-            Reason::TooLarge(limit) => Error::TooLarge(limit),
             Reason::SnapshotTooOld(oldest) => Error::SnapshotTooOld(oldest),
             Reason::SnapshotInFuture => Error::Misuse(reason.to_string()),
             Reason::Denied => Error::Denied(reason.to_string()),

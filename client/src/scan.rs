@@ -149,6 +149,14 @@ impl<'a> Scan<'a> {
 
     /// Fetches the next page of every cursor that has run out, all at once.
     async fn fill(&mut self) -> Result<(), Error> {
+        // A page may be empty and yet not be the last one.
+        while self.cursors.iter().any(|cursor| cursor.rows.is_empty() && cursor.rest.is_some()) {
+            self.fetch().await?;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&mut self) -> Result<(), Error> {
         // Rows that its own deletes will hide are asked for on top.
         let limit = self.left.map_or(0, |left| left.saturating_add(self.own.len()));
         let limit = u32::try_from(limit).unwrap_or(0);
@@ -162,7 +170,8 @@ impl<'a> Scan<'a> {
         }
         for (i, reply) in replies {
             let cursor = &mut self.cursors[i];
-            let Some(rest) = cursor.rest.take() else { continue };
+            // Replaced only when the page is here: this future may be dropped.
+            let Some(rest) = cursor.rest.clone() else { continue };
             let page = self.source.page(cursor.shard, reply, &rest, limit, self.reverse).await?;
             let (resume, rows) = page;
             for row in Rows::read(&rows) {
@@ -176,10 +185,6 @@ impl<'a> Scan<'a> {
                     true => KeyRange { end: Some(key), ..rest },
                 })
                 .filter(|rest| !rest.is_empty());
-        }
-        // A page may be empty and yet not be the last one.
-        if self.cursors.iter().any(|cursor| cursor.rows.is_empty() && cursor.rest.is_some()) {
-            return Box::pin(self.fill()).await;
         }
         Ok(())
     }

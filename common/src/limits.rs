@@ -20,6 +20,9 @@ pub const HEADER_BYTES: usize = 64 << 10;
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 /// Rows in one scan reply.
 pub const SCAN_PAGE_ROWS: usize = 4_096;
+/// Values that one read returns from one shard, in bytes; read fewer keys at a
+/// time beyond that.
+pub const REPLY_BYTES: usize = 16 << 20;
 /// Shards of one cluster.
 pub const SHARDS: usize = 256;
 
@@ -34,6 +37,8 @@ pub enum Limit {
     TxnBytes,
     /// [`TXN_KEYS`].
     TxnKeys,
+    /// [`REPLY_BYTES`].
+    ReplyBytes,
 }
 
 impl fmt::Display for Limit {
@@ -42,6 +47,9 @@ impl fmt::Display for Limit {
             Limit::KeyBytes => write!(f, "a key has 1 to {KEY_BYTES} bytes"),
             Limit::ValueBytes => write!(f, "a value has at most {VALUE_BYTES} bytes"),
             Limit::TxnBytes => write!(f, "a transaction writes at most {TXN_BYTES} bytes"),
+            Limit::ReplyBytes => {
+                write!(f, "one read returns at most {REPLY_BYTES} bytes; read fewer keys at a time")
+            }
             Limit::TxnKeys => write!(f, "a transaction touches at most {TXN_KEYS} keys"),
         }
     }

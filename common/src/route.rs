@@ -23,6 +23,9 @@ use crate::limits;
 /// Tokens of one shard on the ring: enough for shares within about 10 %.
 const TOKENS: u32 = 128;
 
+/// Bytes of all splits together, so that the map fits into a message.
+const SPLIT_BYTES: usize = 32 << 10;
+
 /// How keys are spread over the shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Partition {
@@ -91,6 +94,9 @@ impl Router {
             Partition::Range(splits) => {
                 if splits.len() + 1 != shards.len() {
                     return Err(BadPlacement("N shards need N - 1 splits"));
+                }
+                if splits.iter().map(|split| split.len()).sum::<usize>() > SPLIT_BYTES {
+                    return Err(BadPlacement("the splits are too long"));
                 }
                 if splits.iter().any(|split| split.is_empty())
                     || splits.windows(2).any(|pair| pair[0] >= pair[1])

@@ -27,16 +27,21 @@ pub(crate) struct Checkpoint {
 
 #[derive(Debug)]
 enum Progress {
-    Meta,
+    Open(Part),
     Outcomes(Option<(SessionId, u64)>),
+    Forgotten,
     Finish,
 }
 
 /// One part of a checkpoint. Only append variants.
 #[derive(Debug, Serialize, Deserialize)]
 enum Part {
-    Meta { epoch: Epoch, hi: Timestamp, open: Vec<Record>, forgotten: SavedForgotten },
+    /// What was in force, and open, when the checkpoint began.
+    Open { epoch: Epoch, hi: Timestamp, open: Vec<Record> },
+    /// Outcomes.
     Outcomes(Vec<SavedBlock>),
+    /// What may be missing from them; written last.
+    Forgotten(SavedForgotten),
 }
 
 impl Coordinator {
@@ -47,7 +52,7 @@ impl Coordinator {
             && self.checkpoint.logged >= self.settings.checkpoint_bytes
         {
             self.checkpoint.logged = 0;
-            self.checkpoint.progress = Some(Progress::Meta);
+            self.checkpoint.progress = Some(Progress::Open(self.open_commits()));
             out.checkpoint = Some(CheckpointStep::Begin(self.durable.next()));
         }
     }
@@ -55,11 +60,14 @@ impl Coordinator {
     /// Goes on when a step is on the disk.
     pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
         let (part, next) = match self.checkpoint.progress.take() {
-            Some(Progress::Meta) => (self.meta(), Progress::Outcomes(None)),
+            Some(Progress::Open(open)) => (open, Progress::Outcomes(None)),
             Some(Progress::Outcomes(after)) => {
                 let (blocks, next) = self.outcomes.save(after, BLOCKS_PER_PART);
-                let next = next.map_or(Progress::Finish, |next| Progress::Outcomes(Some(next)));
+                let next = next.map_or(Progress::Forgotten, |next| Progress::Outcomes(Some(next)));
                 (Part::Outcomes(blocks), next)
+            }
+            Some(Progress::Forgotten) => {
+                (Part::Forgotten(self.outcomes.save_forgotten()), Progress::Finish)
             }
             Some(Progress::Finish) => {
                 out.checkpoint = Some(CheckpointStep::Finish);
@@ -72,7 +80,7 @@ impl Coordinator {
         out.checkpoint = Some(CheckpointStep::Part(bytes));
     }
 
-    fn meta(&self) -> Part {
+    fn open_commits(&self) -> Part {
         let open = self.commits.iter().filter_map(|(&txn, commit)| match &commit.stage {
             Stage::Committing { at, unacknowledged } => {
                 Some(Record::Committed { txn, at: *at, yes: unacknowledged.clone() })
@@ -80,12 +88,7 @@ impl Coordinator {
             // Not durable, or not decided here: the log after the start tells.
             Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. } => None,
         });
-        Part::Meta {
-            epoch: self.epoch,
-            hi: self.oracle.hi(),
-            open: open.collect(),
-            forgotten: self.outcomes.save_forgotten(),
-        }
+        Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open: open.collect() }
     }
 
     /// Takes back one part.
@@ -93,12 +96,12 @@ impl Coordinator {
         let part = postcard::from_bytes(bytes)
             .map_err(|error| Corrupt::new(format!("checkpoint part: {error}")))?;
         match part {
-            Part::Meta { epoch, hi, open, forgotten } => {
+            Part::Open { epoch, hi, open } => {
                 self.apply(Record::Started { epoch });
                 self.apply(Record::Window { hi });
                 open.into_iter().for_each(|record| self.apply(record));
-                self.outcomes.restore_forgotten(forgotten);
             }
+            Part::Forgotten(forgotten) => self.outcomes.restore_forgotten(forgotten),
             Part::Outcomes(blocks) => blocks.iter().for_each(|block| self.outcomes.restore(block)),
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::commit::{Commit, Then};
 use crate::expiry::Expiry;
 use crate::membership::Members;
 use crate::oracle::Oracle;
-use crate::outcomes::{Known, Outcomes};
+use crate::outcomes::Outcomes;
 use crate::record::Record;
 use crate::session::Sessions;
 
@@ -144,7 +144,7 @@ impl Coordinator {
                 }
             }
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
-                self.shard_message(now, shard, message, out);
+                self.shard_message(shard, message, out);
             }
             // The driver lets through only what a role may send; what is left
             // here came before this coordinator serves, and will come again.
@@ -205,29 +205,21 @@ impl Coordinator {
         }
     }
 
-    fn shard_message(
-        &mut self,
-        now: Now,
-        shard: ShardId,
-        message: CommitMessage,
-        out: &mut Output,
-    ) {
+    fn shard_message(&mut self, shard: ShardId, message: CommitMessage, out: &mut Output) {
         match message {
-            CommitMessage::Join { cluster, boot, nonce, remembered } => {
-                if cluster == self.settings.cluster && self.members.join(shard, nonce, remembered) {
-                    self.welcome(now, shard, nonce, boot, out);
+            CommitMessage::Join { cluster, epoch, boot, nonce, remembered } => {
+                if cluster != self.settings.cluster {
+                } else if epoch != self.epoch {
+                    let call = CommitMessage::Call { epoch: self.epoch };
+                    out.send(Peer::Shard(shard), RequestId::default(), call);
+                } else if self.members.join(shard, nonce, remembered) {
+                    self.welcome(shard, nonce, boot, out);
                 }
             }
             CommitMessage::OnePhaseOutcomes { nonce, outcomes } => {
                 for outcome in OnePhaseOutcomes::read(&outcomes).map_while(Result::ok) {
                     self.members.told(shard, nonce, outcome.txn);
-                    match outcome.committed {
-                        Some(at) if self.outcomes.get(outcome.txn) == Known::NotCommitted => {
-                            self.oracle.advance(at);
-                            self.one_phase_committed(outcome.txn, outcome.h, at, out);
-                        }
-                        Some(_) | None => {}
-                    }
+                    self.one_phase_remembered(shard, &outcome, out);
                 }
             }
             CommitMessage::Vote { txn, vote } => self.vote(shard, txn, vote, out),
@@ -246,12 +238,13 @@ impl Coordinator {
             | CommitMessage::InquireOnePhase { .. }
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
-            | CommitMessage::Window { .. } => {}
+            | CommitMessage::Window { .. }
+            | CommitMessage::Call { .. } => {}
         }
     }
 
     /// Takes a shard in. What it owes or is owed is settled at once.
-    fn welcome(&mut self, now: Now, shard: ShardId, nonce: u64, boot: bool, out: &mut Output) {
+    fn welcome(&mut self, shard: ShardId, nonce: u64, boot: bool, out: &mut Output) {
         let floor = if boot { self.oracle.close() } else { Timestamp::ZERO };
         let message = CommitMessage::Welcome {
             nonce,
@@ -262,7 +255,7 @@ impl Coordinator {
         out.send(Peer::Shard(shard), RequestId::default(), message);
         let open: Vec<TxnId> = self.commits.keys().copied().collect();
         for txn in open {
-            self.settle_with(now, shard, txn, out);
+            self.settle_with(shard, txn, out);
         }
     }
 
@@ -272,7 +265,11 @@ impl Coordinator {
         }
         while let Some(deadline) = self.resend.pop(now.mono) {
             match deadline {
-                Deadline::OnePhase(txn) => self.ask_one_phase(now, txn, out),
+                Deadline::OnePhase(txn) if self.is_one_phase(txn) => {
+                    self.ask_one_phase(txn, out);
+                    self.resend.push(now.mono, Deadline::OnePhase(txn));
+                }
+                Deadline::OnePhase(_) => {}
                 Deadline::Acks(txn) => self.resend_commit(now, txn, out),
             }
         }

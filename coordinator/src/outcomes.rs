@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   (session, sequence / 64) ──▶ [ ts ts  –  ts …64 ]     – : no commit
-//!   forgotten:  session ──▶ highest sequence of a forgotten block
+//!   forgotten:  session ──▶ highest sequence of a forgotten commit
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -82,9 +82,8 @@ impl Outcomes {
         let at = self.blocks.get(&id).map(|block| block.at[(txn.sequence % BLOCK) as usize]);
         match at {
             Some(at) if at != Timestamp::ZERO => Known::Committed(at),
-            Some(_) => Known::NotCommitted,
-            None if self.may_be_forgotten(txn) => Known::Forgotten,
-            None => Known::NotCommitted,
+            Some(_) | None if self.may_be_forgotten(txn) => Known::Forgotten,
+            Some(_) | None => Known::NotCommitted,
         }
     }
 
@@ -102,9 +101,12 @@ impl Outcomes {
                 break;
             }
             self.order.pop_front();
-            self.blocks.remove(&id);
+            let Some(block) = self.blocks.remove(&id) else { continue };
+            let slots = (0..BLOCK).zip(&*block.at);
+            let committed = slots.filter(|(_, at)| **at != Timestamp::ZERO);
+            let last_committed = committed.map(|(i, _)| id.1 * BLOCK + i).max().unwrap_or(0);
             let last = self.forgotten.entry(id.0).or_default();
-            *last = (*last).max(id.1 * BLOCK + BLOCK - 1);
+            *last = (*last).max(last_committed);
         }
         // A bound on the per-session notes: the oldest sessions share one.
         while self.forgotten.len() > 4096 {
@@ -181,6 +183,18 @@ mod tests {
         outcomes.forget(Timestamp::ZERO, 1);
         assert_eq!(outcomes.blocks(), 1);
         assert_eq!(outcomes.get(txn(1, 199)), Known::Committed(Timestamp(1199)));
+    }
+
+    /// A session that goes on after its first block was forgotten.
+    #[test]
+    fn a_block_that_begins_again_does_not_deny_what_was_forgotten() {
+        let mut outcomes = Outcomes::default();
+        outcomes.insert(txn(1, 5), Timestamp(1000));
+        outcomes.forget(Timestamp(2000), 100);
+        outcomes.insert(txn(1, 6), Timestamp(3000));
+        assert_eq!(outcomes.get(txn(1, 5)), Known::Forgotten);
+        assert_eq!(outcomes.get(txn(1, 6)), Known::Committed(Timestamp(3000)));
+        assert_eq!(outcomes.get(txn(1, 7)), Known::NotCommitted);
     }
 
     #[test]

@@ -39,13 +39,11 @@ impl Coordinator {
             Record::Committed { txn, at, yes } => {
                 self.outcomes.insert(txn, at);
                 let stage = Stage::Committing { at, unacknowledged: yes };
-                let commit = Commit { h: Timestamp::ZERO, waiting: vec![], stage };
-                self.commits.insert(txn, commit);
-                self.unfinished.insert((Timestamp::ZERO, txn));
+                let (h, hi) = (Timestamp::ZERO, Timestamp::ZERO);
+                self.commits.insert(txn, Commit { h, hi, waiting: vec![], stage });
             }
             Record::Ended { txn } => {
                 self.commits.remove(&txn);
-                self.unfinished.remove(&(Timestamp::ZERO, txn));
             }
             Record::Outcome { txn, at } => self.outcomes.insert(txn, at),
         }
@@ -67,10 +65,10 @@ impl Coordinator {
     }
 
     /// A shard has just joined: tell it what it may have missed of `txn`.
-    pub(crate) fn settle_with(&mut self, now: Now, shard: ShardId, txn: TxnId, out: &mut Output) {
+    pub(crate) fn settle_with(&self, shard: ShardId, txn: TxnId, out: &mut Output) {
         match self.commits.get(&txn).map(|commit| &commit.stage) {
             Some(Stage::OnePhase { shard: asked }) if *asked == shard => {
-                self.ask_one_phase(now, txn, out);
+                self.ask_one_phase(txn, out);
             }
             Some(Stage::Committing { at, unacknowledged }) if unacknowledged.contains(&shard) => {
                 let message = CommitMessage::Decide { txn, decision: Decision::Commit(*at) };

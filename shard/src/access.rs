@@ -11,7 +11,7 @@ use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, RequestId, TxnId};
 use synod_common::key::{Key, KeyRange};
-use synod_common::limits;
+use synod_common::limits::{self, Limit};
 use synod_common::message::DataReply;
 use synod_common::message::bulk::{Keys, Rows, Values};
 use synod_common::message::data::{Access, ReadMode};
@@ -65,6 +65,7 @@ impl Shard {
             Keys::read(&request.keys).map(|key| key.map(Key::from)).collect();
         let admitted = match &keys {
             Err(_) => Err(Reason::Malformed),
+            Ok(keys) if keys.len() > limits::TXN_KEYS => Err(Reason::TooLarge(Limit::TxnKeys)),
             Ok(keys) if keys.iter().any(|key| !self.owns(key)) => Err(Reason::StaleMap),
             Ok(_) => self.admit(now, access, request.from),
         };
@@ -86,14 +87,18 @@ impl Shard {
     }
 
     /// All keys are locked: answers with their values.
-    pub(crate) fn answer_read(&self, txn: TxnId, request: &ReadRequest, out: &mut Output) {
-        let mut values = Values::default();
-        for key in Keys::read(&request.keys).map_while(Result::ok) {
-            values.push(self.versions.newest(key).and_then(|version| version.value));
+    pub(crate) fn answer_read(&mut self, txn: TxnId, request: &ReadRequest, out: &mut Output) {
+        match values(&request.keys, |key| self.versions.newest(key)?.value) {
+            Ok(values) => {
+                let incarnation = self.txns.get(&txn).map(|participant| participant.incarnation);
+                let reply = DataReply::Values { incarnation, values };
+                out.send(request.from, request.request, reply);
+            }
+            Err(limit) => {
+                let refused = Err(Reason::TooLarge(limit));
+                self.refuse_access(txn, (request.from, request.request), refused, out);
+            }
         }
-        let incarnation = self.txns.get(&txn).map(|participant| participant.incarnation);
-        let values = values.finish();
-        out.send(request.from, request.request, DataReply::Values { incarnation, values });
     }
 
     /// Locks and reads a page of a range.
@@ -169,6 +174,9 @@ impl Shard {
         if txn.session.epoch != self.epoch {
             return Err(Reason::StaleEpoch);
         }
+        if self.leases.len() >= self.settings.max_txns && !self.leases.knows(txn.session) {
+            return Err(Reason::Overloaded);
+        }
         if !self.leases.touch(txn, now.mono) {
             return Err(Reason::LocksLost);
         }
@@ -183,7 +191,7 @@ impl Shard {
         if incarnation.is_some() || self.over.get(txn).is_some() {
             return Err(Reason::LocksLost);
         }
-        if self.txns.len() >= self.settings.max_txns || self.leases.len() > self.settings.max_txns {
+        if self.txns.len() >= self.settings.max_txns {
             return Err(Reason::Overloaded);
         }
         let incarnation = self.next_incarnation();
@@ -224,6 +232,21 @@ impl Shard {
         self.last_incarnation += 1;
         Incarnation(self.last_incarnation)
     }
+}
+
+/// The values of keys, as far as one reply may hold them.
+pub(crate) fn values<'v>(
+    keys: &[u8],
+    read: impl Fn(&[u8]) -> Option<&'v [u8]>,
+) -> Result<Bytes, Limit> {
+    let mut values = Values::default();
+    for key in Keys::read(keys).map_while(Result::ok) {
+        values.push(read(key));
+        if values.len() > limits::REPLY_BYTES {
+            return Err(Limit::ReplyBytes);
+        }
+    }
+    Ok(values.finish())
 }
 
 /// The part of `range` up to where the next page begins.

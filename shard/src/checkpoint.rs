@@ -34,7 +34,7 @@ pub(crate) struct Checkpoint {
 
 #[derive(Debug)]
 enum Progress {
-    Meta,
+    Meta(Part),
     Versions(Option<Key>),
     End,
     Finish,
@@ -66,7 +66,8 @@ impl Shard {
             && self.checkpoint.logged >= self.settings.checkpoint_bytes
         {
             self.checkpoint.logged = 0;
-            self.checkpoint.progress = Some(Progress::Meta);
+            // Taken now: the replay from the start must meet the state of the start.
+            self.checkpoint.progress = Some(Progress::Meta(self.meta()));
             out.checkpoint = Some(CheckpointStep::Begin(self.durable.next()));
         }
     }
@@ -74,7 +75,7 @@ impl Shard {
     /// Goes on when a step is on the disk.
     pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
         let (part, next) = match self.checkpoint.progress.take() {
-            Some(Progress::Meta) => (self.meta(), Progress::Versions(None)),
+            Some(Progress::Meta(meta)) => (meta, Progress::Versions(None)),
             Some(Progress::Versions(after)) => {
                 let mut chunk = Vec::with_capacity(CHUNK_BYTES + (CHUNK_BYTES >> 3));
                 let next = self.versions.chunk(after.as_deref(), CHUNK_BYTES, &mut chunk);
@@ -101,7 +102,7 @@ impl Shard {
             Stage::Prepared { lsn, record, .. } if *lsn <= self.durable => {
                 Some(Record::Prepared(record.clone()))
             }
-            Stage::OnePhase { lsn, record } if *lsn <= self.durable => {
+            Stage::OnePhase { lsn, record, .. } if *lsn <= self.durable => {
                 Some(Record::OnePhase(record.clone()))
             }
             Stage::Prepared { .. }

@@ -1,15 +1,16 @@
 //! Joining a coordinator: before anything is served, and whenever the link came
 //! back.
 //!
-//! The shard first tells the one-phase commits that it remembers, then asks to
-//! join. A shard that restarted serves nothing until it is welcomed: the welcome
+//! The coordinator calls for its epoch, and the shard promises to begin no commit
+//! of an older one. It tells the one-phase commits that it remembers, then asks to
+//! join. So when it is taken in, no older commit is unknown there. A shard that restarted serves nothing until it is welcomed: the welcome
 //! closes the oracle's window, and the floor starts at its end, above every
 //! timestamp that was promised to anybody before the restart.
 
 use synod_common::error::Reason;
 use synod_common::id::{Epoch, Peer, RequestId, TxnId};
 use synod_common::message::CommitMessage;
-use synod_common::message::bulk::OnePhaseOutcomes;
+use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
 use synod_common::node::Output;
 use synod_common::route::{Placement, Router};
 use synod_common::time::{Now, Timestamp};
@@ -21,28 +22,57 @@ use crate::shard::{Shard, Timer};
 const PER_MESSAGE: usize = 36 * 4096;
 
 /// How far joining is.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Joining {
+    /// Whether the link to the coordinator is up.
+    connected: bool,
     /// The attempt that is under way.
     nonce: Option<u64>,
+    /// How often it was repeated.
+    tries: u32,
     /// Whether the shard was welcomed since it started.
     welcomed: bool,
 }
 
 impl Shard {
-    /// Tries to join, and again later unless welcomed.
-    pub(crate) fn join(&mut self, now: Now, out: &mut Output) {
+    /// The link to the coordinator is up.
+    pub(crate) fn connected(&mut self, now: Now, out: &mut Output) {
         let nonce = self.random();
-        self.joining.nonce = Some(nonce);
+        let welcomed = self.joining.welcomed;
+        self.joining = Joining { connected: true, nonce: Some(nonce), tries: 0, welcomed };
+        self.join(now, out);
+    }
+
+    /// The link to the coordinator is down.
+    pub(crate) fn disconnected_from_coordinator(&mut self) {
+        self.joining.connected = false;
+        self.timers.stop(Timer::Join);
+    }
+
+    /// The coordinator is of another epoch than this shard knew. From here on
+    /// nothing of an older one begins to commit; what did is told with the join.
+    pub(crate) fn called(&mut self, now: Now, epoch: Epoch, out: &mut Output) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.abort_older_epochs(out);
+            self.join(now, out);
+        }
+    }
+
+    /// Asks to join, and again later unless welcomed. What is told is durable
+    /// before it is told.
+    pub(crate) fn join(&mut self, now: Now, out: &mut Output) {
+        let Some(nonce) = self.joining.nonce.filter(|_| self.joining.connected) else { return };
+        let last = out.last_lsn();
         let to = Peer::Coordinator(self.settings.coordinator);
         let mut remembered = 0;
         let mut list = OnePhaseOutcomes::default();
         let tell = |list: &mut OnePhaseOutcomes, out: &mut Output| {
             let outcomes = std::mem::take(list).finish();
             let message = CommitMessage::OnePhaseOutcomes { nonce, outcomes };
-            out.send(to, RequestId::default(), message);
+            out.send_after(last, to, RequestId::default(), message);
         };
-        for outcome in self.over.one_phase() {
+        for outcome in self.over.one_phase().chain(self.one_phase_in_log()) {
             list.push(&outcome);
             remembered += 1;
             if list.len() >= PER_MESSAGE {
@@ -54,9 +84,23 @@ impl Shard {
         }
         let cluster = self.settings.cluster;
         let boot = !self.joining.welcomed;
-        let message = CommitMessage::Join { cluster, boot, nonce, remembered };
-        out.send(to, RequestId::default(), message);
-        self.timers.set(Timer::Join, now.mono + self.settings.join_retry);
+        let epoch = self.epoch;
+        let message = CommitMessage::Join { cluster, epoch, boot, nonce, remembered };
+        out.send_after(last, to, RequestId::default(), message);
+        let pause = self.settings.join_retry.saturating_mul(1 << self.joining.tries.min(5));
+        self.joining.tries += 1;
+        self.timers.set(Timer::Join, now.mono + pause);
+    }
+
+    /// One-phase commits that are on their way to the disk.
+    fn one_phase_in_log(&self) -> impl Iterator<Item = OnePhaseOutcome> {
+        self.one_phase_logged.iter().filter_map(|(_, txn)| match &self.txns.get(txn)?.stage {
+            Stage::OnePhase { record, .. } => {
+                let (h, committed) = (record.h, Some(record.m));
+                Some(OnePhaseOutcome { txn: *txn, h, committed })
+            }
+            _ => None,
+        })
     }
 
     /// The coordinator takes this shard in.
@@ -69,21 +113,17 @@ impl Shard {
         placement: Placement,
         out: &mut Output,
     ) {
-        if self.joining.nonce != Some(nonce) || epoch < self.epoch {
+        if self.joining.nonce != Some(nonce) || epoch != self.epoch {
             return;
         }
         let Ok(router) = Router::new(placement) else { return };
-        self.joining = Joining { nonce: None, welcomed: true };
+        self.joining = Joining { nonce: None, welcomed: true, ..self.joining };
         self.timers.stop(Timer::Join);
         self.router = Some(router);
         self.floor = self.floor.max(floor);
         self.window = self.window.max(floor);
-        if epoch > self.epoch {
-            self.epoch = epoch;
-            self.abort_older_epochs(out);
-        }
-        self.release_recovered_one_phase();
         self.inquire_all(now, out);
+        self.ask_window(now, out);
     }
 
     /// What has not voted can not commit any more: no coordinator will begin it.
@@ -94,21 +134,6 @@ impl Shard {
         let old: Vec<TxnId> = old.map(|(txn, _)| *txn).collect();
         for txn in old {
             self.abort(txn, &Reason::StaleEpoch, out);
-        }
-    }
-
-    /// The window was closed above what this shard committed in one phase, so
-    /// the oracle is past it.
-    fn release_recovered_one_phase(&mut self) {
-        let durable = self.txns.iter().filter_map(|(txn, participant)| match &participant.stage {
-            Stage::OnePhase { lsn, record } if *lsn <= self.durable && record.m <= self.floor => {
-                Some((*txn, record.m))
-            }
-            _ => None,
-        });
-        let durable: Vec<(TxnId, Timestamp)> = durable.collect();
-        for (txn, m) in durable {
-            self.release_one_phase(txn, m);
         }
     }
 }

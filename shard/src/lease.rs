@@ -38,7 +38,7 @@ impl Leases {
 
     /// A heartbeat came; its transactions before `oldest` are over.
     pub fn heartbeat(&mut self, session: SessionId, oldest: u64, now: Mono) {
-        let lease = self.leases.entry(session).or_default();
+        let Some(lease) = self.leases.get_mut(&session) else { return };
         lease.heard = lease.heard.max(now);
         lease.oldest = lease.oldest.max(oldest);
     }
@@ -53,6 +53,11 @@ impl Leases {
             self.leases.remove(session);
         }
         lapsed
+    }
+
+    /// Whether the session is known.
+    pub fn knows(&self, session: SessionId) -> bool {
+        self.leases.contains_key(&session)
     }
 
     /// How many sessions are known.

@@ -42,8 +42,9 @@ impl Shard {
                     // Installed before the checkpoint that this replay began from.
                     return;
                 };
-                let writes = record.writes.clone();
+                let (h, writes) = (record.h, record.writes.clone());
                 self.stats.in_doubt -= 1;
+                self.over.insert(txn, h, End::Decided);
                 self.install(txn, at, &writes);
             }
             Record::Aborted { txn } => {
@@ -77,7 +78,7 @@ impl Shard {
             };
             self.locks.reinstate(txn, target, mode);
         }
-        self.mark_intents(txn, &record.writes);
+        self.mark_intents(txn, record.m, &record.writes);
         self.stats.in_doubt += 1;
         let participant = Participant {
             incarnation: self.next_incarnation(),

@@ -1,6 +1,6 @@
 //! The dispatcher: which event goes to which room. It computes nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use synod_common::error::{Corrupt, Reason};
@@ -45,6 +45,8 @@ pub struct Shard {
     pub(crate) versions: Versions,
     pub(crate) locks: LockTable,
     pub(crate) txns: BTreeMap<TxnId, Participant>,
+    /// The prepared writers, by the timestamp that they voted.
+    pub(crate) writers: BTreeSet<(Timestamp, TxnId)>,
     /// The prepared writer of each key that has one.
     pub(crate) intents: BTreeMap<Key, TxnId>,
     pub(crate) over: Over,
@@ -82,6 +84,8 @@ pub(crate) enum Timer {
     Wait(WaitId),
     /// Ask for a decision.
     Inquire(TxnId),
+    /// Ask where the window ends.
+    AskWindow,
 }
 
 /// Counters for people; nothing depends on them.
@@ -121,6 +125,7 @@ impl Shard {
             versions: Versions::new(),
             locks: LockTable::new(Capacity { per_txn, total }),
             txns: BTreeMap::new(),
+            writers: BTreeSet::new(),
             intents: BTreeMap::new(),
             over: Over::default(),
             leases: Leases::new(settings.session_ttl),
@@ -172,11 +177,10 @@ impl Shard {
         self.rng
     }
 
-    fn start(&mut self, now: Now, seed: u64, out: &mut Output) {
+    fn start(&mut self, now: Now, seed: u64) {
         self.rng = seed | 1;
         self.last_incarnation = self.random() >> 1 & !0xffff_ffff;
         self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
-        self.join(now, out);
     }
 
     fn data_request(
@@ -199,11 +203,11 @@ impl Shard {
             }
             DataRequest::SnapshotRead { at, map_epoch, keys } => {
                 let what = What::Keys(keys);
-                self.snapshot(SnapshotRequest { from, request, at, map_epoch, what }, out);
+                self.snapshot(now, SnapshotRequest { from, request, at, map_epoch, what }, out);
             }
             DataRequest::SnapshotScan { at, map_epoch, range, limit, reverse } => {
                 let what = What::Range { range, limit: page_limit(limit), reverse };
-                self.snapshot(SnapshotRequest { from, request, at, map_epoch, what }, out);
+                self.snapshot(now, SnapshotRequest { from, request, at, map_epoch, what }, out);
             }
             DataRequest::Abort { txn } => self.abort_unvoted(txn, &Reason::ByClient, out),
             DataRequest::Heartbeat { session, oldest } => {
@@ -248,6 +252,7 @@ impl Shard {
             CommitMessage::Welcome { nonce, epoch, floor, placement } => {
                 self.welcomed(now, nonce, epoch, floor, placement, out);
             }
+            CommitMessage::Call { epoch } => self.called(now, epoch, out),
             // What comes before the welcome belongs to a life before this one.
             _ if self.router.is_none() => {}
             CommitMessage::Prepare { txn, h, hi, incarnation, low_water, participants, writes } => {
@@ -266,7 +271,7 @@ impl Shard {
             CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),
             CommitMessage::Decide { txn, decision } => self.decide(txn, decision, out),
             CommitMessage::Release { txn, at } => self.release(txn, at, out),
-            CommitMessage::Window { hi } => self.window_is(hi, out),
+            CommitMessage::Window { hi } => self.window_is(now, hi, out),
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
             | CommitMessage::Vote { .. }
@@ -290,6 +295,7 @@ impl Shard {
                 }
                 Timer::Wait(id) => self.wait_timed_out(id, out),
                 Timer::Inquire(txn) => self.inquire(now, txn, out),
+                Timer::AskWindow => self.ask_window(now, out),
             }
         }
     }
@@ -311,8 +317,9 @@ impl Node for Shard {
 
     fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
         match event {
-            Event::Start { seed } => self.start(now, seed, out),
-            Event::Connected(Peer::Coordinator(_)) => self.join(now, out),
+            Event::Start { seed } => self.start(now, seed),
+            Event::Connected(Peer::Coordinator(_)) => self.connected(now, out),
+            Event::Disconnected(Peer::Coordinator(_)) => self.disconnected_from_coordinator(),
             Event::Disconnected(client @ Peer::Client(_)) => self.disconnected(client, out),
             Event::Connected(_) | Event::Disconnected(_) => {}
             Event::Message { from, request, message } => match (from, message) {
@@ -328,12 +335,12 @@ impl Node for Shard {
             Event::Wake => self.tick(now, out),
             Event::Durable(lsn) => {
                 self.durable = self.durable.max(lsn);
-                self.one_phase_durable(self.durable);
+                self.one_phase_durable(now, self.durable);
             }
             Event::CheckpointWritten => self.checkpoint_written(out),
         }
         self.hand_out_grants(now, out);
-        self.wake_snapshots(out);
+        self.wake_snapshots(now, out);
         self.begin_checkpoint(out);
         out.wake = self.timers.next();
     }

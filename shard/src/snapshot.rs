@@ -10,12 +10,14 @@ use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, TxnId};
 use synod_common::key::KeyRange;
-use synod_common::message::bulk::{Keys, Values};
+use synod_common::limits::{self, Limit};
+use synod_common::message::bulk::Keys;
 use synod_common::message::{CommitMessage, DataReply};
 use synod_common::node::Output;
-use synod_common::time::{Timestamp, Wall};
+use synod_common::time::{Now, Timestamp, Wall};
 
-use crate::shard::Shard;
+use crate::access::values;
+use crate::shard::{Shard, Timer};
 
 /// Keys pruned in one go.
 const PRUNE_BUDGET: usize = 2_000;
@@ -53,17 +55,16 @@ pub enum What {
 
 impl Shard {
     /// Serves a snapshot read, parks it, or refuses it.
-    pub(crate) fn snapshot(&mut self, request: SnapshotRequest, out: &mut Output) {
+    pub(crate) fn snapshot(&mut self, now: Now, request: SnapshotRequest, out: &mut Output) {
         if let Err(reason) = self.check_snapshot(&request) {
             return out.send(request.from, request.request, DataReply::Refused(reason));
         }
         if request.at >= self.window {
-            if self.ahead.is_empty() {
-                let to = Peer::Coordinator(self.settings.coordinator);
-                out.send(to, RequestId::default(), CommitMessage::AskWindow);
-            }
             self.parked += 1;
             self.ahead.push(request);
+            if self.ahead.len() == 1 {
+                self.ask_window(now, out);
+            }
             return;
         }
         self.floor = self.floor.max(request.at);
@@ -75,6 +76,15 @@ impl Shard {
         self.answer_snapshot(&request, out);
     }
 
+    /// Asks where the window ends, again and again while a read waits for it.
+    pub(crate) fn ask_window(&mut self, now: Now, out: &mut Output) {
+        if !self.ahead.is_empty() {
+            let to = Peer::Coordinator(self.settings.coordinator);
+            out.send(to, RequestId::default(), CommitMessage::AskWindow);
+            self.timers.set(Timer::AskWindow, now.mono + self.settings.inquire_after);
+        }
+    }
+
     fn check_snapshot(&self, request: &SnapshotRequest) -> Result<(), Reason> {
         self.check_serving(request.map_epoch)?;
         if request.at <= self.safe_point {
@@ -84,9 +94,12 @@ impl Shard {
             return Err(Reason::Overloaded);
         }
         if let What::Keys(keys) = &request.what {
-            for key in Keys::read(keys) {
+            for (i, key) in Keys::read(keys).enumerate() {
                 if !self.owns(key?) {
                     return Err(Reason::StaleMap);
+                }
+                if i >= limits::TXN_KEYS {
+                    return Err(Reason::TooLarge(Limit::TxnKeys));
                 }
             }
         }
@@ -120,12 +133,11 @@ impl Shard {
     fn answer_snapshot(&self, request: &SnapshotRequest, out: &mut Output) {
         let reply = match &request.what {
             What::Keys(keys) => {
-                let mut values = Values::default();
-                for key in Keys::read(keys).map_while(Result::ok) {
-                    let version = self.versions.at(key, request.at);
-                    values.push(version.and_then(|version| version.value));
+                let read = |key: &[u8]| self.versions.at(key, request.at)?.value;
+                match values(keys, read) {
+                    Ok(values) => DataReply::Values { incarnation: None, values },
+                    Err(limit) => DataReply::Refused(Reason::TooLarge(limit)),
                 }
-                DataReply::Values { incarnation: None, values: values.finish() }
             }
             What::Range { range, limit, reverse } => {
                 let (rows, resume) = self.page(range, request.at, *reverse, *limit);
@@ -136,15 +148,15 @@ impl Shard {
     }
 
     /// Serves what waited for writers that are decided now.
-    pub(crate) fn wake_snapshots(&mut self, out: &mut Output) {
+    pub(crate) fn wake_snapshots(&mut self, now: Now, out: &mut Output) {
         while let Some(request) = self.woken.pop() {
             self.parked -= 1;
-            self.snapshot(request, out);
+            self.snapshot(now, request, out);
         }
     }
 
     /// The oracle's window ends at `hi` or later.
-    pub(crate) fn window_is(&mut self, hi: Timestamp, out: &mut Output) {
+    pub(crate) fn window_is(&mut self, now: Now, hi: Timestamp, out: &mut Output) {
         self.window = self.window.max(hi);
         for request in std::mem::take(&mut self.ahead) {
             self.parked -= 1;
@@ -152,7 +164,7 @@ impl Shard {
                 let refused = DataReply::Refused(Reason::SnapshotInFuture);
                 out.send(request.from, request.request, refused);
             } else {
-                self.snapshot(request, out);
+                self.snapshot(now, request, out);
             }
         }
     }
@@ -175,11 +187,8 @@ impl Shard {
         let newest = self.floor.wall().0;
         let mut point = Timestamp::of_wall(Wall(newest.saturating_sub(millis)));
         point = point.min(self.floor);
-        for txn in self.intents.values() {
-            let stage = self.txns.get(txn).map(|participant| &participant.stage);
-            if let Some((m, _)) = stage.and_then(|stage| stage.prepared()) {
-                point = point.min(Timestamp(m.0.saturating_sub(1)));
-            }
+        if let Some((m, _)) = self.writers.first() {
+            point = point.min(Timestamp(m.0.saturating_sub(1)));
         }
         self.safe_point = self.safe_point.max(point);
         self.versions.prune(self.safe_point, PRUNE_BUDGET);

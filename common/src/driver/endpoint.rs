@@ -63,7 +63,7 @@ impl Default for Settings {
             frame_time: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             window: 8 << 20,
-            send_bytes: limits::FRAME_BYTES,
+            send_bytes: 4 * limits::FRAME_BYTES,
         }
     }
 }

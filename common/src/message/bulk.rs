@@ -180,7 +180,7 @@ impl Rows {
     }
 }
 
-/// The writes of a transaction on one shard; no key twice.
+/// The writes of a transaction on one shard, in key order, no key twice.
 #[derive(Debug, Default)]
 pub struct WriteSet(BytesMut);
 

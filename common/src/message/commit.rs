@@ -11,10 +11,13 @@ use crate::time::Timestamp;
 /// A message of the commit protocols. Lost ones are made good by timers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CommitMessage {
-    /// Shard: here I am; sent whenever the link comes up, until welcomed.
+    /// Shard: here I am; sent when the link comes up, until welcomed.
     Join {
         /// The cluster that my data belongs to.
         cluster: ClusterId,
+        /// I have promised to begin no commit of an older epoch; all that I
+        /// committed in one phase before that is told.
+        epoch: Epoch,
         /// Whether I restarted and must not serve before I am welcomed.
         boot: bool,
         /// Names this attempt to join; repeated in the welcome.
@@ -132,6 +135,12 @@ pub enum CommitMessage {
         /// End of the window.
         hi: Timestamp,
     },
+    /// Coordinator: join me in this epoch. The answer to a `Join` that names
+    /// another one.
+    Call {
+        /// My epoch.
+        epoch: Epoch,
+    },
 }
 
 /// A participant's answer to PREPARE.
@@ -174,7 +183,8 @@ impl CommitMessage {
             | CommitMessage::InquireOnePhase { .. }
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
-            | CommitMessage::Window { .. } => false,
+            | CommitMessage::Window { .. }
+            | CommitMessage::Call { .. } => false,
         }
     }
 
@@ -193,7 +203,8 @@ impl CommitMessage {
             | CommitMessage::Ack { .. }
             | CommitMessage::Inquire { .. }
             | CommitMessage::AskWindow
-            | CommitMessage::Window { .. } => None,
+            | CommitMessage::Window { .. }
+            | CommitMessage::Call { .. } => None,
         }
     }
 
@@ -212,7 +223,8 @@ impl CommitMessage {
             | CommitMessage::Ack { .. }
             | CommitMessage::Inquire { .. }
             | CommitMessage::AskWindow
-            | CommitMessage::Window { .. } => None,
+            | CommitMessage::Window { .. }
+            | CommitMessage::Call { .. } => None,
         }
     }
 }

@@ -18,7 +18,7 @@ use synod_common::driver::link::{Link, Sink};
 use synod_common::driver::server::{Dial, serve};
 use synod_common::driver::tls::{Identity, Role};
 use synod_common::error::Corrupt;
-use synod_common::id::{ClusterId, CoordinatorId, Peer, RequestId, ShardId};
+use synod_common::id::{ClusterId, CoordinatorId, Epoch, Peer, RequestId, ShardId};
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
 use synod_common::sync::GroupCommit;
@@ -97,7 +97,14 @@ pub fn read(bytes: &[u8]) -> Message {
 
 /// What only a shard may say.
 pub fn join() -> Message {
-    CommitMessage::Join { cluster: ClusterId(1), boot: true, nonce: 1, remembered: 0 }.into()
+    CommitMessage::Join {
+        cluster: ClusterId(1),
+        epoch: Epoch(1),
+        boot: true,
+        nonce: 1,
+        remembered: 0,
+    }
+    .into()
 }
 
 /// A server on a thread of its own.

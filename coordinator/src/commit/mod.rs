@@ -13,7 +13,8 @@
 //!
 //! The client is told when the transaction is decided: at `done`, at `durable`,
 //! or, if it only read, when the votes are in. `low_water` is the smallest `h`
-//! of a transaction that is not over; shards refuse what lies below it, so a
+//! of a transaction whose participants may still have to begin, or whose outcome
+//! only its participant has durably; shards refuse what lies below it, so a
 //! message that was long on its way can not begin a transaction again.
 
 pub mod one_phase;
@@ -39,6 +40,8 @@ use tally::Tally;
 pub struct Commit {
     /// Drawn when the commit began; zero for one that was recovered.
     pub h: Timestamp,
+    /// End of the window at that time; zero for one that was recovered.
+    pub hi: Timestamp,
     /// Who waits for the outcome.
     pub waiting: Vec<(Peer, RequestId)>,
     /// How far it is.
@@ -101,7 +104,9 @@ impl Coordinator {
         out: &mut Output,
     ) {
         if let Some(commit) = self.commits.get_mut(&txn) {
-            if !commit.waiting.contains(&from) && commit.waiting.len() < 16 {
+            if let Stage::Committing { at, .. } = commit.stage {
+                out.send(from.0, from.1, ClientReply::Outcome(Outcome::Committed(at)));
+            } else if !commit.waiting.contains(&from) && commit.waiting.len() < 16 {
                 commit.waiting.push(from);
             }
             return;
@@ -119,17 +124,18 @@ impl Coordinator {
             }
         };
         let h = self.oracle.draw(now).expect("requests wait while the window is used up");
+        let hi = self.oracle.hi();
         self.unfinished.insert((h, txn));
         self.stats.begun += 1;
         let waiting = vec![from];
         if let [part] = &parts[..] {
             let stage = Stage::OnePhase { shard: part.shard };
-            self.commits.insert(txn, Commit { h, waiting, stage });
+            self.commits.insert(txn, Commit { h, hi, waiting, stage });
             self.begin_one_phase(now, txn, h, part, out);
         } else {
             let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
             let stage = Stage::Preparing(Tally::new(&shards));
-            self.commits.insert(txn, Commit { h, waiting, stage });
+            self.commits.insert(txn, Commit { h, hi, waiting, stage });
             self.begin_two_phase(now, txn, h, &shards, parts, out);
         }
     }
@@ -208,7 +214,8 @@ impl Coordinator {
     fn aborted(&mut self, txn: TxnId, reason: Reason, out: &mut Output) {
         let Some(commit) = self.commits.remove(&txn) else { return };
         self.unfinished.remove(&(commit.h, txn));
-        if reason == Reason::WindowPassed {
+        // Unless another window was opened in the meantime.
+        if reason == Reason::WindowPassed && commit.hi == self.oracle.hi() {
             self.oracle.close();
         }
         self.stats.aborted += 1;
@@ -219,7 +226,13 @@ impl Coordinator {
         }
     }
 
-    /// Every transaction that began below this is over.
+    /// Whether `txn` waits for its only participant.
+    pub(crate) fn is_one_phase(&self, txn: TxnId) -> bool {
+        let stage = self.commits.get(&txn).map(|commit| &commit.stage);
+        matches!(stage, Some(Stage::OnePhase { .. }))
+    }
+
+    /// No commit that began below this begins again anywhere.
     pub(crate) fn low_water(&self) -> Timestamp {
         self.unfinished.first().map_or(self.oracle.last().next(), |(h, _)| *h)
     }

@@ -12,6 +12,7 @@
 //! keeps the shard from forgetting it.
 
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
+use synod_common::message::bulk::OnePhaseOutcome;
 use synod_common::message::client::Outcome;
 use synod_common::message::commit::Vote;
 use synod_common::message::{ClientReply, CommitMessage};
@@ -20,6 +21,7 @@ use synod_common::time::{Now, Timestamp};
 
 use super::{Commit, PartWrites, Stage, Then};
 use crate::coordinator::{Coordinator, Deadline};
+use crate::outcomes::Known;
 use crate::record::Record;
 
 impl Coordinator {
@@ -54,7 +56,7 @@ impl Coordinator {
         let Some(Commit { h, stage: Stage::OnePhase { shard: asked }, .. }) =
             self.commits.get(&txn)
         else {
-            return self.release_known(shard, txn, out);
+            return self.release_known(shard, txn, &vote, out);
         };
         if *asked != shard {
             return;
@@ -92,22 +94,41 @@ impl Coordinator {
         }
     }
 
+    /// A shard that joins remembers a one-phase transaction.
+    pub(crate) fn one_phase_remembered(
+        &mut self,
+        shard: ShardId,
+        outcome: &OnePhaseOutcome,
+        out: &mut Output,
+    ) {
+        let OnePhaseOutcome { txn, h, committed: Some(at) } = *outcome else { return };
+        if self.outcomes.get(txn) == Known::NotCommitted {
+            self.oracle.advance(at);
+            self.one_phase_committed(txn, h, at, out);
+        }
+        if at > h {
+            let message = CommitMessage::Release { txn, at };
+            out.send(Peer::Shard(shard), RequestId::default(), message);
+        }
+    }
+
     /// A shard still holds a one-phase transaction that is long known here.
-    fn release_known(&mut self, shard: ShardId, txn: TxnId, out: &mut Output) {
-        if let crate::outcomes::Known::Committed(at) = self.outcomes.get(txn) {
+    fn release_known(&mut self, shard: ShardId, txn: TxnId, vote: &Vote, out: &mut Output) {
+        let Vote::Yes(at) = *vote else { return };
+        // What this shard told when it joined is known; what is not is too old.
+        if self.outcomes.get(txn) != Known::NotCommitted {
             let message = CommitMessage::Release { txn, at };
             out.send(Peer::Shard(shard), RequestId::default(), message);
         }
     }
 
     /// No answer yet: ask the only one who knows.
-    pub(crate) fn ask_one_phase(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+    pub(crate) fn ask_one_phase(&self, txn: TxnId, out: &mut Output) {
         let Some(Commit { h, stage: Stage::OnePhase { shard }, .. }) = self.commits.get(&txn)
         else {
             return;
         };
         let message = CommitMessage::InquireOnePhase { txn, h: *h };
         out.send(Peer::Shard(*shard), RequestId::default(), message);
-        self.resend.push(now.mono, Deadline::OnePhase(txn));
     }
 }

@@ -121,6 +121,8 @@ impl Coordinator {
             let message = CommitMessage::Decide { txn, decision: Decision::Commit(at) };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
+        // Every participant has voted: none begins again below the mark.
+        self.unfinished.remove(&(commit.h, txn));
         commit.stage = Stage::Committing { at, unacknowledged: yes };
         self.outcomes.insert(txn, at);
         self.stats.committed += 1;
@@ -141,7 +143,6 @@ impl Coordinator {
         unacknowledged.retain(|missing| *missing != shard);
         if unacknowledged.is_empty() {
             out.append(&Record::Ended { txn });
-            self.unfinished.remove(&(commit.h, txn));
             self.commits.remove(&txn);
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use synod_common::id::{Peer, RequestId, TxnId};
 use synod_common::message::CommitMessage;
+use synod_common::message::commit::Vote;
 use synod_common::node::Output;
 use synod_common::time::Now;
 
@@ -19,8 +20,14 @@ impl Shard {
     pub(crate) fn inquire(&mut self, now: Now, txn: TxnId, out: &mut Output) {
         let jitter = self.random() % 256;
         let Some(participant) = self.txns.get_mut(&txn) else { return };
-        let asked = match &mut participant.stage {
-            Stage::Prepared { asked, .. } | Stage::ReadVoted { asked, .. } => asked,
+        let inquiry = CommitMessage::Inquire { txn };
+        let (asked, message) = match &mut participant.stage {
+            Stage::Prepared { asked, .. } | Stage::ReadVoted { asked, .. } => (asked, inquiry),
+            // It is decided; what is missing is that the oracle is past it.
+            Stage::OnePhase { lsn, record, asked } if *lsn <= self.durable => {
+                let vote = Vote::Yes(record.m);
+                (asked, CommitMessage::OnePhaseDone { txn, vote })
+            }
             Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. } => return,
         };
         *asked = asked.saturating_add(1);
@@ -30,14 +37,14 @@ impl Shard {
         let pause = pause - pause / 4 * u32::try_from(jitter).unwrap_or(0) / 256;
         self.timers.set(Timer::Inquire(txn), now.mono + pause);
         let to = Peer::Coordinator(self.settings.coordinator);
-        out.send(to, RequestId::default(), CommitMessage::Inquire { txn });
+        out.send(to, RequestId::default(), message);
     }
 
     /// Asks about every voter at once; the coordinator may be another one now.
     pub(crate) fn inquire_all(&mut self, now: Now, out: &mut Output) {
         let voters = self.txns.iter().filter(|(_, participant)| match participant.stage {
-            Stage::Prepared { .. } | Stage::ReadVoted { .. } => true,
-            Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. } => false,
+            Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. } => true,
+            Stage::Active | Stage::Preparing(_) => false,
         });
         let voters: Vec<TxnId> = voters.map(|(txn, _)| *txn).collect();
         for txn in voters {

@@ -78,6 +78,8 @@ pub enum Stage {
         lsn: Lsn,
         /// What was recorded.
         record: record::OnePhase,
+        /// How often the answer was repeated.
+        asked: u32,
     },
 }
 
@@ -143,9 +145,12 @@ impl Shard {
     /// Drops a transaction and its locks. Others may be granted theirs.
     pub(crate) fn forget(&mut self, txn: TxnId) {
         let Some(participant) = self.txns.remove(&txn) else { return };
-        if let Some((_, writes)) = participant.stage.prepared() {
+        if let Some((m, writes)) = participant.stage.prepared() {
+            self.writers.remove(&(m, txn));
             for (key, _) in WriteSet::read(writes).map_while(Result::ok) {
-                self.intents.remove(key);
+                if self.intents.get(key) == Some(&txn) {
+                    self.intents.remove(key);
+                }
             }
         }
         self.locks.release_all(txn, &mut self.granted);

@@ -3,7 +3,7 @@
 //! The record is forced; from then on the transaction is committed. It is
 //! installed only when the oracle is known to be at or past its timestamp `m`:
 //! at once if `m` is the `h` that the oracle drew, else with RELEASE. Until then
-//! it counts as prepared. This shard remembers the outcome until the low-water
+//! it counts as prepared, and the answer is repeated. This shard remembers the outcome until the low-water
 //! mark passes it, because the coordinator may have to ask.
 
 use synod_common::error::Reason;
@@ -11,30 +11,30 @@ use synod_common::id::{Peer, RequestId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::Vote;
 use synod_common::node::{Lsn, Output};
-use synod_common::time::Timestamp;
+use synod_common::time::{Now, Timestamp};
 
 use super::Stage;
 use crate::over::End;
 use crate::record::{OnePhase, Record};
-use crate::shard::Shard;
+use crate::shard::{Shard, Timer};
 
 const NO_REPLY: RequestId = RequestId(0);
 
 impl Shard {
     pub(super) fn log_one_phase(&mut self, record: OnePhase, out: &mut Output) {
         let OnePhase { txn, m, coordinator, .. } = record;
-        self.mark_intents(txn, &record.writes);
+        self.mark_intents(txn, m, &record.writes);
         let lsn = out.force(&Record::OnePhase(record.clone()));
         let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(m) };
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, done);
         self.one_phase_logged.push_back((lsn, txn));
         if let Some(participant) = self.txns.get_mut(&txn) {
-            participant.stage = Stage::OnePhase { lsn, record };
+            participant.stage = Stage::OnePhase { lsn, record, asked: 0 };
         }
     }
 
     /// The log is durable up to `lsn`: what it holds of one-phase commits counts.
-    pub(crate) fn one_phase_durable(&mut self, lsn: Lsn) {
+    pub(crate) fn one_phase_durable(&mut self, now: Now, lsn: Lsn) {
         while let Some(&(at, txn)) = self.one_phase_logged.front() {
             if at > lsn {
                 break;
@@ -47,18 +47,22 @@ impl Shard {
             self.over.insert(txn, h, End::OnePhase(m));
             if m == h {
                 self.install(txn, m, &writes);
+            } else {
+                self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
             }
         }
     }
 
     /// The oracle is past the commit timestamp of a one-phase transaction.
     pub(crate) fn release_one_phase(&mut self, txn: TxnId, at: Timestamp) {
-        let Some(Stage::OnePhase { lsn, record }) = self.txns.get(&txn).map(|t| &t.stage) else {
+        let Some(Stage::OnePhase { lsn, record, .. }) = self.txns.get(&txn).map(|t| &t.stage)
+        else {
             return;
         };
         assert!(record.m == at, "{txn} committed at {} and at {at}", record.m);
         if *lsn <= self.durable {
             let writes = record.writes.clone();
+            self.timers.stop(Timer::Inquire(txn));
             self.install(txn, at, &writes);
         }
     }
@@ -68,7 +72,7 @@ impl Shard {
     pub(crate) fn inquire_one_phase(&mut self, txn: TxnId, h: Timestamp, out: &mut Output) {
         match self.txns.get(&txn).map(|participant| &participant.stage) {
             Some(Stage::Active) => self.abort(txn, &Reason::Presumed, out),
-            Some(Stage::OnePhase { lsn, record }) if *lsn <= self.durable => {
+            Some(Stage::OnePhase { lsn, record, .. }) if *lsn <= self.durable => {
                 let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(record.m) };
                 let to = Peer::Coordinator(record.coordinator);
                 return out.send(to, NO_REPLY, done);

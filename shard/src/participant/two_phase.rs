@@ -48,14 +48,15 @@ impl Shard {
             (Some(Stage::Active | Stage::Preparing(_)), Decision::Abort | Decision::Forgotten) => {
                 self.abort(txn, &Reason::Presumed, out);
             }
-            // Committed and forgotten here; the record may not be durable yet.
-            (None, Decision::Commit(_)) => {
+            // Committed and forgotten here; the record may not be durable yet. A
+            // late request of the client may have made it known again.
+            (None | Some(Stage::Active | Stage::Preparing(_)), Decision::Commit(_)) => {
+                if self.txns.contains_key(&txn) {
+                    self.abort(txn, &Reason::LocksLost, out);
+                }
                 let ack = CommitMessage::Ack { txn };
                 let to = Peer::Coordinator(self.settings.coordinator);
                 out.send_after(out.last_lsn(), to, NO_REPLY, ack);
-            }
-            (Some(Stage::Active | Stage::Preparing(_)), Decision::Commit(_)) => {
-                panic!("{txn} was committed without a vote of this shard");
             }
             (Some(Stage::OnePhase { .. }) | None, _) => {}
         }

@@ -72,6 +72,9 @@ impl Shard {
         let Ok(keys) = writes else {
             return self.refuse(txn, &preparing, Reason::Malformed, out);
         };
+        if keys.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return self.refuse(txn, &preparing, Reason::Malformed, out);
+        }
         if keys.iter().any(|key| !self.owns(key)) {
             return self.refuse(txn, &preparing, Reason::StaleMap, out);
         }
@@ -147,7 +150,7 @@ impl Shard {
         out: &mut Output,
     ) {
         let Preparing { h, coordinator, participants, writes, .. } = preparing;
-        self.mark_intents(txn, &writes);
+        self.mark_intents(txn, m, &writes);
         let locks = self.held_beyond_writes(txn);
         let record = record::Prepared { txn, h, m, coordinator, participants, writes, locks };
         let lsn = out.force(&Record::Prepared(record.clone()));
@@ -161,7 +164,8 @@ impl Shard {
     }
 
     /// Lets snapshot readers find the writer of a key.
-    pub(crate) fn mark_intents(&mut self, txn: TxnId, writes: &Bytes) {
+    pub(crate) fn mark_intents(&mut self, txn: TxnId, m: Timestamp, writes: &Bytes) {
+        self.writers.insert((m, txn));
         for (key, _) in WriteSet::read(writes).map_while(Result::ok) {
             self.intents.insert(Key::from(key), txn);
         }

@@ -84,6 +84,7 @@ fn samples() -> Vec<Message> {
         Reason::TooLarge(Limit::ValueBytes),
         Reason::TooLarge(Limit::TxnBytes),
         Reason::TooLarge(Limit::TxnKeys),
+        Reason::TooLarge(Limit::ReplyBytes),
         Reason::Malformed,
         Reason::Denied,
     ];
@@ -137,8 +138,14 @@ fn samples() -> Vec<Message> {
         DataReply::Done.into(),
         DataReply::Status(ShardStatus { ready: true, keys: 1, in_doubt: 2, locks: 3, waiting: 4 })
             .into(),
-        CommitMessage::Join { cluster: ClusterId(0xfeed), boot: true, nonce: 5, remembered: 1 }
-            .into(),
+        CommitMessage::Join {
+            cluster: ClusterId(0xfeed),
+            epoch: Epoch(2),
+            boot: true,
+            nonce: 5,
+            remembered: 1,
+        }
+        .into(),
         CommitMessage::OnePhaseOutcomes { nonce: 5, outcomes: Bytes::from_static(b"list") }.into(),
         CommitMessage::Welcome {
             nonce: 5,
@@ -179,6 +186,7 @@ fn samples() -> Vec<Message> {
         CommitMessage::Decide { txn: txn(), decision: Decision::Forgotten }.into(),
         CommitMessage::AskWindow.into(),
         CommitMessage::Window { hi: Timestamp(99) }.into(),
+        CommitMessage::Call { epoch: Epoch(3) }.into(),
     ];
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
