@@ -1,1 +1,79 @@
-fn main() {}
+//! The command `synod`: one binary for servers, clients and everything between.
+//!
+//! ```text
+//!   main ── cmd/*       one file per subcommand: arguments, then what it does
+//!     config            flags, environment, file, defaults, and which it was
+//!     connect           a client of the cluster that the command is pointed at
+//!     server_file       the files of `synod coordinator` and `synod shard`
+//!     servers, admin    servers of this process, their metrics and health
+//!     local             the folder of `synod up`
+//!     shell             what is typed into `synod shell`
+//!     render, text      what is printed, and keys as people type them
+//! ```
+//!
+//! Data goes to stdout, talk to stderr. Exit codes: 0 success, 1 a failed
+//! operation, 2 wrong usage.
+
+mod admin;
+mod cmd;
+mod config;
+mod connect;
+mod local;
+mod render;
+mod server_file;
+mod servers;
+mod shell;
+mod state;
+mod text;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use config::{Config, Global};
+
+/// Synod: ACID transactions over keys on many servers
+#[derive(Parser)]
+#[command(name = "synod", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: cmd::Command,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli.global);
+    match cli.command.run(&cli.global) {
+        Ok(code) => code,
+        Err(error) => report(&error),
+    }
+}
+
+/// Says what went wrong, in one line, and how that counts.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        let error = cause.downcast_ref::<io::Error>();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    // Whoever reads has seen enough.
+    if error.chain().any(broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    let line = format!("{error:#}").replace('\n', " ");
+    eprintln!("synod: {line}");
+    match error.is::<cmd::Usage>() {
+        true => ExitCode::from(2),
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn log_to_stderr(global: &Global) {
+    let wanted = Config::load(global).map(|config| config.log.value);
+    let filter = wanted.ok().and_then(|log| EnvFilter::try_new(log).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}

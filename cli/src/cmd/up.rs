@@ -1,0 +1,175 @@
+//! `synod up`.
+
+use std::fs::DirBuilder;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use synod_common::id::{CoordinatorId, ShardId};
+use synod_coordinator::server as coordinator;
+use synod_shard::server as shard;
+
+use super::{Global, Usage};
+use crate::config::Config;
+use crate::local::{Local, Wanted};
+use crate::servers::{self, Plan};
+use crate::{server_file, state};
+
+/// Shards of a new cluster, unless stated otherwise.
+const SHARDS: u16 = 4;
+/// Size of a log segment. Smaller than a server's own default: there are
+/// several logs on one disk, and segments are filled with zeros beforehand.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// Where the ports of a kind begin, from the base port.
+const ADMIN: u16 = 80;
+const SHARD: u16 = 100;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of the cluster; made if there is none [default: ./synod-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    data: Option<PathBuf>,
+    /// Number of shards [default: 4, or as the folder has it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    shards: Option<u16>,
+    /// Number of coordinators
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    coordinators: u16,
+    /// First port P: coordinators on P, admin HTTP on P+80, shards from P+100 [default: 7400]
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
+    base_port: Option<u16>,
+    /// Make the shards ranges, cut at these keys, instead of spreading keys by hash
+    #[arg(long, value_name = "KEY,KEY…", value_delimiter = ',')]
+    split: Option<Vec<String>>,
+    /// Keep the data in a temporary folder that goes away on stop
+    #[arg(long)]
+    memory: bool,
+}
+
+pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
+    let config = Config::load(global)?;
+    if args.coordinators > 1 {
+        return Err(Usage::later(format!("{} coordinators", args.coordinators)));
+    }
+    let wanted = Wanted { shards: args.shards, split: canonical(args.split.as_deref())? };
+    check(&wanted)?;
+    let base = args.base_port.unwrap_or(config.base_port.value);
+    if args.memory {
+        let folder = Temporary::new()?;
+        eprintln!("the data is in {} and goes away on stop: nothing is kept", folder.0.display());
+        let local = Local::open(&folder.0, &wanted, SHARDS)?;
+        let certs = local.certs();
+        let result = serve(&local, base);
+        state::forget_certs(&certs);
+        return result;
+    }
+    let dir = args.data.clone().unwrap_or(config.data.value);
+    let local = Local::open(&dir, &wanted, SHARDS)?;
+    serve(&local, base)
+}
+
+/// The splits as they are stored, so that they compare equal however they were
+/// escaped.
+fn canonical(split: Option<&[String]>) -> Result<Option<Vec<String>>> {
+    let Some(split) = split else { return Ok(None) };
+    let key = |text: &String| crate::text::key(text).map(|key| key.to_string());
+    let split: Result<Vec<String>> = split.iter().map(key).collect();
+    split.map(Some).map_err(Usage::because)
+}
+
+/// Refuses what can be no cluster before a folder is touched.
+fn check(wanted: &Wanted) -> Result<()> {
+    let Some(split) = &wanted.split else { return Ok(()) };
+    let shards = wanted.shards.map_or(split.len() + 1, usize::from);
+    if shards != split.len() + 1 {
+        let keys = split.len();
+        return Err(Usage::because(format!(
+            "{keys} split keys make {} shards, not {shards}; leave --shards out",
+            keys + 1
+        )));
+    }
+    let nowhere = vec!["localhost:1".to_owned(); shards];
+    server_file::placement(1, nowhere, split).map(drop).map_err(Usage::because)
+}
+
+fn serve(local: &Local, base: u16) -> Result<ExitCode> {
+    let cluster = local.cluster();
+    let highest = base.checked_add(SHARD).and_then(|first| first.checked_add(cluster.shards - 1));
+    if highest.is_none() {
+        let most = u16::MAX - SHARD - (cluster.shards - 1);
+        return Err(Usage::because(format!("--base-port must be at most {most}")));
+    }
+    let say = if local.is_new() { "made a new cluster" } else { "starting the cluster" };
+    let by = if cluster.split.is_empty() { "by hash" } else { "by range" };
+    eprintln!("{say} in {}: {} shards, {by}", local.dir().display(), cluster.shards);
+    let certs = local.certs();
+    servers::run(plans(local, base)?, Some(loopback(base + ADMIN)), |_| {
+        state::remember_certs(&certs);
+    })
+}
+
+fn plans(local: &Local, base: u16) -> Result<Vec<Plan>> {
+    let file = local.cluster();
+    let cluster = file.cluster.parse().context("cluster.toml: the id is damaged")?;
+    let addresses = (0..file.shards).map(|i| loopback(base + SHARD + i).to_string()).collect();
+    let placement = server_file::placement(1, addresses, &file.split)?;
+    let (dir, certs) = (local.dir(), local.certs());
+    let c1 = CoordinatorId(1);
+    let coordinator = coordinator::ServerConfig {
+        settings: synod_coordinator::Settings::new(c1, cluster, placement),
+        listen: loopback(base),
+        data: dir.join(c1.to_string()),
+        certs: certs.clone(),
+        name: c1.to_string(),
+        segment_bytes: SEGMENT_BYTES,
+    };
+    let shards = (0..file.shards).map(|i| {
+        let id = ShardId(i + 1);
+        let config = shard::ServerConfig {
+            settings: synod_shard::Settings::new(id, cluster, c1),
+            listen: loopback(base + SHARD + i),
+            data: dir.join(id.to_string()),
+            certs: certs.clone(),
+            name: id.to_string(),
+            segment_bytes: SEGMENT_BYTES,
+            coordinator_address: loopback(base).to_string(),
+        };
+        Plan::Shard(Box::new(config))
+    });
+    Ok(std::iter::once(Plan::Coordinator(Box::new(coordinator))).chain(shards).collect())
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// A folder that goes away.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Result<Temporary> {
+        let unique = crate::local::new_cluster_id().to_string();
+        let path = std::env::temp_dir().join(format!("synod-{unique}"));
+        let mut builder = DirBuilder::new();
+        builder
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("can not make {}", path.display()))?;
+        Ok(Temporary(path))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(path) {
+        eprintln!("synod: can not remove {}: {error}", path.display());
+    }
+}

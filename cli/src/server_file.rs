@@ -1,0 +1,300 @@
+//! The configuration files of `synod coordinator` and `synod shard`.
+//!
+//! Paths in them are relative to the file's own folder. What is left out has the
+//! default of the server's settings. Unknown keys are refused.
+//!
+//! ```toml
+//! # c1.toml                                 # s1.toml
+//! cluster = "5b6e…"                         cluster = "5b6e…"
+//! listen = "127.0.0.1:7400"                 id = 1
+//! data = "c1"                               listen = "127.0.0.1:7500"
+//! certs = "certs"                           coordinator = "127.0.0.1:7400"
+//! shards = ["127.0.0.1:7500"]               data = "s1"
+//!                                           certs = "certs"
+//! ```
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use synod_common::id::{ClusterId, CoordinatorId, ShardId};
+use synod_common::key::Key;
+use synod_common::route::{Partition, Placement, Router, ShardAddress};
+use synod_coordinator::server as coordinator;
+use synod_shard::server as shard;
+
+use crate::text;
+
+/// Size of a log segment, unless stated otherwise.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Below this, a segment is more head than body.
+const LEAST_SEGMENT_BYTES: u64 = 4096;
+
+/// What `synod coordinator` reads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoordinatorFile {
+    /// The cluster's id, 32 hexadecimal digits, the same for all its servers.
+    pub cluster: String,
+    /// Its number; the certificate is called `c<id>`. There is only 1 for now.
+    #[serde(default = "one")]
+    pub id: u16,
+    /// Where it listens, UDP.
+    pub listen: SocketAddr,
+    /// Where it shows metrics and health, TCP. Nowhere if left out.
+    pub admin: Option<SocketAddr>,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// The folder with its certificate.
+    pub certs: PathBuf,
+    /// Where clients reach the shards s1, s2, …, each as `host:port`.
+    pub shards: Vec<String>,
+    /// Shard i + 1 begins at key i of these, with `\xNN` for bytes that do not
+    /// print. Without them keys are spread by hash.
+    #[serde(default)]
+    pub split: Vec<String>,
+    /// Changes with every change of `shards` or `split`.
+    #[serde(default = "one_u32")]
+    pub map_epoch: u32,
+    /// Size of a log segment.
+    pub segment_bytes: Option<u64>,
+    /// A checkpoint begins when the log has grown by so much.
+    pub checkpoint_bytes: Option<u64>,
+    /// A session lapses when nothing was heard for this long.
+    pub session_ttl_ms: Option<u64>,
+    /// How far the oracle's durable window reaches ahead.
+    pub window_ms: Option<u64>,
+    /// A transaction whose votes are not in after this long is aborted.
+    pub vote_timeout_ms: Option<u64>,
+    /// How often what was not answered is sent again.
+    pub resend_ms: Option<u64>,
+    /// How long outcomes are kept.
+    pub outcome_retention_ms: Option<u64>,
+    /// How many blocks of 64 outcomes are kept at most.
+    pub outcome_blocks: Option<usize>,
+    /// Sessions that may be open at once.
+    pub max_sessions: Option<usize>,
+    /// Commits that may be in progress at once.
+    pub max_commits: Option<usize>,
+}
+
+/// What `synod shard` reads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardFile {
+    /// The cluster's id, 32 hexadecimal digits, the same for all its servers.
+    pub cluster: String,
+    /// Its number; the certificate is called `s<id>`.
+    pub id: u16,
+    /// Where it listens, UDP.
+    pub listen: SocketAddr,
+    /// Where it shows metrics and health, TCP. Nowhere if left out.
+    pub admin: Option<SocketAddr>,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// The folder with its certificate.
+    pub certs: PathBuf,
+    /// Where the coordinator is, as `host:port`.
+    pub coordinator: String,
+    /// Size of a log segment.
+    pub segment_bytes: Option<u64>,
+    /// A checkpoint begins when the log has grown by so much.
+    pub checkpoint_bytes: Option<u64>,
+    /// The locks of a session go when nothing was heard of it for this long.
+    pub session_ttl_ms: Option<u64>,
+    /// How long PREPARE waits for its write locks.
+    pub lock_timeout_ms: Option<u64>,
+    /// How long a voter waits before it first asks for the decision.
+    pub inquire_after_ms: Option<u64>,
+    /// How often joining is tried again.
+    pub join_retry_ms: Option<u64>,
+    /// How long versions that are not the newest are kept for snapshots.
+    pub retention_ms: Option<u64>,
+    /// Transactions known at once.
+    pub max_txns: Option<usize>,
+    /// Locks that one transaction may hold.
+    pub max_locks_per_txn: Option<usize>,
+    /// Locks that may be held in all.
+    pub max_locks: Option<usize>,
+    /// Requests that may wait for locks at once.
+    pub max_waits: Option<usize>,
+}
+
+fn one() -> u16 {
+    1
+}
+
+fn one_u32() -> u32 {
+    1
+}
+
+/// A server of this process, ready to be started.
+#[derive(Clone, Debug)]
+pub struct Planned<C> {
+    /// What it is given.
+    pub server: C,
+    /// Where its metrics are shown, if anywhere.
+    pub admin: Option<SocketAddr>,
+}
+
+impl CoordinatorFile {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// If it can not be read or makes no sense; names the file and the key.
+    pub fn load(path: &Path) -> Result<Planned<coordinator::ServerConfig>> {
+        let file: CoordinatorFile = read(path)?;
+        file.plan(&folder_of(path)).with_context(|| path.display().to_string())
+    }
+
+    fn plan(self, base: &Path) -> Result<Planned<coordinator::ServerConfig>> {
+        ensure!(self.id == 1, "id: several coordinators are not available in this version");
+        let placement = placement(self.map_epoch, self.shards, &self.split)?;
+        let id = CoordinatorId(self.id);
+        let mut settings =
+            synod_coordinator::Settings::new(id, cluster_id(&self.cluster)?, placement);
+        set_ms("session_ttl_ms", self.session_ttl_ms, &mut settings.session_ttl)?;
+        set_ms("window_ms", self.window_ms, &mut settings.window)?;
+        set_ms("vote_timeout_ms", self.vote_timeout_ms, &mut settings.vote_timeout)?;
+        set_ms("resend_ms", self.resend_ms, &mut settings.resend)?;
+        let retention = &mut settings.outcome_retention;
+        set_ms("outcome_retention_ms", self.outcome_retention_ms, retention)?;
+        set_count("outcome_blocks", self.outcome_blocks, &mut settings.outcome_blocks)?;
+        set_count("max_sessions", self.max_sessions, &mut settings.max_sessions)?;
+        set_count("max_commits", self.max_commits, &mut settings.max_commits)?;
+        set_bytes("checkpoint_bytes", self.checkpoint_bytes, &mut settings.checkpoint_bytes)?;
+        let mut segment_bytes = SEGMENT_BYTES;
+        set_bytes("segment_bytes", self.segment_bytes, &mut segment_bytes)?;
+        let server = coordinator::ServerConfig {
+            settings,
+            listen: self.listen,
+            data: base.join(self.data),
+            certs: base.join(self.certs),
+            name: id.to_string(),
+            segment_bytes,
+        };
+        Ok(Planned { server, admin: self.admin })
+    }
+}
+
+impl ShardFile {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// If it can not be read or makes no sense; names the file and the key.
+    pub fn load(path: &Path) -> Result<Planned<shard::ServerConfig>> {
+        let file: ShardFile = read(path)?;
+        file.plan(&folder_of(path)).with_context(|| path.display().to_string())
+    }
+
+    fn plan(self, base: &Path) -> Result<Planned<shard::ServerConfig>> {
+        ensure!(self.id > 0, "id: shards are numbered from 1");
+        check_address("coordinator", &self.coordinator)?;
+        let id = ShardId(self.id);
+        let mut settings =
+            synod_shard::Settings::new(id, cluster_id(&self.cluster)?, CoordinatorId(1));
+        set_ms("session_ttl_ms", self.session_ttl_ms, &mut settings.session_ttl)?;
+        set_ms("lock_timeout_ms", self.lock_timeout_ms, &mut settings.lock_timeout)?;
+        set_ms("inquire_after_ms", self.inquire_after_ms, &mut settings.inquire_after)?;
+        set_ms("join_retry_ms", self.join_retry_ms, &mut settings.join_retry)?;
+        set_ms("retention_ms", self.retention_ms, &mut settings.retention)?;
+        set_count("max_txns", self.max_txns, &mut settings.max_txns)?;
+        set_count("max_locks_per_txn", self.max_locks_per_txn, &mut settings.max_locks.0)?;
+        set_count("max_locks", self.max_locks, &mut settings.max_locks.1)?;
+        set_count("max_waits", self.max_waits, &mut settings.max_waits)?;
+        set_bytes("checkpoint_bytes", self.checkpoint_bytes, &mut settings.checkpoint_bytes)?;
+        let mut segment_bytes = SEGMENT_BYTES;
+        set_bytes("segment_bytes", self.segment_bytes, &mut segment_bytes)?;
+        let server = shard::ServerConfig {
+            settings,
+            listen: self.listen,
+            data: base.join(self.data),
+            certs: base.join(self.certs),
+            name: id.to_string(),
+            segment_bytes,
+            coordinator_address: self.coordinator,
+        };
+        Ok(Planned { server, admin: self.admin })
+    }
+}
+
+/// The shard map of shards s1, s2, … at these addresses.
+///
+/// # Errors
+/// If there are too few or too many, or the splits do not fit.
+pub fn placement(epoch: u32, addresses: Vec<String>, splits: &[String]) -> Result<Placement> {
+    for address in &addresses {
+        check_address("shards", address)?;
+    }
+    let shards = (1..=u16::MAX)
+        .zip(addresses)
+        .map(|(id, address)| ShardAddress { id: ShardId(id), address })
+        .collect();
+    let keys: Result<Vec<Key>> = splits.iter().map(|split| text::key(split)).collect();
+    let partition = match keys.context("split")? {
+        keys if keys.is_empty() => Partition::Hash,
+        keys => Partition::Range(keys),
+    };
+    let placement = Placement { epoch, partition, shards };
+    Router::new(placement.clone())?;
+    Ok(placement)
+}
+
+fn cluster_id(text: &str) -> Result<ClusterId> {
+    text.parse().with_context(|| {
+        format!("cluster: '{text}' is no cluster id; it has 32 hexadecimal digits")
+    })
+}
+
+fn check_address(name: &str, address: &str) -> Result<()> {
+    let parts = address.rsplit_once(':');
+    let sound = parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    ensure!(sound, "{name}: '{address}' is no address; give it as host:port");
+    Ok(())
+}
+
+fn set_ms(name: &str, given: Option<u64>, setting: &mut Duration) -> Result<()> {
+    if let Some(ms) = given {
+        ensure!(ms > 0, "{name} must be more than 0");
+        *setting = Duration::from_millis(ms);
+    }
+    Ok(())
+}
+
+fn set_count(name: &str, given: Option<usize>, setting: &mut usize) -> Result<()> {
+    if let Some(count) = given {
+        ensure!(count > 0, "{name} must be more than 0");
+        *setting = count;
+    }
+    Ok(())
+}
+
+fn set_bytes(name: &str, given: Option<u64>, setting: &mut u64) -> Result<()> {
+    if let Some(bytes) = given {
+        ensure!(bytes >= LEAST_SEGMENT_BYTES, "{name} must be at least {LEAST_SEGMENT_BYTES}");
+        *setting = bytes;
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
+}
+
+/// Reads a TOML file; errors are one line.
+///
+/// # Errors
+/// If it can not be read, or has a key too many, too few or of the wrong type.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("can not read the configuration {}", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(""));
+        let line = before.matches('\n').count() + 1;
+        anyhow::anyhow!("{}:{line}: {}", path.display(), error.message().replace('\n', " "))
+    })
+}

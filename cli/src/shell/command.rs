@@ -1,0 +1,212 @@
+//! What a line says.
+
+use anyhow::{Result, anyhow, bail};
+use synod_client::{Key, KeyRange, Timestamp, TxnId};
+
+use crate::text;
+
+/// All first words, for completion.
+pub const NAMES: [&str; 14] = [
+    "abort",
+    "at",
+    "begin",
+    "commit",
+    "delete",
+    "exit",
+    "get",
+    "get-for-update",
+    "help",
+    "outcome",
+    "put",
+    "quit",
+    "scan",
+    "status",
+];
+
+/// A command of the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Begin,
+    Get(Key),
+    GetForUpdate(Key),
+    Put(Key, Vec<u8>),
+    Delete(Key),
+    Scan {
+        range: KeyRange,
+        limit: Option<usize>,
+        reverse: bool,
+    },
+    Commit,
+    Abort,
+    /// `None` is now.
+    At(Option<Timestamp>),
+    Outcome(TxnId),
+    Status,
+    Help,
+    Exit,
+}
+
+impl Command {
+    /// What a line says; `None` if it is empty or a comment.
+    ///
+    /// # Errors
+    /// If it is no command; says what one looks like.
+    pub fn parse(line: &str) -> Result<Option<Command>> {
+        let words = words(line)?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let Some((&name, rest)) = words.split_first() else { return Ok(None) };
+        let command = match (name, rest) {
+            ("begin", options) => begin(options)?,
+            ("get", [key]) => Command::Get(text::key(key)?),
+            ("get-for-update", [key]) => Command::GetForUpdate(text::key(key)?),
+            ("put", [key, value]) => Command::Put(text::key(key)?, text::unescape(value)?),
+            ("delete", [key]) => Command::Delete(text::key(key)?),
+            ("scan", [start, end, options @ ..]) => scan(start, end, options)?,
+            ("commit", []) => Command::Commit,
+            ("abort", []) => Command::Abort,
+            ("at", ["now"]) => Command::At(None),
+            ("at", [timestamp]) => Command::At(Some(parse_timestamp(timestamp)?)),
+            ("outcome", [txn]) => Command::Outcome(txn.parse()?),
+            ("status", []) => Command::Status,
+            ("help", _) => Command::Help,
+            ("exit" | "quit", []) => Command::Exit,
+            ("add" | "lock" | "savepoint" | "rollback-to", _) => return Err(later(name)),
+            (name, _) => match usage(name) {
+                Some(usage) => bail!("usage: {usage}"),
+                None => bail!("'{name}' is no command; type help to see them all"),
+            },
+        };
+        Ok(Some(command))
+    }
+}
+
+fn usage(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "get" => "get KEY",
+        "get-for-update" => "get-for-update KEY",
+        "put" => "put KEY VALUE",
+        "delete" => "delete KEY",
+        "scan" => "scan A B [--limit N] [--reverse]",
+        "commit" => "commit",
+        "abort" => "abort",
+        "at" => "at TIMESTAMP, or at now",
+        "outcome" => "outcome TXN",
+        "status" => "status",
+        "exit" | "quit" => "exit",
+        _ => return None,
+    })
+}
+
+fn later(what: &str) -> anyhow::Error {
+    anyhow!("{what}: not available in this version")
+}
+
+fn begin(options: &[&str]) -> Result<Command> {
+    for &option in options {
+        match option {
+            "serializable" | "2pc" | "auto" => {}
+            "snapshot" | "read-committed" | "optimistic" | "3pc" | "paxos" => {
+                return Err(later(option));
+            }
+            _ => bail!("usage: begin [serializable] [2pc|auto]"),
+        }
+    }
+    Ok(Command::Begin)
+}
+
+fn scan(start: &str, end: &str, options: &[&str]) -> Result<Command> {
+    let range = text::range(start, end)?;
+    let (mut limit, mut reverse) = (None, false);
+    let mut options = options.iter();
+    while let Some(&option) = options.next() {
+        match option {
+            "--reverse" => reverse = true,
+            "--limit" => {
+                let rows = options.next().and_then(|rows| rows.parse().ok());
+                limit = Some(rows.ok_or_else(|| anyhow!("--limit wants a number of rows"))?);
+            }
+            _ => bail!("usage: scan A B [--limit N] [--reverse]"),
+        }
+    }
+    Ok(Command::Scan { range, limit, reverse })
+}
+
+fn parse_timestamp(text: &str) -> Result<Timestamp> {
+    let timestamp = text.parse().map(Timestamp);
+    timestamp.map_err(|_| anyhow!("'{text}' is no timestamp; commit prints one"))
+}
+
+/// Splits a line at spaces that are not between double quotes. Within quotes
+/// `\"` is a quote; other escapes are left for [`text::unescape`]. A word that
+/// begins with `#` begins a comment.
+fn words(line: &str) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            '\\' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                word.get_or_insert_default().push('"');
+            }
+            '\\' if chars.peek() == Some(&'\\') => {
+                chars.next();
+                word.get_or_insert_default().push_str("\\\\");
+            }
+            c if c.is_whitespace() && !quoted => words.extend(word.take()),
+            '#' if word.is_none() && !quoted => return Ok(words),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    if quoted {
+        bail!("a double quote is not closed");
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_split_into_words() {
+        let split = |line: &str| words(line).unwrap();
+        assert_eq!(split("  put a  b # c"), ["put", "a", "b"]);
+        assert_eq!(split(r#"put "a b" "" "c\"d" e#f"#), ["put", "a b", "", "c\"d", "e#f"]);
+        assert_eq!(split(r#"put "a\\" b\x20c"#), ["put", r"a\\", r"b\x20c"]);
+        assert!(words("put \"a").is_err());
+    }
+
+    #[test]
+    fn commands_are_parsed() {
+        let parse = |line: &str| Command::parse(line).unwrap().unwrap();
+        assert_eq!(Command::parse(" # nothing").unwrap(), None);
+        assert_eq!(parse("begin serializable 2pc"), Command::Begin);
+        assert_eq!(parse(r"put a\x00 b"), Command::Put(Key::from(&b"a\0"[..]), b"b".to_vec()));
+        assert_eq!(parse("at now"), Command::At(None));
+        let scan = Command::Scan {
+            range: KeyRange { start: Key::from("a"), end: None },
+            limit: Some(3),
+            reverse: true,
+        };
+        assert_eq!(parse("scan a \"\" --limit 3 --reverse"), scan);
+    }
+
+    #[test]
+    fn wrong_lines_say_what_is_right() {
+        let says = |line: &str| Command::parse(line).unwrap_err().to_string();
+        assert_eq!(says("put a"), "usage: put KEY VALUE");
+        assert_eq!(says("frobnicate"), "'frobnicate' is no command; type help to see them all");
+        for line in ["begin snapshot", "begin 3pc", "add k 1", "savepoint a", "lock k"] {
+            assert!(says(line).ends_with("not available in this version"), "{line}");
+        }
+        assert!(says("at noon").contains("no timestamp"));
+        assert!(says("scan a b --limit x").contains("number"));
+    }
+}
