@@ -1,11 +1,14 @@
 //! A client of the cluster that a command was pointed at.
 
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use synod_client::{Client, Credentials, Options};
+use anyhow::{Context, Result, ensure};
+use synod_client::{Client, Credentials, Error, Options};
+use synod_common::driver::tls::Identity;
 
+use crate::cmd::Usage;
 use crate::config::{Config, Global};
 
 /// How long the last messages, such as the end of the session, get to leave.
@@ -31,9 +34,12 @@ impl Connected {
             "no certificates are known: name their folder with --certs or SYNOD_CERTS; \
              `synod up` makes one, with the name `certs`, in its data folder",
         )?;
-        let credentials = Credentials::load(certs, &config.identity.value)?;
+        let credentials = credentials(certs, &config.identity.value)?;
         let url = &config.url.value;
-        let client = Client::connect(url, credentials).await?;
+        let client = Client::connect(url, credentials).await.map_err(|error| match error {
+            Error::Misuse(what) => Usage::because(what),
+            error => error.into(),
+        })?;
         let list = url.strip_prefix("synod://").unwrap_or(url).trim_end_matches('/');
         let options = Options::new()
             .timeout(Duration::from_millis(config.timeout_ms.value))
@@ -41,6 +47,18 @@ impl Connected {
         let addresses = list.split(',').map(str::to_owned).collect();
         Ok(Connected { client, addresses, options })
     }
+}
+
+/// Loads a certificate that may run transactions.
+fn credentials(certs: &Path, name: &str) -> Result<Credentials> {
+    let role = Identity::load(certs, name)?.role();
+    ensure!(
+        !role.is_server(),
+        "the certificate {} has the role {role}, which may not run transactions; \
+         choose one of a client with --identity",
+        certs.join(format!("{name}.pem")).display()
+    );
+    Ok(Credentials::load(certs, name)?)
 }
 
 /// Connects, does something, and takes leave.

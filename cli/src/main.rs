@@ -30,6 +30,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, Global};
@@ -45,12 +46,33 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer(&error),
+    };
     log_to_stderr(&cli.global);
     match cli.command.run(&cli.global) {
         Ok(code) => code,
         Err(error) => report(&error),
     }
+}
+
+/// Shows the help or version that was asked for, or says in one line what is
+/// wrong with the arguments.
+fn answer(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody is left to tell if that fails.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+    }
+    let text = error.to_string();
+    let about = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let about: Vec<&str> =
+        about.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    let line = about.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    eprintln!("synod: {line}; `synod --help` and `synod COMMAND --help` say what is right");
+    ExitCode::from(2)
 }
 
 /// Says what went wrong, in one line, and how that counts.

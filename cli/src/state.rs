@@ -17,16 +17,21 @@ pub fn home(variable: &str, below: &str) -> Option<PathBuf> {
     })
 }
 
-/// A file of ours, its folder being there.
+/// A file of ours.
 fn file(name: &str) -> Option<PathBuf> {
-    let dir = home("XDG_STATE_HOME", ".local/state")?.join("synod");
-    fs::create_dir_all(&dir).ok()?;
-    Some(dir.join(name))
+    Some(home("XDG_STATE_HOME", ".local/state")?.join("synod").join(name))
+}
+
+/// A file of ours to write to, its folder being there.
+fn file_to_write(name: &str) -> Option<PathBuf> {
+    let path = file(name)?;
+    fs::create_dir_all(path.parent()?).ok()?;
+    Some(path)
 }
 
 /// Where the shell keeps its history.
 pub fn history() -> Option<PathBuf> {
-    file("history")
+    file_to_write("history")
 }
 
 /// The certificates of the last cluster that was started here.
@@ -38,7 +43,7 @@ pub fn last_certs() -> Option<PathBuf> {
 /// Remembers the certificates of a cluster that was just started.
 pub fn remember_certs(certs: &Path) {
     let remember = || {
-        let path = file("last-certs")?;
+        let path = file_to_write("last-certs")?;
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         fs::write(&temporary, format!("{}\n", certs.to_str()?)).ok()?;
         fs::rename(temporary, path).ok()

@@ -18,7 +18,7 @@ pub struct Args {
 
 pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     let key = text::key(&args.key).map_err(Usage::because)?;
-    connect::with(global, async |db| once(&db, global, async |tx| tx.delete(&key)).await)
+    connect::with(global, async |db| once(&db, global, |tx| tx.delete(&key)).await)
 }
 
 /// Writes in a transaction of its own. Prints its name and place if JSON is
@@ -29,9 +29,9 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
 pub async fn once(
     db: &Connected,
     global: &Global,
-    mut write: impl AsyncFnMut(&Txn) -> Result<(), Error>,
+    write: impl Fn(&Txn) -> Result<(), Error>,
 ) -> Result<ExitCode> {
-    let work = async |tx: &Txn| write(tx).await.map(|()| tx.id());
+    let work = async |tx: Txn| write(&tx).map(|()| tx.id());
     let txn = db.client.transact_with(db.options.clone(), work).await?;
     if global.json {
         let outcome = db.client.outcome(txn).await?;

@@ -20,8 +20,7 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     let key = text::key(&args.key).map_err(Usage::because)?;
     let value = Bytes::from(text::unescape(&args.value).map_err(Usage::because)?);
-    let write = async |db| {
-        super::delete::once(&db, global, async |tx| tx.put_bytes(&key, value.clone())).await
-    };
+    let write =
+        async |db| super::delete::once(&db, global, |tx| tx.put_bytes(&key, value.clone())).await;
     connect::with(global, write)
 }

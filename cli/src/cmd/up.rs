@@ -57,6 +57,7 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     let wanted = Wanted { shards: args.shards, split: canonical(args.split.as_deref())? };
     check(&wanted)?;
     let base = args.base_port.unwrap_or(config.base_port.value);
+    check_ports(base, wanted.shards.unwrap_or(1))?;
     if args.memory {
         let folder = Temporary::new()?;
         eprintln!("the data is in {} and goes away on stop: nothing is kept", folder.0.display());
@@ -95,13 +96,17 @@ fn check(wanted: &Wanted) -> Result<()> {
     server_file::placement(1, nowhere, split).map(drop).map_err(Usage::because)
 }
 
-fn serve(local: &Local, base: u16) -> Result<ExitCode> {
-    let cluster = local.cluster();
-    let highest = base.checked_add(SHARD).and_then(|first| first.checked_add(cluster.shards - 1));
-    if highest.is_none() {
-        let most = u16::MAX - SHARD - (cluster.shards - 1);
+fn check_ports(base: u16, shards: u16) -> Result<()> {
+    let most = u16::MAX - SHARD - (shards - 1);
+    if base > most {
         return Err(Usage::because(format!("--base-port must be at most {most}")));
     }
+    Ok(())
+}
+
+fn serve(local: &Local, base: u16) -> Result<ExitCode> {
+    let cluster = local.cluster();
+    check_ports(base, cluster.shards)?;
     let say = if local.is_new() { "made a new cluster" } else { "starting the cluster" };
     let by = if cluster.split.is_empty() { "by hash" } else { "by range" };
     eprintln!("{say} in {}: {} shards, {by}", local.dir().display(), cluster.shards);

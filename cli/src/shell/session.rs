@@ -151,7 +151,7 @@ impl Session {
             return write(txn).map_err(|error| self.failed(error));
         }
         let options = self.db.options.clone();
-        let work = async |txn: &Txn| write(txn).map(|()| txn.id());
+        let work = async |txn: Txn| write(&txn).map(|()| txn.id());
         let txn = self.db.client.transact_with(options, work).await?;
         let outcome = self.db.client.outcome(txn).await?;
         Ok(render::outcome(&mut io::stdout().lock(), self.json, txn, &outcome)?)

@@ -1,0 +1,132 @@
+//! Arguments, configuration and certificates: what needs no servers.
+
+mod common;
+
+use common::Scratch;
+
+#[test]
+fn wrong_usage_is_one_line_and_exits_2() {
+    let scratch = Scratch::new();
+    scratch.run(&["frobnicate"]).fails(2, "unrecognized subcommand 'frobnicate'");
+    scratch.run(&["get"]).fails(2, "<KEY>");
+    scratch.run(&["get", r"a\xZZ"]).fails(2, "two hexadecimal digits");
+    scratch.run(&["outcome", "seven"]).fails(2, "ids look like t3.40.12");
+    scratch.run(&["up", "--shards", "0"]).fails(2, "--shards");
+    scratch.run(&["up", "--shards", "3", "--split", "a"]).fails(2, "leave --shards out");
+    scratch.run(&["up", "--split", "b,a"]).fails(2, "strictly increasing");
+    scratch.run(&["up", "--base-port", "65500"]).fails(2, "at most 65435");
+    scratch.run(&["up", "--memory", "--data", "d"]).fails(2, "cannot be used with");
+    assert!(!scratch.path("synod-data").exists());
+}
+
+#[test]
+fn help_and_version_are_data() {
+    let scratch = Scratch::new();
+    assert!(scratch.run(&["--help"]).ok().contains("synod"));
+    assert!(scratch.run(&["--version"]).ok().starts_with("synod "));
+    for command in ["up", "shell", "get", "scan", "outcome", "status", "cert", "config", "txn"] {
+        assert!(scratch.run(&[command, "--help"]).ok().contains("Usage:"), "{command}");
+    }
+}
+
+#[test]
+fn what_is_planned_says_so() {
+    let scratch = Scratch::new();
+    for args in [
+        &["txn", "list", "--in-doubt"][..],
+        &["txn"],
+        &["locks", "--graph"],
+        &["deadlocks"],
+        &["saga", "start", "x", "--input", "{}"],
+        &["up", "--coordinators", "3"],
+    ] {
+        scratch.run(args).fails(2, "not available in this version");
+    }
+}
+
+#[test]
+fn config_show_names_each_origin() {
+    let scratch = Scratch::new();
+    let shown = scratch.run(&["config", "show"]);
+    let line = |run: &common::Run, name: &str| -> String {
+        let line = run.ok().lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line(&shown, "url"), "synod://127.0.0.1:7400 default");
+    assert_eq!(line(&shown, "certs"), "- default");
+
+    std::fs::write(scratch.path("synod.toml"), "url = \"synod://a:1\"\ncerts = \"c\"\n").unwrap();
+    let file = scratch.path("synod.toml");
+    let file = file.to_str().unwrap();
+    let env = [("SYNOD_CONFIG", file), ("SYNOD_TIMEOUT_MS", "7")];
+    let shown = scratch.run_with(&["config", "show", "--identity", "me"], &env);
+    assert_eq!(line(&shown, "url"), format!("synod://a:1 file {file}"));
+    assert!(line(&shown, "certs").starts_with(scratch.path("c").to_str().unwrap()));
+    assert_eq!(line(&shown, "timeout_ms"), "7 environment SYNOD_TIMEOUT_MS");
+    assert_eq!(line(&shown, "identity"), "me flag");
+
+    let env = [("SYNOD_CONFIG", file), ("SYNOD_URL", "synod://b:2")];
+    let shown = scratch.run_with(&["config", "show", "--json"], &env);
+    let json: serde_json::Value = serde_json::from_str(shown.ok()).unwrap();
+    let url = &json["settings"][0];
+    assert_eq!((&url["name"], &url["value"]), (&"url".into(), &"synod://b:2".into()));
+    assert_eq!(url["origin"], "environment SYNOD_URL");
+
+    std::fs::write(scratch.path("synod.toml"), "\nulr = \"x\"\n").unwrap();
+    let wrong = scratch.run_with(&["config", "show"], &[("SYNOD_CONFIG", file)]);
+    wrong.fails(1, "synod.toml:2: unknown field `ulr`");
+    let wrong = scratch.run_with(&["config", "show"], &[("SYNOD_BASE_PORT", "x")]);
+    wrong.fails(1, "SYNOD_BASE_PORT");
+}
+
+#[test]
+fn certificates_are_made_and_not_overwritten() {
+    let scratch = Scratch::new();
+    assert_eq!(scratch.run(&["cert", "init", "certs"]).ok(), "certs/ca.pem\n");
+    scratch.run(&["cert", "init", "certs"]).fails(1, "exists already");
+    let issue = |role: &str, name: &str| {
+        scratch.run(&["cert", "issue", "--role", role, name, "--dir", "certs", "--days", "30"])
+    };
+    assert_eq!(issue("client", "alice").ok(), "certs/alice.pem\n");
+    assert_eq!(issue("shard", "s1").ok(), "certs/s1.pem\n");
+    assert_eq!(issue("coordinator", "c1").ok(), "certs/c1.pem\n");
+    assert_eq!(issue("operator", "ops").ok(), "certs/ops.pem\n");
+    issue("client", "alice").fails(1, "alice.pem exists already");
+    issue("shard", "one").fails(2, "a shard can not be called 'one'");
+    issue("king", "k").fails(2, "client, shard, coordinator, operator");
+    let nowhere = ["cert", "issue", "--role", "client", "bob"];
+    scratch.run(&nowhere).fails(1, "synod cert init");
+    scratch.run(&[&nowhere[..], &["--dir", "void"]].concat()).fails(1, "holds no authority");
+}
+
+#[test]
+fn a_client_without_certificates_or_address_says_what_to_do() {
+    let scratch = Scratch::new();
+    scratch.run(&["get", "a"]).fails(1, "--certs");
+    scratch.run(&["get", "a", "--certs", "void"]).fails(1, "void/client.pem does not exist");
+    scratch.run(&["cert", "init", "certs"]).ok();
+    let dir = ["--role", "client", "client", "--dir", "certs"];
+    scratch.run(&[&["cert", "issue"], &dir[..]].concat()).ok();
+    let to = |url: &str| scratch.run(&["get", "a", "--certs", "certs", "--url", url]);
+    to("http://127.0.0.1:1").fails(2, "one looks like synod://127.0.0.1:7400");
+    to("synod://nowhere.invalid:7400").fails(1, "give the address as host:port");
+}
+
+#[test]
+fn server_files_are_checked() {
+    let scratch = Scratch::new();
+    let run = |kind: &str, text: &str| {
+        std::fs::write(scratch.path("x.toml"), text).unwrap();
+        scratch.run(&[kind, "--config", "x.toml"])
+    };
+    let shard = "cluster = \"7\"\nid = 1\nlisten = \"127.0.0.1:0\"\ncoordinator = \"127.0.0.1:1\"\n\
+                 data = \"s1\"\ncerts = \"certs\"\n";
+    run("shard", &format!("{shard}lock_timeout = 3\n")).fails(1, "unknown field `lock_timeout`");
+    run("shard", &format!("{shard}lock_timeout_ms = 0\n")).fails(1, "more than 0");
+    run("shard", &shard.replace("\"7\"", "\"x\"")).fails(1, "no cluster id");
+    run("shard", &shard.replace("127.0.0.1:1", "there")).fails(1, "host:port");
+    run("shard", shard).fails(1, "s1.pem does not exist");
+    run("coordinator", "cluster = \"7\"\n").fails(1, "missing field");
+    scratch.run(&["shard", "--config", "void.toml"]).fails(1, "void.toml");
+    assert!(!scratch.path("s1").exists());
+}
