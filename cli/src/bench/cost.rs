@@ -1,0 +1,98 @@
+//! What the transactions cost: CPU, fsyncs, messages.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cluster::{LocalCluster, Usage};
+
+/// Names of the servers' counters.
+const FSYNCS: &str = "synod_log_fsyncs_total";
+const MESSAGES: &str = "synod_messages_out_total";
+
+/// How this process is called among the others.
+const SELF: &str = "bench";
+
+/// What the processes have used since they began.
+pub(super) struct Counters {
+    cpu: BTreeMap<String, Duration>,
+    fsyncs: BTreeMap<String, f64>,
+    messages: BTreeMap<String, f64>,
+}
+
+/// What one transaction costs.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Cost {
+    /// Fsyncs by server.
+    pub fsyncs: BTreeMap<String, f64>,
+    /// Messages sent, by server.
+    pub messages: BTreeMap<String, f64>,
+    /// Microseconds of CPU by process, the clients' included.
+    pub cpu_us: BTreeMap<String, f64>,
+}
+
+impl Counters {
+    /// Reads the counters of all servers, if they are ours.
+    pub(super) async fn read(cluster: Option<&LocalCluster>) -> Result<Option<Counters>> {
+        let mut cpu = BTreeMap::new();
+        if let Some(own) = Usage::own() {
+            cpu.insert(SELF.to_owned(), own.cpu);
+        }
+        let Some(cluster) = cluster else { return Ok(None) };
+        let (mut fsyncs, mut messages) = (BTreeMap::new(), BTreeMap::new());
+        for name in cluster.names() {
+            if let Some(usage) = cluster.usage(name) {
+                cpu.insert(name.to_string(), usage.cpu);
+            }
+            let metrics = cluster.metrics(name).await?;
+            for (metric, values) in [(FSYNCS, &mut fsyncs), (MESSAGES, &mut messages)] {
+                if let Some(value) = metrics.value(metric) {
+                    values.insert(name.to_string(), value);
+                }
+            }
+        }
+        Ok(Some(Counters { cpu, fsyncs, messages }))
+    }
+}
+
+impl Cost {
+    pub(super) fn between(
+        before: Option<Counters>,
+        after: Option<Counters>,
+        txns: f64,
+    ) -> Option<Cost> {
+        let (before, after) = (before?, after?);
+        let txns = txns.max(1.0);
+        let rate = |before: &BTreeMap<String, f64>, after: BTreeMap<String, f64>| {
+            let each = after.into_iter().filter_map(|(name, value)| {
+                let spent = value - before.get(&name)?;
+                Some((name, round(spent / txns)))
+            });
+            each.collect()
+        };
+        let micros = |cpu: BTreeMap<String, Duration>| -> BTreeMap<String, f64> {
+            cpu.into_iter().map(|(name, cpu)| (name, cpu.as_micros() as f64)).collect()
+        };
+        Some(Cost {
+            fsyncs: rate(&before.fsyncs, after.fsyncs),
+            messages: rate(&before.messages, after.messages),
+            cpu_us: rate(&micros(before.cpu), micros(after.cpu)),
+        })
+    }
+
+    pub(super) fn total(values: &BTreeMap<String, f64>) -> Option<f64> {
+        (!values.is_empty()).then(|| round(values.values().sum()))
+    }
+
+    /// Fsyncs of the busiest log.
+    pub(super) fn fsyncs_of_one_log(&self) -> Option<f64> {
+        self.fsyncs.values().copied().reduce(f64::max)
+    }
+}
+
+/// To three digits behind the point.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,183 @@
+//! What a run found, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::bulk::Bulk;
+use super::cost::{Cost, round};
+use super::keyspace::Sum;
+use super::measure::Measured;
+use super::{BenchOptions, Workload};
+
+/// The result of a run. Field names are what programs rely on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Which workload.
+    pub workload: &'static str,
+    /// Clients at a time.
+    pub clients: u32,
+    /// Which commit protocol.
+    pub protocol: &'static str,
+    /// How the transactions were isolated.
+    pub isolation: &'static str,
+    /// How long was measured.
+    pub seconds: f64,
+    /// Transactions a second.
+    pub txn_per_s: f64,
+    /// Half of them took at most so long.
+    pub p50_us: u64,
+    /// All but one in a hundred took at most so long.
+    pub p99_us: u64,
+    /// Attempts that were aborted.
+    pub aborts: u64,
+    /// Attempts that were made again.
+    pub retries: u64,
+    /// Transactions that failed.
+    pub errors: u64,
+    /// The last failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Fsyncs of all logs, per transaction.
+    pub fsyncs_per_txn: Option<f64>,
+    /// Fsyncs of the busiest log, per transaction.
+    pub fsyncs_per_txn_per_log: Option<f64>,
+    /// Messages that servers sent, per transaction.
+    pub messages_per_txn: Option<f64>,
+    /// CPU time of all processes, the clients' included, per transaction.
+    pub cpu_us_per_txn: Option<f64>,
+    /// The same, by process.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cpu_us_per_txn_by_process: BTreeMap<String, f64>,
+    /// The longest transaction.
+    pub max_us: u64,
+    /// Keys found at the end.
+    pub keys: u64,
+    /// The sum of all balances at the end.
+    pub sum: i64,
+    /// Whether the sum and all values are what they must be.
+    pub sum_ok: bool,
+    /// What only `load` finds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<Bulk>,
+}
+
+impl Report {
+    pub(super) fn of(options: &BenchOptions, measured: &Measured, sum: &Sum) -> Report {
+        let Measured { seen, span, cost } = measured;
+        let cost = cost.clone().unwrap_or_default();
+        let aborted = matches!(
+            seen.last_error,
+            Some(synod_client::Error::Aborted(_) | synod_client::Error::Retry(_))
+        );
+        Report {
+            workload: options.workload.name(),
+            clients: options.clients,
+            protocol: "2pc",
+            isolation: options.workload.isolation(),
+            seconds: span.as_secs_f64(),
+            txn_per_s: round(seen.latency.len() as f64 / span.as_secs_f64()),
+            p50_us: seen.latency.value_at_quantile(0.5),
+            p99_us: seen.latency.value_at_quantile(0.99),
+            max_us: seen.latency.max(),
+            aborts: seen.retries + if aborted { seen.errors } else { 0 },
+            retries: seen.retries,
+            errors: seen.errors,
+            last_error: seen.last_error.as_ref().map(ToString::to_string),
+            fsyncs_per_txn: Cost::total(&cost.fsyncs),
+            fsyncs_per_txn_per_log: cost.fsyncs_of_one_log(),
+            messages_per_txn: Cost::total(&cost.messages),
+            cpu_us_per_txn: Cost::total(&cost.cpu_us),
+            cpu_us_per_txn_by_process: cost.cpu_us,
+            keys: sum.keys,
+            sum: sum.is,
+            sum_ok: sum.is_right() && sum.keys >= u64::from(options.keys),
+            bulk: None,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { workload, clients, protocol, isolation, .. } = self;
+        if let Some(bulk) = &self.bulk {
+            return write!(f, "{bulk}");
+        }
+        writeln!(f, "{workload}: {clients} clients, {protocol}, {isolation}, {} s", self.seconds)?;
+        writeln!(f, "  {:>12.0}  transactions a second", self.txn_per_s)?;
+        let ms = |us: u64| us as f64 / 1000.0;
+        writeln!(
+            f,
+            "  {:>9.2} ms  p50, p99 {:.2} ms, longest {:.2} ms",
+            ms(self.p50_us),
+            ms(self.p99_us),
+            ms(self.max_us)
+        )?;
+        writeln!(
+            f,
+            "  {:>12}  aborts, {} retries, {} errors",
+            self.aborts, self.retries, self.errors
+        )?;
+        if let Some(error) = &self.last_error {
+            writeln!(f, "                the last error: {error}")?;
+        }
+        if let (Some(all), Some(one)) = (self.fsyncs_per_txn, self.fsyncs_per_txn_per_log) {
+            writeln!(f, "  {all:>12.3}  fsyncs per transaction, {one:.3} by the busiest log")?;
+        }
+        if let Some(messages) = self.messages_per_txn {
+            writeln!(f, "  {messages:>12.1}  messages of servers per transaction")?;
+        }
+        if let Some(cpu) = self.cpu_us_per_txn {
+            write!(f, "  {cpu:>9.0} µs  CPU per transaction:")?;
+            for (name, us) in &self.cpu_us_per_txn_by_process {
+                write!(f, " {name} {us:.0}")?;
+            }
+            writeln!(f)?;
+        }
+        let word = if self.sum_ok { "as it must be" } else { "WRONG" };
+        write!(f, "  {:>12}  is the sum of {} keys, {word}", self.sum, self.keys)
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+pub(super) fn bar(progress: bool, length: u64, what: &str) -> ProgressBar {
+    if !progress {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("  {msg:<10} {bar:40} {pos}/{len} {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// A report of the bulk load.
+pub(super) fn of_bulk(options: &BenchOptions, bulk: Bulk, sum: &Sum) -> Report {
+    Report {
+        workload: Workload::Load.name(),
+        clients: bulk.writers,
+        protocol: "2pc",
+        isolation: Workload::Load.isolation(),
+        seconds: bulk.load_s,
+        txn_per_s: bulk.txn_per_s,
+        p50_us: 0,
+        p99_us: 0,
+        max_us: 0,
+        aborts: 0,
+        retries: 0,
+        errors: 0,
+        last_error: None,
+        fsyncs_per_txn: None,
+        fsyncs_per_txn_per_log: None,
+        messages_per_txn: None,
+        cpu_us_per_txn: None,
+        cpu_us_per_txn_by_process: BTreeMap::new(),
+        keys: sum.keys,
+        sum: sum.is,
+        sum_ok: sum.is_right() && sum.keys == u64::from(options.keys),
+        bulk: Some(bulk),
+    }
+}

@@ -1,0 +1,42 @@
+//! Ports that nobody uses.
+//!
+//! They are taken from below the range from which systems give ports to clients,
+//! so that no client takes the port of a server while that one is dead.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+use anyhow::Result;
+
+use super::Ports;
+
+const LOWEST: u16 = 10_000;
+const HIGHEST: u16 = 30_000;
+const ATTEMPTS: usize = 10_000;
+
+/// So many pairs of ports that are free now.
+pub(super) fn free(count: usize) -> Result<Vec<Ports>> {
+    // Sockets are kept until all are found, so that none is found twice.
+    let mut taken = Vec::new();
+    let mut found = Vec::new();
+    for _ in 0..ATTEMPTS {
+        if found.len() == count {
+            return Ok(found);
+        }
+        let span = u128::from(HIGHEST - LOWEST) / 2;
+        let even = LOWEST + 2 * u16::try_from(seed() % span).unwrap_or(0);
+        let quic = UdpSocket::bind((Ipv4Addr::LOCALHOST, even));
+        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, even + 1));
+        if let (Ok(quic), Ok(admin)) = (quic, admin) {
+            taken.push((quic, admin));
+            found.push(Ports { quic: even, admin: even + 1 });
+        }
+    }
+    anyhow::bail!("no free ports between {LOWEST} and {HIGHEST} on 127.0.0.1")
+}
+
+/// A number that is different each time.
+pub(super) fn seed() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    half() << 64 | half()
+}

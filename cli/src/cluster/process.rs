@@ -1,0 +1,217 @@
+//! One server as a process.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::NodeName;
+
+/// The first word of the line that a server prints when it serves.
+const READY: &str = "READY";
+
+/// How much of what a server said is shown when it fails.
+const SHOWN_LINES: usize = 12;
+
+/// A server that may be running.
+pub(super) struct Process {
+    name: NodeName,
+    bin: PathBuf,
+    config: PathBuf,
+    errors: PathBuf,
+    admin: u16,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    /// Kept open, or the server could not print any more.
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time, in user and system mode.
+    pub cpu: Duration,
+    /// Resident memory.
+    pub rss_bytes: u64,
+}
+
+impl Process {
+    pub(super) fn new(
+        name: NodeName,
+        bin: &Path,
+        config: &Path,
+        dir: &Path,
+        admin: u16,
+    ) -> Process {
+        let errors = dir.join(format!("{name}.err"));
+        let (bin, config) = (bin.to_owned(), config.to_owned());
+        Process { name, bin, config, errors, admin, running: None }
+    }
+
+    pub(super) fn admin(&self) -> u16 {
+        self.admin
+    }
+
+    pub(super) fn spawn(&mut self) -> Result<()> {
+        anyhow::ensure!(self.running.is_none(), "{} is running already", self.name);
+        let errors = OpenOptions::new().create(true).append(true).open(&self.errors);
+        let errors: File =
+            errors.with_context(|| format!("{} can not be written", self.errors.display()))?;
+        let subcommand = match self.name {
+            NodeName::Coordinator(_) => "coordinator",
+            NodeName::Shard(_) => "shard",
+        };
+        let mut child = Command::new(&self.bin)
+            .arg(subcommand)
+            .arg("--config")
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} can not be started", self.bin.display()))?;
+        let stdout = child.stdout.take().context("a server without stdout")?;
+        self.running = Some(Running { child, stdout: BufReader::new(stdout).lines() });
+        Ok(())
+    }
+
+    pub(super) async fn wait_ready(&mut self, patience: Duration) -> Result<()> {
+        let name = self.name;
+        let running = self.running.as_mut().with_context(|| format!("{name} is not running"))?;
+        let ready = async {
+            while let Ok(Some(line)) = running.stdout.next_line().await {
+                if line.starts_with(READY) {
+                    return true;
+                }
+            }
+            false
+        };
+        match tokio::time::timeout(patience, ready).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let status = running.child.wait().await;
+                let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
+                anyhow::bail!("{name} ended instead of serving ({status}){}", self.said())
+            }
+            Err(_) => {
+                anyhow::bail!("{name} does not serve after {patience:?}{}", self.said())
+            }
+        }
+    }
+
+    /// SIGKILL. Waits until the system has taken the process away, so that its
+    /// ports and its locks on files are free.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        let name = self.name;
+        let mut running = self.running.take().with_context(|| format!("{name} is not running"))?;
+        if let Some(status) = running.child.try_wait()? {
+            anyhow::bail!("{name} had already ended by itself ({status}){}", self.said());
+        }
+        running.child.start_kill().with_context(|| format!("{name} can not be killed"))?;
+        let begin = Instant::now();
+        while running.child.try_wait()?.is_none() {
+            anyhow::ensure!(begin.elapsed() < Duration::from_secs(10), "{name} does not die");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and SIGKILL if that does not help.
+    pub(super) async fn stop(&mut self, patience: Duration) -> Result<()> {
+        let name = self.name;
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        if let Some(status) = running.child.try_wait()? {
+            anyhow::bail!("{name} had already ended by itself ({status}){}", self.said());
+        }
+        terminate(&running.child).await;
+        match tokio::time::timeout(patience, running.child.wait()).await {
+            Ok(status) => {
+                let status = status?;
+                anyhow::ensure!(status.success(), "{name} stopped with {status}{}", self.said());
+                Ok(())
+            }
+            Err(_) => {
+                running.child.kill().await?;
+                anyhow::bail!("{name} did not stop within {patience:?}{}", self.said())
+            }
+        }
+    }
+
+    /// The end of what it said on stderr.
+    fn said(&self) -> String {
+        let text = std::fs::read(&self.errors).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+        last.iter().map(|line| format!("\n  {}: {line}", self.name)).collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn usage(&self) -> Option<Usage> {
+        usage_of(self.running.as_ref()?.child.id()?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn usage(&self) -> Option<Usage> {
+        None
+    }
+}
+
+#[cfg(unix)]
+async fn terminate(child: &Child) {
+    // The standard library can only kill; `kill` is on every Unix.
+    if let Some(id) = child.id() {
+        let _ = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminate(_child: &Child) {}
+
+/// What the system says of a process.
+#[cfg(target_os = "linux")]
+fn usage_of(id: u32) -> Option<Usage> {
+    // Linux counts in hundredths of a second on every architecture it runs on.
+    const TICK_MS: u64 = 10;
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name in parentheses may hold anything; user time is the 12th after it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let rss_kib: u64 = rss.split_whitespace().next()?.parse().ok()?;
+    let cpu = Duration::from_millis((user + system) * TICK_MS);
+    Some(Usage { cpu, rss_bytes: rss_kib * 1024 })
+}
+
+impl Usage {
+    /// What the running process has used itself. Only on Linux.
+    pub fn own() -> Option<Usage> {
+        #[cfg(target_os = "linux")]
+        return usage_of(std::process::id());
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells_what_a_process_uses() {
+        let usage = Usage::own().unwrap();
+        assert!(usage.rss_bytes > 100_000);
+        assert!(usage.cpu < Duration::from_secs(3600));
+    }
+}
