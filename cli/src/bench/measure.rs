@@ -61,7 +61,9 @@ pub(super) async fn run(
         let (db, keyspace) = (db.clone(), Arc::clone(&keyspace));
         let seen = Seen::new()?;
         let work = options.workload;
-        clients.push(tokio::task::spawn_local(closed_loop(db, keyspace, work, random, from, until, seen)));
+        clients.push(tokio::task::spawn_local(closed_loop(
+            db, keyspace, work, random, from, until, seen,
+        )));
     }
     tokio::time::sleep_until(from.into()).await;
     let before = Counters::read(cluster).await?;

@@ -25,8 +25,8 @@ use synod_client::{Client, Credentials};
 use synod_common::driver::authority::Authority;
 use synod_common::driver::tls::Role;
 
-pub use process::Usage;
 use process::Process;
+pub use process::Usage;
 pub use scrape::Metrics;
 
 /// The client certificate that a local cluster comes with.
@@ -134,8 +134,7 @@ impl LocalCluster {
             let config = dir.path.join(format!("{name}.toml"));
             std::fs::write(&config, config_text(name, &cluster_id, &ports))
                 .with_context(|| format!("{} can not be written", config.display()))?;
-            let mut node =
-                Process::new(name, &bin, &config, &dir.path, ports[&name].admin);
+            let mut node = Process::new(name, &bin, &config, &dir.path, ports[&name].admin);
             node.spawn()?;
             nodes.insert(name, node);
         }
@@ -316,7 +315,11 @@ impl Folder {
         let ours = chosen.is_none();
         let path = chosen.unwrap_or_else(|| {
             let n = COUNT.fetch_add(1, Ordering::Relaxed);
-            std::env::temp_dir().join(format!("synod-{}-{n}-{:08x}", std::process::id(), ports::seed() as u32))
+            std::env::temp_dir().join(format!(
+                "synod-{}-{n}-{:08x}",
+                std::process::id(),
+                ports::seed() as u32
+            ))
         });
         std::fs::create_dir_all(&path)
             .with_context(|| format!("{} can not be made", path.display()))?;

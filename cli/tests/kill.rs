@@ -1,0 +1,130 @@
+//! Servers and clients killed without warning, again and again, while money
+//! moves: no acknowledged transfer is lost, none happens by half, in-doubt ones
+//! are settled, and the locks of the dead are released.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use synod_cli::bank::{Bank, Load};
+use synod_cli::cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};
+use synod_cli::random::Random;
+use synod_cli::runtime;
+use tokio::process::{Child, Command};
+
+const ROUNDS: usize = 60;
+const SHARDS: u16 = 3;
+const ACCOUNTS: u32 = 300;
+const CLIENTS: u32 = 24;
+/// How long transfers may take to go on after a server is back.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// In every so many rounds, clients are killed along with the server.
+const CLIENT_EVERY: usize = 3;
+
+const BIN: &str = env!("CARGO_BIN_EXE_synod");
+
+#[test]
+fn nothing_acknowledged_is_lost_to_kill_9() {
+    let seed = std::env::var("SYNOD_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    println!("SYNOD_SEED={seed}");
+    runtime::block_on(kill_again_and_again(seed)).unwrap();
+}
+
+async fn kill_again_and_again(seed: u64) {
+    let mut random = Random::new(seed);
+    let bin = Some(BIN.into());
+    let options = ClusterOptions { shards: SHARDS, bin, ..ClusterOptions::default() };
+    let mut cluster = LocalCluster::start(options).await.unwrap();
+    let bank = Bank::open(cluster.client().await.unwrap(), ACCOUNTS, 1000).await.unwrap();
+    let load = Load::start(&bank, CLIENTS, 0, seed);
+    let mut stranger = stranger(&cluster);
+    let (mut kills, mut slowest) = (0, Duration::ZERO);
+    let begin = Instant::now();
+    for round in 0..ROUNDS {
+        tokio::time::sleep(Duration::from_millis(random.below(150))).await;
+        let victim = match random.below(10) {
+            0..3 => NodeName::Coordinator(1),
+            n => NodeName::Shard(1 + (n % u64::from(SHARDS)) as u16),
+        };
+        cluster.kill(victim).unwrap();
+        kills += 1;
+        // Sometimes a second server dies while the first is dead.
+        let other = NodeName::Shard(1 + random.below(u64::from(SHARDS)) as u16);
+        let both = random.below(5) == 0 && other != victim;
+        if both {
+            tokio::time::sleep(Duration::from_millis(random.below(50))).await;
+            cluster.kill(other).unwrap();
+            kills += 1;
+        }
+        if round % CLIENT_EVERY == 0 {
+            stranger.kill().await.unwrap();
+            kills += 1;
+            stranger = self::stranger(&cluster);
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(100))).await;
+        // A restart of a server that is killed again before it serves.
+        if random.below(5) == 0 {
+            cluster.spawn(victim).unwrap();
+            tokio::time::sleep(Duration::from_millis(random.below(60))).await;
+            cluster.kill(victim).unwrap();
+            kills += 1;
+        }
+        cluster.spawn(victim).unwrap();
+        if both {
+            cluster.spawn(other).unwrap();
+            cluster.wait_ready(other).await.unwrap();
+        }
+        cluster.wait_ready(victim).await.unwrap();
+        let back = load.elapsed();
+        let next = load.next_after(back, None, PATIENCE).await;
+        let next =
+            next.unwrap_or_else(|| panic!("round {round}: {victim} is back, and nothing moves"));
+        slowest = slowest.max(next - back);
+    }
+    stranger.kill().await.unwrap();
+    let span = begin.elapsed();
+    let tally = load.stop().await;
+    println!(
+        "{kills} kills in {ROUNDS} rounds and {span:.1?}: {} transfers acknowledged, {} in doubt, \
+         {} failed, {} retries; transfers went on at most {slowest:.1?} after a server was back",
+        tally.done.len(),
+        tally.in_doubt.len(),
+        tally.failed,
+        tally.retries,
+    );
+    assert!(kills >= 50, "only {kills} kills");
+    if let Some(error) = &tally.last_failure {
+        println!("the last failure: {error}");
+    }
+    let (books, wrong) = bank.audit(&tally).await.unwrap();
+    println!(
+        "in doubt: {} had committed, {} had not",
+        books.doubts_committed, books.doubts_aborted
+    );
+    assert!(wrong.is_empty(), "{} wrongs, among them: {}", wrong.len(), wrong[0]);
+    bank.lock_all().await.unwrap();
+    locks_and_sum_of_strangers(&cluster).await;
+    cluster.stop().await.unwrap();
+}
+
+/// A client process with transfers of its own, on keys of its own.
+fn stranger(cluster: &LocalCluster) -> Child {
+    bench(cluster, "3600").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// After all strangers are dead, another one finds every key unlocked, in good
+/// time, and the sum as it was.
+async fn locks_and_sum_of_strangers(cluster: &LocalCluster) {
+    let output = bench(cluster, "1").output().await.unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    println!("{}", out.trim_end());
+}
+
+fn bench(cluster: &LocalCluster, seconds: &str) -> Command {
+    let mut command = Command::new(BIN);
+    command.args(["bench", "transfer", "--clients", "8", "--keys", "500", "--seconds", seconds]);
+    command.args(["--json", "--url", cluster.url(), "--identity", CLIENT, "--certs"]);
+    command.arg(cluster.certs()).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
