@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connection, EndpointConfig, IdleTimeout, Incoming, TransportConfig, VarInt};
+use quinn::{Connection, IdleTimeout, Incoming, TransportConfig, VarInt};
 use tokio::time::timeout;
 
 use super::close::{Attempt, CloseCode, ConnectError};
 use super::limit::{Slot, Slots};
 use super::link::{Lane, Link, Sink};
+use super::reset;
 use super::stats::Stats;
 use super::tls::{Identity, PeerNames, Role};
 use crate::id::Peer;
@@ -223,7 +224,7 @@ impl Endpoint {
         };
         let socket = UdpSocket::bind(addr).map_err(io_error)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let config = EndpointConfig::default();
+        let config = reset::endpoint_config(identity.secret());
         let quinn = quinn::Endpoint::new(config, server, socket, runtime).map_err(io_error)?;
         Ok(Endpoint {
             quinn,

@@ -30,6 +30,7 @@ mod limit;
 pub mod link;
 pub mod log;
 pub mod recover;
+mod reset;
 pub mod runner;
 pub mod server;
 pub mod stats;

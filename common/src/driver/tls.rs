@@ -250,6 +250,11 @@ impl Identity {
         node_of(self.role, &self.name)
     }
 
+    /// The secret key, to derive others from.
+    pub(super) fn secret(&self) -> &[u8] {
+        self.key.secret_der()
+    }
+
     fn check_valid(&self, now: SystemTime) -> Result<(), CertError> {
         let path = || self.path.clone();
         let not_now = |what| CertError::NotValidNow { path: path(), what };
