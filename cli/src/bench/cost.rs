@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cluster::{LocalCluster, Usage};
 
 /// Names of the servers' counters.
-const FSYNCS: &str = "synod_log_fsyncs_total";
+const FSYNCS: &str = "synod_log_syncs_total";
 const MESSAGES: &str = "synod_messages_out_total";
 
 /// How this process is called among the others.
