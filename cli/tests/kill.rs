@@ -9,14 +9,17 @@ use synod_cli::bank::{Bank, Load};
 use synod_cli::cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};
 use synod_cli::random::Random;
 use synod_cli::runtime;
+use synod_client::Options;
 use tokio::process::{Child, Command};
 
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 50;
 const SHARDS: u16 = 3;
 const ACCOUNTS: u32 = 300;
 const CLIENTS: u32 = 24;
 /// How long transfers may take to go on after a server is back.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Short, so that clients sometimes give up while a commit is in doubt.
+const TIMEOUT: Duration = Duration::from_millis(800);
 /// In every so many rounds, clients are killed along with the server.
 const CLIENT_EVERY: usize = 3;
 
@@ -35,7 +38,7 @@ async fn kill_again_and_again(seed: u64) {
     let options = ClusterOptions { shards: SHARDS, bin, ..ClusterOptions::default() };
     let mut cluster = LocalCluster::start(options).await.unwrap();
     let bank = Bank::open(cluster.client().await.unwrap(), ACCOUNTS, 1000).await.unwrap();
-    let load = Load::start(&bank, CLIENTS, 0, seed);
+    let load = Load::start(&bank, CLIENTS, 0, seed, Options::new().timeout(TIMEOUT));
     let mut stranger = stranger(&cluster);
     let (mut kills, mut slowest) = (0, Duration::ZERO);
     let begin = Instant::now();

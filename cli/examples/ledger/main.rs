@@ -84,7 +84,7 @@ async fn run(args: &Args) -> Result<bool> {
         rows.last().map_or(0, |row| row.date),
     );
     let (db, mut cluster) = connect(args).await?;
-    let replay = replay::Replay::start(&db, &rows, &accounts, args.clients);
+    let replay = replay::Replay::start(&db, &rows, &accounts, args.clients)?;
     if args.kill
         && let Some(cluster) = &mut cluster
     {

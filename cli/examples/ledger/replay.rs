@@ -20,6 +20,9 @@ use crate::rows::Row;
 /// How often a row is tried whose servers can not be reached.
 const PATIENCE: u32 = 20;
 
+/// Longer times are counted as this.
+const LONGEST_US: u64 = 600_000_000;
+
 /// The rows of an account, by their places in the file.
 pub type Accounts = BTreeMap<u64, Vec<usize>>;
 
@@ -57,13 +60,16 @@ pub fn by_account(rows: &[Row]) -> Accounts {
 
 impl Replay {
     /// Deals the accounts to clients, and sets them to work.
-    pub fn start(db: &Client, rows: &[Row], accounts: &Accounts, clients: u32) -> Replay {
+    ///
+    /// # Errors
+    /// If there is no room to count.
+    pub fn start(db: &Client, rows: &[Row], accounts: &Accounts, clients: u32) -> Result<Replay> {
         let clients = clients as usize;
         let mut hands = vec![Vec::new(); clients];
         for (n, places) in accounts.values().enumerate() {
             hands[n % clients].extend(places);
         }
-        let latency = Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are allowed"));
+        let latency = Histogram::new_with_bounds(1, LONGEST_US, 3)?;
         let seen = Seen { latency, done: 0, retries: 0, in_doubt: 0 };
         let seen = Rc::new(RefCell::new(seen));
         let bar = bar(rows.len());
@@ -81,7 +87,7 @@ impl Replay {
             })
         });
         let clients = work.collect();
-        Replay { seen, clients, begin: Instant::now(), bar }
+        Ok(Replay { seen, clients, begin: Instant::now(), bar })
     }
 
     /// How many rows are booked.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use synod_client::{Error, Key, ShardId, TxnId};
+use synod_client::{Error, Key, Options, ShardId, TxnId};
 use tokio::task::JoinHandle;
 
 use super::{Bank, Receipt, account, receipt};
@@ -24,6 +24,7 @@ struct Shared {
     bank: Bank,
     begin: Instant,
     stop: AtomicBool,
+    options: Options,
     tally: Mutex<Tally>,
 }
 
@@ -58,11 +59,18 @@ pub struct Done {
 impl Load {
     /// Sets clients to work. Receipts are numbered by `first_worker` and
     /// following, so that two loads on one bank do not mix theirs.
-    pub fn start(bank: &Bank, clients: u32, first_worker: u32, seed: u64) -> Load {
+    pub fn start(
+        bank: &Bank,
+        clients: u32,
+        first_worker: u32,
+        seed: u64,
+        options: Options,
+    ) -> Load {
         let shared = Arc::new(Shared {
             bank: bank.clone(),
             begin: Instant::now(),
             stop: AtomicBool::new(false),
+            options,
             tally: Mutex::default(),
         });
         let workers = (first_worker..first_worker + clients)
@@ -139,7 +147,7 @@ impl Shared {
             let key = receipt(worker, n);
             let begun = self.begin.elapsed();
             let mut attempts = 0_u64;
-            let result = self.bank.db.transact(async |tx| {
+            let result = self.bank.db.transact_with(self.options.clone(), async |tx| {
                 attempts += 1;
                 let keys = [account(transfer.from), account(transfer.to)];
                 let balances = tx.get_many_for_update(&keys).await?;

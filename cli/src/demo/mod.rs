@@ -14,7 +14,7 @@ mod story;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use synod_client::ShardId;
+use synod_client::{Options, ShardId};
 
 use crate::bank::{Bank, Load};
 use crate::cluster::{ClusterOptions, LocalCluster, NodeName};
@@ -85,7 +85,7 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         story::grouped(bank.total())
     ));
 
-    let load = Load::start(&bank, options.clients, 0, 1);
+    let load = Load::start(&bank, options.clients, 0, 1, Options::default());
     story.done(&format!(
         "{} clients move money, always between two shards, in one transaction",
         options.clients

@@ -82,11 +82,13 @@ impl Story {
         ));
         self.line(&format!("    {}", marks(span, kills)));
         self.line(&format!(
-            "    {} transfers, {} a second while all was up; p50 {:.1} ms, p99 {:.1} ms",
+            "    {} transfers, {} a second while all was up; p50 {:.1} ms, p99 {:.1} ms, \
+             longest {:.1} s",
             grouped(done as i64),
             grouped(undisturbed(tally, span, kills)),
             quantile(0.5),
             quantile(0.99),
+            quantile(1.0) / 1000.0,
         ));
         for kill in kills {
             let at = |at: Duration| at.saturating_sub(kill.killed).as_secs_f64();
