@@ -1,8 +1,7 @@
 //! The runtime that the commands of this crate run on: one thread.
 //!
-//! A client costs half as much on one thread as on several, and `transact` takes
-//! async closures, whose futures the compiler can not yet show to be `Send` when
-//! they borrow. So clients are tasks of one thread, started with `spawn_local`.
+//! A client costs half as much on one thread as on several, so clients are tasks
+//! of one thread, started with `spawn_local`.
 
 use std::io;
 

@@ -44,19 +44,22 @@ pub async fn book(db: &Client, row: &Row, attempts: &mut u64) -> Result<(), Erro
     let account = (ACCOUNT, row.account).as_key();
     let counter = (COUNTER, row.counter.name(), row.account % SLOTS).as_key();
     let receipt = (ROW, row.id).as_key();
-    db.transact(async |tx| {
+    let (account, counter, receipt) = (&account, &counter, &receipt);
+    db.transact(|tx| {
         *attempts += 1;
-        let found = tx.get_many_for_update([&receipt, &account, &counter]).await?;
-        if found[0].is_present() {
-            return Ok(());
+        async move {
+            let found = tx.get_many_for_update([receipt, account, counter]).await?;
+            if found[0].is_present() {
+                return Ok(());
+            }
+            // Every account starts from zero.
+            let balance = found[1].decode_opt::<i64>()?.unwrap_or(0) + row.change;
+            let against = found[2].decode_opt::<i64>()?.unwrap_or(0) - row.change;
+            tx.put(receipt, &row.change)?;
+            tx.put(account, &balance)?;
+            tx.put(counter, &against)?;
+            tx.put(day(row.account, row.date), &balance)
         }
-        // Every account starts from zero.
-        let balance = found[1].decode_opt::<i64>()?.unwrap_or(0) + row.change;
-        let against = found[2].decode_opt::<i64>()?.unwrap_or(0) - row.change;
-        tx.put(&receipt, &row.change)?;
-        tx.put(&account, &balance)?;
-        tx.put(&counter, &against)?;
-        tx.put(day(row.account, row.date), &balance)
     })
     .await
 }

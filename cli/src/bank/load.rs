@@ -147,15 +147,18 @@ impl Shared {
             let key = receipt(worker, n);
             let begun = self.begin.elapsed();
             let mut attempts = 0_u64;
-            let result = self.bank.db.transact_with(self.options.clone(), async |tx| {
+            let (bank, keys) = (&self.bank, [account(transfer.from), account(transfer.to)]);
+            let (keys, receipt) = (&keys, &key);
+            let result = bank.db.transact_with(self.options.clone(), |tx| {
                 attempts += 1;
-                let keys = [account(transfer.from), account(transfer.to)];
-                let balances = tx.get_many_for_update(&keys).await?;
-                let from: i64 = balances[0].decode()?;
-                let to: i64 = balances[1].decode()?;
-                tx.put(&keys[0], &(from - transfer.amount))?;
-                tx.put(&keys[1], &(to + transfer.amount))?;
-                tx.put(&key, &transfer)
+                async move {
+                    let balances = tx.get_many_for_update(keys).await?;
+                    let from: i64 = balances[0].decode()?;
+                    let to: i64 = balances[1].decode()?;
+                    tx.put(&keys[0], &(from - transfer.amount))?;
+                    tx.put(&keys[1], &(to + transfer.amount))?;
+                    tx.put(receipt, &transfer)
+                }
             });
             let result = result.await;
             let failed = result.is_err();

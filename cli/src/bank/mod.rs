@@ -66,8 +66,9 @@ impl Bank {
             "all accounts are on one shard"
         );
         for batch in batches(accounts) {
-            let opening = bank.db.transact(async |tx| {
-                batch.clone().try_for_each(|n| tx.put(account(n), &bank.initial))
+            let opening = bank.db.transact(|tx| {
+                let mut batch = batch.clone();
+                async move { batch.try_for_each(|n| tx.put(account(n), &initial)) }
             });
             opening.await.context("the accounts can not be opened")?;
         }
@@ -112,8 +113,9 @@ impl Bank {
     /// If a lock can not be had.
     pub async fn lock_all(&self) -> Result<()> {
         for batch in batches(self.accounts) {
-            let locking = self.db.transact(async |tx| {
-                tx.get_many_for_update(batch.clone().map(account)).await.map(drop)
+            let locking = self.db.transact(|tx| {
+                let keys = batch.clone().map(account);
+                async move { tx.get_many_for_update(keys).await.map(drop) }
             });
             locking.await.context("an account stays locked")?;
         }

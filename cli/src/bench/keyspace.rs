@@ -92,10 +92,11 @@ impl Keyspace {
             writers.push(tokio::task::spawn_local(async move {
                 for from in (writer * BATCH..len).step_by((WRITERS * BATCH) as usize) {
                     let keys: Vec<Key> = (from..len.min(from + BATCH)).map(key).collect();
-                    let writing = db.transact(async |tx| {
+                    let keys = &keys;
+                    let writing = db.transact(|tx| async move {
                         let there = match blindly {
                             true => vec![],
-                            false => tx.get_many_for_update(&keys).await?,
+                            false => tx.get_many_for_update(keys).await?,
                         };
                         for (i, key) in keys.iter().enumerate() {
                             if !there.get(i).is_some_and(|value| value.is_present()) {

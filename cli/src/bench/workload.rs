@@ -126,29 +126,33 @@ impl Workload {
     ) -> Result<(), Error> {
         match self {
             Workload::Transfer => {
-                let pair = keys.any_two(random).map(key);
-                db.transact(async |tx| {
+                let pair = &keys.any_two(random).map(key);
+                db.transact(|tx| {
                     *attempts += 1;
-                    let found = tx.get_many_for_update(&pair).await?;
-                    let from = keyspace::balance(found[0].bytes().map_or(&[], |b| b))?;
-                    let to = keyspace::balance(found[1].bytes().map_or(&[], |b| b))?;
-                    tx.put_bytes(&pair[0], value(from - 1))?;
-                    tx.put_bytes(&pair[1], value(to + 1))
+                    async move {
+                        let found = tx.get_many_for_update(pair).await?;
+                        let from = keyspace::balance(found[0].bytes().map_or(&[], |b| b))?;
+                        let to = keyspace::balance(found[1].bytes().map_or(&[], |b| b))?;
+                        tx.put_bytes(&pair[0], value(from - 1))?;
+                        tx.put_bytes(&pair[1], value(to + 1))
+                    }
                 })
                 .await
             }
             Workload::RmwHot => {
                 let first = random.below(HOT);
                 let second = (first + 1 + random.below(HOT - 1)) % HOT;
-                let pair = [first, second].map(|n| key(n as u32));
-                db.transact(async |tx| {
+                let pair = &[first, second].map(|n| key(n as u32));
+                db.transact(|tx| {
                     *attempts += 1;
-                    for (key, change) in pair.iter().zip([-1, 1]) {
-                        let found = tx.get_for_update(key).await?;
-                        let balance = keyspace::balance(found.bytes().map_or(&[], |b| b))?;
-                        tx.put_bytes(key, value(balance + change))?;
+                    async move {
+                        for (key, change) in pair.iter().zip([-1, 1]) {
+                            let found = tx.get_for_update(key).await?;
+                            let balance = keyspace::balance(found.bytes().map_or(&[], |b| b))?;
+                            tx.put_bytes(key, value(balance + change))?;
+                        }
+                        Ok(())
                     }
-                    Ok(())
                 })
                 .await
             }
@@ -185,10 +189,13 @@ impl Workload {
             Workload::Commit(participants) => {
                 let shards = keys.shards().iter().take(usize::from(participants));
                 let written: Vec<_> = shards.map(|s| key(keys.any_of(*s, random))).collect();
-                db.transact(async |tx| {
+                let written = &written;
+                db.transact(|tx| {
                     *attempts += 1;
-                    let value = value(keyspace::INITIAL);
-                    written.iter().try_for_each(|key| tx.put_bytes(key, value.clone()))
+                    async move {
+                        let value = value(keyspace::INITIAL);
+                        written.iter().try_for_each(|key| tx.put_bytes(key, value.clone()))
+                    }
                 })
                 .await
             }
