@@ -37,7 +37,7 @@ pub struct Args {
 const KEYS: u32 = 100_000;
 const MANY_KEYS: u32 = 1_000_000;
 
-pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
+pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     if !matches!(args.protocol.as_str(), "2pc" | "auto") {
         return Err(Usage::later(format!("bench --protocol {}", args.protocol)));
     }
@@ -51,7 +51,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         clients: args.clients,
         seconds: args.seconds,
         keys: args.keys.unwrap_or(keys),
-        target: target(&args, global)?,
+        target: target(args, global)?,
         progress: std::io::stderr().is_terminal(),
     };
     let report = runtime::block_on(async {

@@ -88,7 +88,7 @@ impl Command {
             Command::Scan(args) => scan::run(&args, global),
             Command::Outcome(args) => outcome::run(&args, global),
             Command::Status(args) => status::run(&args, global),
-            Command::Bench(args) => bench::run(args, global),
+            Command::Bench(args) => bench::run(&args, global),
             Command::Config(args) => config::run(&args, global),
             Command::Txn(args) => later::run("txn", &args),
             Command::Locks(args) => later::run("locks", &args),
