@@ -26,7 +26,7 @@ mod shell;
 mod state;
 mod text;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,6 +34,9 @@ use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, Global};
+
+/// What the system says when a disk is full. Servers pass it on as text.
+const DISK_FULL: &str = "No space left on device";
 
 /// Synod: ACID transactions over keys on many servers
 #[derive(Parser)]
@@ -85,7 +88,10 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    let line = format!("{error:#}").replace('\n', " ");
+    let mut line = format!("{error:#}").replace('\n', " ");
+    if line.contains(DISK_FULL) {
+        line += "; free some space, then start again: nothing acknowledged is lost";
+    }
     eprintln!("synod: {line}");
     match error.is::<cmd::Usage>() {
         true => ExitCode::from(2),
@@ -97,5 +103,10 @@ fn log_to_stderr(global: &Global) {
     let wanted = Config::load(global).map(|config| config.log.value);
     let filter = wanted.ok().and_then(|log| EnvFilter::try_new(log).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        .init();
 }

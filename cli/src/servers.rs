@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use synod_common::driver::runner::ServerError;
@@ -20,6 +20,8 @@ use crate::connect;
 
 /// How often servers are looked at until all are ready.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long until it is said what they wait for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A server to be started.
 pub enum Plan {
@@ -129,8 +131,23 @@ impl Servers {
     }
 
     async fn until_ready(&self) {
+        let began = Instant::now();
+        let mut said = false;
         while !self.are_ready() {
             tokio::time::sleep(LOOK).await;
+            if !said && began.elapsed() > PATIENCE {
+                said = true;
+                self.say_what_is_missing();
+            }
+        }
+    }
+
+    fn say_what_is_missing(&self) {
+        for server in self.0.iter().filter(|server| !server.is_ready()) {
+            match server {
+                Running::Coordinator(name, _) => eprintln!("{name} waits for its shards to join"),
+                Running::Shard(name, _) => eprintln!("{name} waits for the coordinator"),
+            }
         }
     }
 
@@ -247,6 +264,6 @@ impl Stop {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-        tracing::info!("stopping");
+        eprintln!("stopping");
     }
 }

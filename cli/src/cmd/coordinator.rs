@@ -9,6 +9,7 @@ use crate::server_file::CoordinatorFile;
 use crate::servers::{self, Plan};
 
 #[derive(clap::Args)]
+#[command(after_help = "Prints READY when it serves and all its shards have joined.")]
 pub struct Args {
     /// Its configuration, TOML
     #[arg(long, value_name = "FILE")]

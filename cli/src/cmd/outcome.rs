@@ -9,10 +9,12 @@ use synod_client::TxnId;
 use super::Global;
 use crate::{connect, render};
 
-/// Prints `committed TIMESTAMP`, `aborted REASON`, `undecided`, or `unknown`
-/// (older than outcomes are kept, 1 h by default). Asking about a transaction
-/// that is not being committed makes sure that it never commits.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Prints `committed TIMESTAMP`, `aborted REASON`, `undecided`, or `unknown` (older than \
+    outcomes are kept, 1 h by default). Asking about a transaction that is not being \
+    committed makes sure that it never commits."
+)]
 pub struct Args {
     /// The transaction, such as t3.40.12
     txn: TxnId,

@@ -9,6 +9,7 @@ use crate::server_file::ShardFile;
 use crate::servers::{self, Plan};
 
 #[derive(clap::Args)]
+#[command(after_help = "Prints READY when it has joined the coordinator and serves.")]
 pub struct Args {
     /// Its configuration, TOML
     #[arg(long, value_name = "FILE")]

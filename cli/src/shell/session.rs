@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Result, bail};
 use synod_client::{
-    Committed, Error, Escaped, Key, KeyRange, Outcome, Snapshot, Timestamp, Txn, Value,
+    Committed, Error, Escaped, Key, KeyRange, Outcome, Reason, Snapshot, Timestamp, Txn, Value,
 };
 
 use super::command::Command;
@@ -57,13 +57,7 @@ impl Session {
             Command::Delete(key) => self.write(|txn| txn.delete(&key)).await,
             Command::Scan { range, limit, reverse } => self.scan(range, limit, reverse).await,
             Command::Commit => self.commit().await,
-            Command::Abort => match self.txn.take() {
-                Some(txn) => {
-                    txn.abort();
-                    self.say("aborted")
-                }
-                None => bail!("there is no transaction to abort"),
-            },
+            Command::Abort => self.abort(),
             Command::At(at) => self.travel(at),
             Command::Outcome(txn) => {
                 let outcome = self.db.client.outcome(txn).await?;
@@ -82,9 +76,26 @@ impl Session {
             bail!("reads are as of a past timestamp; type `at now` first");
         }
         let txn = self.db.client.begin(self.db.options.clone()).await?;
-        let id = txn.id();
+        let id = txn.id().to_string();
         self.txn = Some(txn);
-        self.say(&id.to_string())
+        let mut out = io::stdout().lock();
+        match self.json {
+            true => render::json(&mut out, &serde_json::json!({ "txn": id }))?,
+            false => writeln!(out, "{id}")?,
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self) -> Result<()> {
+        let Some(txn) = self.txn.take() else { bail!("there is no transaction to abort") };
+        let id = txn.id();
+        txn.abort();
+        let mut out = io::stdout().lock();
+        match self.json {
+            true => render::outcome(&mut out, true, id, &Outcome::Aborted(Reason::ByClient))?,
+            false => writeln!(out, "aborted")?,
+        }
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<()> {
@@ -184,14 +195,5 @@ impl Session {
             }
             None => error.into(),
         }
-    }
-
-    fn say(&self, what: &str) -> Result<()> {
-        let mut out = io::stdout().lock();
-        match self.json {
-            true => render::json(&mut out, &what)?,
-            false => writeln!(out, "{what}")?,
-        }
-        Ok(())
     }
 }
