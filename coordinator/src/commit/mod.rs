@@ -111,9 +111,10 @@ impl Coordinator {
             }
             return;
         }
-        if let Known::Committed(at) = self.outcomes.get(txn) {
-            out.send(from.0, from.1, ClientReply::Outcome(Outcome::Committed(at)));
-            return;
+        // Of an older epoch, or so old that it may be forgotten: it can not begin
+        // any more, but it may have committed.
+        if txn.session.epoch != self.epoch || self.outcomes.get(txn) != Known::NotCommitted {
+            return self.outcome(from, txn, out);
         }
         let parts = match self.admit(txn, parts, writes) {
             Ok(parts) => parts,
@@ -147,9 +148,6 @@ impl Coordinator {
         parts: &[Part],
         mut writes: Bytes,
     ) -> Result<Vec<PartWrites>, Reason> {
-        if txn.session.epoch != self.epoch {
-            return Err(Reason::StaleEpoch);
-        }
         self.sessions.check(txn)?;
         if self.commits.len() >= self.settings.max_commits {
             return Err(Reason::Overloaded);
