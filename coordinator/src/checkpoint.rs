@@ -31,6 +31,8 @@ enum Progress {
     Outcomes(Option<(SessionId, u64)>),
     Forgotten,
     Finish,
+    /// The last step is on its way; another checkpoint must wait for it.
+    Finishing,
 }
 
 /// One part of a checkpoint. Only append variants.
@@ -70,10 +72,11 @@ impl Coordinator {
                 (Part::Forgotten(self.outcomes.save_forgotten()), Progress::Finish)
             }
             Some(Progress::Finish) => {
+                self.checkpoint.progress = Some(Progress::Finishing);
                 out.checkpoint = Some(CheckpointStep::Finish);
                 return;
             }
-            None => return,
+            Some(Progress::Finishing) | None => return,
         };
         let bytes = postcard::to_stdvec(&part).expect("our own checkpoint can be serialized");
         self.checkpoint.progress = Some(next);

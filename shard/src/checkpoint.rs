@@ -38,6 +38,8 @@ enum Progress {
     Versions(Option<Key>),
     End,
     Finish,
+    /// The last step is on its way; another checkpoint must wait for it.
+    Finishing,
 }
 
 /// One part of a checkpoint. Only append variants.
@@ -85,10 +87,11 @@ impl Shard {
             Some(Progress::End) => (Part::End { safe_point: self.safe_point }, Progress::Finish),
             Some(Progress::Finish) => {
                 self.stats.checkpoints += 1;
+                self.checkpoint.progress = Some(Progress::Finishing);
                 out.checkpoint = Some(CheckpointStep::Finish);
                 return;
             }
-            None => return,
+            Some(Progress::Finishing) | None => return,
         };
         let bytes = postcard::to_stdvec(&part).expect("our own checkpoint can be serialized");
         self.checkpoint.progress = Some(next);
