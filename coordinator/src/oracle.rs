@@ -63,8 +63,10 @@ impl Oracle {
             return None;
         }
         // Lift towards the wall clock, but leave the upper half of what is left
-        // to votes above `h` and to counting while the next window is written.
-        let middle = Timestamp(next.0 + (self.hi.0 - next.0) / 2);
+        // to votes above `h` and to counting while the next window is written. After
+        // a long pause the window is wide; all but its last span lies in the past.
+        let from = next.0.max(self.hi.0.saturating_sub(self.span));
+        let middle = Timestamp(from + (self.hi.0 - from) / 2);
         self.last = next.max(Timestamp::of_wall(now.wall).min(middle));
         Some(self.last)
     }
@@ -159,6 +161,18 @@ mod tests {
         open(&mut restarted, at(0));
         assert!(restarted.draw(at(0)).unwrap() > oracle.hi());
         assert!(before < oracle.hi());
+    }
+
+    /// Else the first commits would look so old that their outcomes are forgotten.
+    #[test]
+    fn is_in_the_present_at_once_after_a_long_pause() {
+        let mut oracle = Oracle::new(Duration::from_secs(1));
+        open(&mut oracle, at(1000));
+        oracle.recovered(oracle.hi());
+        let days = 5 * 24 * 3_600_000;
+        open(&mut oracle, at(days));
+        let drawn = oracle.draw(at(days)).unwrap();
+        assert!(drawn.wall().0 >= days, "{drawn}");
     }
 
     #[test]
