@@ -16,6 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::commit::{Commit, Then};
 use crate::expiry::Expiry;
 use crate::membership::Members;
+use crate::mutant::mutated;
 use crate::oracle::Oracle;
 use crate::outcomes::Outcomes;
 use crate::record::Record;
@@ -245,7 +246,11 @@ impl Coordinator {
 
     /// Takes a shard in. What it owes or is owed is settled at once.
     fn welcome(&mut self, shard: ShardId, nonce: u64, boot: bool, out: &mut Output) {
-        let floor = if boot { self.oracle.close() } else { Timestamp::ZERO };
+        let floor = match boot {
+            true if mutated!(self, NoFloor) => Timestamp::ZERO,
+            true => self.oracle.close(),
+            false => Timestamp::ZERO,
+        };
         let message = CommitMessage::Welcome {
             nonce,
             epoch: self.epoch,
@@ -280,6 +285,13 @@ impl Coordinator {
             let retention = u64::try_from(retention).unwrap_or(u64::MAX);
             let cutoff = Timestamp::of_wall(Wall(now.wall.0.saturating_sub(retention)));
             self.outcomes.forget(cutoff, self.settings.outcome_blocks);
+        }
+    }
+
+    /// Moves the oracle past a commit timestamp before anybody learns of it.
+    pub(crate) fn advance(&mut self, at: Timestamp) {
+        if !mutated!(self, NoAdvance) {
+            self.oracle.advance(at);
         }
     }
 

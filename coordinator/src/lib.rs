@@ -27,6 +27,7 @@ mod commit;
 mod coordinator;
 mod expiry;
 mod membership;
+mod mutant;
 mod oracle;
 mod outcomes;
 mod record;
@@ -37,5 +38,7 @@ mod session;
 mod settings;
 
 pub use coordinator::{Coordinator, Stats};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use record::Record;
 pub use settings::Settings;

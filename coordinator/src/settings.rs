@@ -34,6 +34,9 @@ pub struct Settings {
     pub max_commits: usize,
     /// A checkpoint begins when the log has grown by so many bytes.
     pub checkpoint_bytes: u64,
+    /// A deliberate bug.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::Mutant>,
 }
 
 impl Settings {
@@ -52,6 +55,8 @@ impl Settings {
             max_sessions: 100_000,
             max_commits: 100_000,
             checkpoint_bytes: 64 << 20,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 }

@@ -23,6 +23,7 @@ mod checkpoint;
 mod join;
 mod lease;
 pub mod lock;
+mod mutant;
 pub mod mvcc;
 mod over;
 mod participant;
@@ -35,6 +36,8 @@ mod shard;
 mod snapshot;
 mod wait;
 
-pub use record::Record;
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
+pub use record::{HeldLock, OnePhase, Prepared, Record};
 pub use settings::Settings;
 pub use shard::{Shard, Stats};

@@ -10,6 +10,7 @@ use synod_common::message::bulk::WriteSet;
 use synod_common::node::{Lsn, Recovered};
 
 use crate::lock::{LockTarget, Mode};
+use crate::mutant::mutated;
 use crate::over::End;
 use crate::participant::{Participant, Stage};
 use crate::record::{HeldLock, OnePhase, Prepared, Record};
@@ -70,7 +71,8 @@ impl Shard {
         for (key, _) in WriteSet::read(&record.writes).map_while(Result::ok) {
             self.locks.reinstate(txn, LockTarget::Key(Key::from(key)), Mode::Exclusive);
         }
-        for lock in &record.locks {
+        let forgotten = mutated!(self, ForgetReadLocks);
+        for lock in record.locks.iter().filter(|_| !forgotten) {
             let (target, mode) = match lock {
                 HeldLock::Shared(key) => (LockTarget::Key(key.clone()), Mode::Shared),
                 HeldLock::Exclusive(key) => (LockTarget::Key(key.clone()), Mode::Exclusive),

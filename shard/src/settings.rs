@@ -33,6 +33,9 @@ pub struct Settings {
     pub max_waits: usize,
     /// A checkpoint begins when the log has grown by so many bytes.
     pub checkpoint_bytes: u64,
+    /// A deliberate bug.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::Mutant>,
 }
 
 impl Settings {
@@ -51,6 +54,8 @@ impl Settings {
             max_locks: (2 * synod_common::limits::TXN_KEYS, 4_000_000),
             max_waits: 100_000,
             checkpoint_bytes: 128 << 20,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 }

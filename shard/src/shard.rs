@@ -163,6 +163,16 @@ impl Shard {
         self.router.is_some()
     }
 
+    /// The locks, for checks from outside.
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
+    /// The transactions that are known here, for checks from outside.
+    pub fn known(&self) -> impl Iterator<Item = TxnId> {
+        self.txns.keys().copied()
+    }
+
     /// Whether the map gives `key` to this shard.
     pub(crate) fn owns(&self, key: &[u8]) -> bool {
         let id = self.settings.id;

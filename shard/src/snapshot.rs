@@ -17,6 +17,7 @@ use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp, Wall};
 
 use crate::access::values;
+use crate::mutant::mutated;
 use crate::shard::{Shard, Timer};
 
 /// Keys pruned in one go.
@@ -67,7 +68,9 @@ impl Shard {
             }
             return;
         }
-        self.floor = self.floor.max(request.at);
+        if !mutated!(self, SnapshotLeavesFloor) {
+            self.floor = self.floor.max(request.at);
+        }
         if let Some(writer) = self.writer_in_the_way(&request) {
             self.parked += 1;
             self.snapshot_waits.entry(writer).or_default().push(request);
@@ -108,12 +111,15 @@ impl Shard {
 
     /// A prepared writer that may commit at or below the snapshot.
     fn writer_in_the_way(&self, request: &SnapshotRequest) -> Option<TxnId> {
-        if self.intents.is_empty() {
+        if self.intents.is_empty() || mutated!(self, ReaderIgnoresPrepared) {
             return None;
         }
         let in_the_way = |txn: &TxnId| {
             let stage = &self.txns.get(txn)?.stage;
             let (m, _) = stage.prepared()?;
+            if mutated!(self, OnlyDurableCounts) && !stage.is_durable(self.durable) {
+                return None;
+            }
             (m <= request.at).then_some(*txn)
         };
         match &request.what {

@@ -1,1 +1,26 @@
-//! tests
+//! What crosses crates: a simulator for the cores, and what must hold in it.
+//!
+//! ```text
+//!          seed ──▶ sim: one thread, virtual time, faults
+//!                    │  runs the real cores, logs and messages
+//!                    ├──▶ ledger    what is durable where
+//!                    ├──▶ history   what the clients saw
+//!                    ▼
+//!                 invariants: one statement per file, at every event or at the end
+//! ```
+//!
+//! Three ways to use it:
+//!
+//! * `cargo test -p synod-tests`: some seeds, and the mutants that show at once.
+//! * `synod-sim run --seeds 0..1000`: many seeds. The last line counts them; a
+//!   violation prints the command that repeats it and ends with status 1.
+//! * `synod-sim mutants` (build with `--features mutants` for all of them): the
+//!   same seeds against servers with one deliberate bug each. It is the test of
+//!   the simulator: a mutant that escapes means that the faults miss something.
+//!
+//! *Deliberately absent*: the drivers, QUIC and real files; they have tests of
+//! their own. The client crate; the clients here speak the messages themselves
+//! and so can misbehave.
+
+pub mod invariants;
+pub mod sim;

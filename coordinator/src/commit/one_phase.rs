@@ -65,7 +65,7 @@ impl Coordinator {
         match vote {
             Vote::No(reason) => self.aborted(txn, reason, out),
             Vote::Yes(at) | Vote::Read(at) => {
-                self.oracle.advance(at);
+                self.advance(at);
                 self.one_phase_committed(txn, h, at, out);
                 if at > h && matches!(vote, Vote::Yes(_)) {
                     let message = CommitMessage::Release { txn, at };
@@ -103,7 +103,7 @@ impl Coordinator {
     ) {
         let OnePhaseOutcome { txn, h, committed: Some(at) } = *outcome else { return };
         if self.outcomes.get(txn) == Known::NotCommitted {
-            self.oracle.advance(at);
+            self.advance(at);
             self.one_phase_committed(txn, h, at, out);
         }
         if at > h {

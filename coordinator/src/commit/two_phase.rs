@@ -81,11 +81,12 @@ impl Coordinator {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
-        self.oracle.advance(at);
+        self.advance(at);
         if yes.is_empty() {
             return self.committed_without_writes(txn, at, &read, out);
         }
         let lsn = out.force(&Record::Committed { txn, at, yes: yes.clone() });
+        let Some(commit) = self.commits.get_mut(&txn) else { return };
         commit.stage = Stage::Deciding { at, yes, read };
         self.then.push_back((lsn, Then::Tell(txn)));
     }

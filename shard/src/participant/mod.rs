@@ -28,6 +28,7 @@ use synod_common::message::bulk::WriteSet;
 use synod_common::node::{Lsn, Output};
 use synod_common::time::Timestamp;
 
+use crate::mutant::mutated;
 use crate::record;
 use crate::shard::Shard;
 use crate::wait::WaitId;
@@ -116,6 +117,14 @@ impl Stage {
         }
     }
 
+    /// Whether its record is durable, for a deliberate bug.
+    pub fn is_durable(&self, durable: Lsn) -> bool {
+        match self {
+            Stage::Prepared { lsn, .. } | Stage::OnePhase { lsn, .. } => *lsn <= durable,
+            Stage::Active | Stage::Preparing(_) | Stage::ReadVoted { .. } => false,
+        }
+    }
+
     /// Whether it may be aborted here, alone.
     pub fn may_abort(&self) -> bool {
         match self {
@@ -164,7 +173,9 @@ impl Shard {
         for (key, value) in WriteSet::read(writes).map_while(Result::ok) {
             self.versions.install(key, at, value);
         }
-        self.floor = self.floor.max(at);
+        if !mutated!(self, ApplyLeavesFloor) {
+            self.floor = self.floor.max(at);
+        }
         self.stats.committed += 1;
         self.forget(txn);
     }

@@ -17,6 +17,7 @@ use synod_common::time::{Now, Timestamp};
 
 use super::{Participant, Preparing, Stage};
 use crate::lock::{LockTarget, Mode};
+use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::{self, HeldLock, Record};
 use crate::shard::{Shard, Timer};
@@ -113,7 +114,7 @@ impl Shard {
         let Stage::Preparing(preparing) = &participant.stage else { return };
         let preparing = preparing.clone();
         let Preparing { h, hi, coordinator, .. } = preparing;
-        let m = h.max(self.floor.next());
+        let m = if mutated!(self, VoteIgnoresFloor) { h } else { h.max(self.floor.next()) };
         if m >= hi {
             return self.abort(txn, &Reason::WindowPassed, out);
         }
@@ -160,6 +161,9 @@ impl Shard {
         self.stats.in_doubt += 1;
         if let Some(participant) = self.txns.get_mut(&txn) {
             participant.stage = Stage::Prepared { lsn, record, asked: 0 };
+        }
+        if mutated!(self, EarlyRelease) {
+            self.locks.release_all(txn, &mut self.granted);
         }
     }
 

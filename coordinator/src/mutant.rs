@@ -1,0 +1,34 @@
+//! Deliberate bugs, for the simulator to catch. Without the feature `mutants`
+//! every hook is a constant `false`.
+
+/// A deliberate bug in a coordinator.
+#[cfg(feature = "mutants")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// The oracle does not move past commit timestamps.
+    NoAdvance,
+    /// A shard that restarted gets no floor.
+    NoFloor,
+}
+
+#[cfg(feature = "mutants")]
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Mutant; 2] = [Mutant::NoAdvance, Mutant::NoFloor];
+}
+
+/// Whether a deliberate bug is switched on.
+macro_rules! mutated {
+    ($core:expr, $mutant:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $core.settings.mutant == Some($crate::mutant::Mutant::$mutant)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+
+pub(crate) use mutated;

@@ -1,0 +1,52 @@
+//! Deliberate bugs, for the simulator to catch. Without the feature `mutants`
+//! every hook is a constant `false`.
+
+/// A deliberate bug in a shard.
+#[cfg(feature = "mutants")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// A snapshot read does not raise the floor.
+    SnapshotLeavesFloor,
+    /// A snapshot read does not wait for prepared writers.
+    ReaderIgnoresPrepared,
+    /// A writer whose record is not durable yet does not count as prepared.
+    OnlyDurableCounts,
+    /// Votes ignore the floor: `m = h`.
+    VoteIgnoresFloor,
+    /// Installing does not raise the floor.
+    ApplyLeavesFloor,
+    /// Locks go at the YES vote.
+    EarlyRelease,
+    /// Locks beyond the writes are not taken back after a restart.
+    ForgetReadLocks,
+}
+
+#[cfg(feature = "mutants")]
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Mutant; 7] = [
+        Mutant::SnapshotLeavesFloor,
+        Mutant::ReaderIgnoresPrepared,
+        Mutant::OnlyDurableCounts,
+        Mutant::VoteIgnoresFloor,
+        Mutant::ApplyLeavesFloor,
+        Mutant::EarlyRelease,
+        Mutant::ForgetReadLocks,
+    ];
+}
+
+/// Whether a deliberate bug is switched on.
+macro_rules! mutated {
+    ($core:expr, $mutant:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $core.settings.mutant == Some($crate::mutant::Mutant::$mutant)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+
+pub(crate) use mutated;

@@ -1,0 +1,159 @@
+//! The simulator's command line.
+
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use synod_tests::sim::mutation::Mutation;
+use synod_tests::sim::run::{Report, quiet_panics, run};
+
+/// Runs the cores of Synod in a simulated world.
+#[derive(Parser)]
+#[command(name = "synod-sim", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs seeds and checks the invariants.
+    Run {
+        /// One seed.
+        #[arg(long, conflicts_with = "seeds", required_unless_present = "seeds")]
+        seed: Option<u64>,
+        /// Seeds `A..B`, without B.
+        #[arg(long, value_parser = parse_seeds)]
+        seeds: Option<Range<u64>>,
+        /// Print everything that happens.
+        #[arg(long)]
+        trace: bool,
+        /// A deliberate bug, as `synod-sim mutants` names it.
+        #[arg(long, value_parser = parse_mutant)]
+        mutant: Option<Mutation>,
+        /// Runs at once; one per processor if not given.
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+    },
+    /// Runs seeds against deliberately broken servers; each must be caught.
+    Mutants,
+    /// Not available in this version.
+    #[command(disable_help_flag = true)]
+    Core {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<String>,
+    },
+    /// Not available in this version.
+    #[command(disable_help_flag = true)]
+    Faults {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("seeds look like 0..1000")?;
+    let number = |part: &str| part.parse::<u64>().map_err(|error| format!("'{part}': {error}"));
+    Ok(number(from)?..number(to)?)
+}
+
+fn parse_mutant(text: &str) -> Result<Mutation, String> {
+    let all = Mutation::all();
+    let found = all.iter().find(|(mutation, _)| format!("{mutation:?}") == text);
+    found.map(|(mutation, _)| *mutation).ok_or_else(|| "there is no such mutant".to_owned())
+}
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::Run { seed, seeds, trace, mutant, threads } => {
+            let seeds = seeds.or_else(|| seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
+            run_seeds(seeds, trace, mutant, threads)
+        }
+        Command::Mutants => mutants(),
+        Command::Core { .. } | Command::Faults { .. } => {
+            eprintln!("not available in this version");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run_seeds(seeds: Range<u64>, trace: bool, mutant: Option<Mutation>, threads: usize) -> ExitCode {
+    quiet_panics();
+    let start = Instant::now();
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        given => given,
+    };
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut reports = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return reports;
+            }
+            let report = run(seed, mutant, trace);
+            if let Some(violation) = &report.violation {
+                println!("seed {seed}: {violation}");
+                println!("  repeat it with: synod-sim run --seed {seed} --trace");
+            }
+            reports.push(Report { lines: Vec::new(), ..show(report, trace) });
+        }
+    };
+    let reports: Vec<Report> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let violations = reports.iter().filter(|report| report.violation.is_some()).count();
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{} transactions, {} committed, {} snapshots, {} crashes in {seconds:.1} s",
+        sum(|r| r.txns),
+        sum(|r| r.committed),
+        sum(|r| r.snapshots),
+        sum(|r| r.crashes)
+    );
+    println!("{} seeds, {} events, {violations} violations", reports.len(), sum(|r| r.events));
+    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn show(report: Report, trace: bool) -> Report {
+    if trace {
+        for line in &report.lines {
+            println!("{line}");
+        }
+        if let Some(violation) = &report.violation {
+            println!("{violation}");
+        }
+        println!("seed {} trace {:016x}", report.seed, report.hash);
+    }
+    report
+}
+
+fn mutants() -> ExitCode {
+    quiet_panics();
+    let mut escaped = 0;
+    let list = Mutation::all();
+    for &(mutation, within) in &list {
+        let seeds = mutation.first_seed()..mutation.first_seed() + within;
+        match seeds.clone().map(|seed| run(seed, Some(mutation), false)).find_map(caught) {
+            Some((seed, violation)) => {
+                let violation: String = violation.chars().take(100).collect();
+                println!("{mutation:?}: caught by seed {seed} of {seeds:?}: {violation}");
+            }
+            None => {
+                escaped += 1;
+                println!("{mutation:?}: ESCAPED seeds {seeds:?}");
+            }
+        }
+    }
+    println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
+    if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn caught(report: Report) -> Option<(u64, String)> {
+    Some((report.seed, report.violation?))
+}

@@ -1,0 +1,30 @@
+//! **I24** After the faults have ended everything drains: no transaction is in
+//! doubt, no lock is held, nobody waits, no commit is in progress.
+//!
+//! Source: the liveness half of atomic commitment, rule AC5 in Bernstein,
+//! Hadzilacos, Goodman (1987), §7.3.
+
+use synod_coordinator::Coordinator;
+use synod_shard::Shard;
+
+use super::Check;
+
+/// Called for every shard when the run ends.
+pub fn check_shard(server: usize, shard: &Shard) -> Check {
+    let stats = shard.stats();
+    let left: Vec<String> = shard.known().map(|txn| txn.to_string()).collect();
+    if stats.in_doubt > 0 || stats.locks > 0 || stats.waiting > 0 || !left.is_empty() {
+        let left = left.join(" ");
+        return Err(format!("I24: s{server} does not drain: {left} {stats:?}"));
+    }
+    Ok(())
+}
+
+/// Called for the coordinator when the run ends.
+pub fn check_coordinator(coordinator: &Coordinator) -> Check {
+    let stats = coordinator.stats();
+    if stats.in_progress > 0 {
+        return Err(format!("I24: c1 does not drain: {stats:?}"));
+    }
+    Ok(())
+}

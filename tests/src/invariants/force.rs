@@ -1,0 +1,76 @@
+//! **I6** No message that implies durability leaves before the log is durable that
+//! far. **I19** Timestamps leave in increasing order, below a durable window.
+//!
+//! Source: the force rules of Mohan, Lindsay, Obermarck (1986), §2 and §3.1. What is
+//! durable is read off the log records themselves.
+
+use synod_common::message::bulk::OnePhaseOutcomes;
+use synod_common::message::client::Outcome;
+use synod_common::message::commit::{Decision, Vote};
+use synod_common::message::{ClientReply, CommitMessage, Message};
+use synod_common::time::Timestamp;
+
+use super::{Check, decision};
+use crate::sim::ledger::Ledger;
+
+/// The newest timestamp that was handed out.
+#[derive(Debug, Default)]
+pub struct HandedOut(Timestamp);
+
+/// Called with every message that leaves a server.
+pub fn check(
+    ledger: &mut Ledger,
+    handed_out: &mut HandedOut,
+    server: usize,
+    message: &Message,
+) -> Check {
+    let facts = &ledger.servers[server];
+    let fine = match message {
+        Message::ClientReply(ClientReply::SessionOpened { session, now, .. }) => {
+            session.epoch <= ledger.epoch && handed_out.next(ledger, *now)
+        }
+        Message::ClientReply(ClientReply::Timestamp(at)) => handed_out.next(ledger, *at),
+        Message::ClientReply(ClientReply::Outcome(Outcome::Committed(at))) => *at < ledger.hi,
+        Message::Commit(message) => match message {
+            CommitMessage::Vote { txn, vote: Vote::Yes(m) } => facts.prepared.get(txn) == Some(m),
+            CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(m) } => {
+                let fine = facts.one_phase.get(txn) == Some(m);
+                let (txn, m) = (*txn, *m);
+                decision::check(ledger, txn, m)?;
+                fine
+            }
+            CommitMessage::OnePhaseOutcomes { outcomes, .. } => OnePhaseOutcomes::read(outcomes)
+                .map_while(Result::ok)
+                .all(|outcome| facts.one_phase.get(&outcome.txn).copied() == outcome.committed),
+            CommitMessage::Ack { txn } => facts.committed.contains_key(txn),
+            CommitMessage::Decide { txn, decision: Decision::Commit(at) } => {
+                let fine = ledger.committed.get(txn) == Some(at);
+                let (txn, at) = (*txn, *at);
+                decision::check(ledger, txn, at)?;
+                fine
+            }
+            CommitMessage::Release { txn, at } => {
+                let (txn, at) = (*txn, *at);
+                decision::check(ledger, txn, at)?;
+                at < ledger.hi
+            }
+            CommitMessage::Prepare { h, hi, .. } | CommitMessage::CommitOnePhase { h, hi, .. } => {
+                h < hi && *hi <= ledger.hi
+            }
+            CommitMessage::Welcome { epoch, floor, .. } => {
+                *epoch <= ledger.epoch && *floor <= ledger.hi
+            }
+            _ => true,
+        },
+        _ => true,
+    };
+    if fine { Ok(()) } else { Err(format!("I6: sent before it was durable: {message:?}")) }
+}
+
+impl HandedOut {
+    fn next(&mut self, ledger: &Ledger, at: Timestamp) -> bool {
+        let fine = at > self.0 && at < ledger.hi;
+        self.0 = at;
+        fine
+    }
+}

@@ -1,0 +1,36 @@
+//! What must hold, one statement per file. The numbers are those of the list of
+//! invariants that the protocols were designed against; each file opens with its
+//! statement.
+//!
+//! | file        | checks    | when                                             |
+//! |-------------|-----------|--------------------------------------------------|
+//! | `agreement` | I1        | a record becomes durable                         |
+//! | `votes`     | I2        | the coordinator writes a decision                |
+//! | `decision`  | I3        | a commit timestamp is written or sent            |
+//! | `promise`   | I4        | a client is told                                 |
+//! | `once`      | I5        | a record becomes durable                         |
+//! | `force`     | I6, I19   | a message leaves                                 |
+//! | `forgetting`| I7        | the coordinator writes that a commit has ended   |
+//! | `reinstated`| I9        | a shard has recovered                            |
+//! | `grants`    | I16       | now and then, and after every restart            |
+//! | `strict`    | I20 – I22 | at the end, over the whole history               |
+//! | `drain`     | I24       | after the faults have ended                      |
+//! | `sum`       | I27       | at the end, for every snapshot and full scan     |
+//!
+//! Besides these, every assertion of the cores is one.
+
+pub mod agreement;
+pub mod decision;
+pub mod drain;
+pub mod force;
+pub mod forgetting;
+pub mod grants;
+pub mod once;
+pub mod promise;
+pub mod reinstated;
+pub mod strict;
+pub mod sum;
+pub mod votes;
+
+/// Fine, or what is violated.
+pub type Check = Result<(), String>;

@@ -1,0 +1,73 @@
+//! What the clients did and saw, as far as they know it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use synod_common::id::TxnId;
+use synod_common::key::{Key, KeyRange};
+use synod_common::message::client::Outcome;
+use synod_common::time::Timestamp;
+
+/// What was read, by key and by range.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Keys with their values.
+    pub keys: BTreeMap<Key, Option<Bytes>>,
+    /// Pages of ranges with their rows.
+    pub ranges: Vec<(KeyRange, Part, BTreeMap<Key, Bytes>)>,
+}
+
+/// Which shard answered for a range, by index.
+pub type Part = usize;
+
+/// A transaction that a client began.
+#[derive(Clone, Debug)]
+pub struct Txn {
+    /// Which client.
+    pub client: usize,
+    /// When it sent its first request.
+    pub begun: u64,
+    /// What it read.
+    pub seen: Seen,
+    /// What it wanted to write, once it asked to commit.
+    pub writes: BTreeMap<Key, Option<Bytes>>,
+    /// Whether COMMIT was sent.
+    pub asked: bool,
+    /// Whether it read all accounts under locks.
+    pub full_scan: bool,
+    /// When it first heard that it is committed.
+    pub answered: Option<u64>,
+    /// What the coordinator first said about it.
+    pub told: Option<Outcome>,
+}
+
+impl Txn {
+    /// Whether it writes nothing.
+    pub fn is_read_only(&self) -> bool {
+        self.writes.is_empty()
+    }
+}
+
+/// A snapshot read of all accounts.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Which client.
+    pub client: usize,
+    /// When it asked for its timestamp.
+    pub begun: u64,
+    /// When the last answer came.
+    pub answered: u64,
+    /// Its timestamp.
+    pub at: Timestamp,
+    /// What it saw.
+    pub seen: Seen,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct History {
+    /// The transactions.
+    pub txns: BTreeMap<TxnId, Txn>,
+    /// The snapshots that were read to the end.
+    pub snapshots: Vec<Snapshot>,
+}

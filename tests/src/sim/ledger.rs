@@ -1,0 +1,190 @@
+//! What is durable where: the records of all logs, parsed as they become
+//! durable. It is what an all-seeing observer knows, and what promises are held
+//! against. Nothing is ever taken out of it, whatever the servers forget.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use synod_common::id::{Epoch, ShardId, TxnId};
+use synod_common::node::{Lsn, Records};
+use synod_common::time::Timestamp;
+use synod_shard::Record as ShardRecord;
+
+use crate::invariants::{Check, agreement, decision, forgetting, once, votes};
+
+type CoordinatorRecord = synod_coordinator::Record;
+
+/// A record of some server.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// Of the coordinator.
+    Coordinator(CoordinatorRecord),
+    /// Of a shard.
+    Shard(ShardRecord),
+}
+
+/// The durable facts of one server.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Written, not durable.
+    tail: VecDeque<(Lsn, Fact)>,
+    last: Lsn,
+    /// The log is durable up to here.
+    pub durable: Lsn,
+    /// Prepared here.
+    pub prepared: BTreeMap<TxnId, synod_common::time::Timestamp>,
+    /// What each of them writes, and the locks it needs after a restart.
+    pub records: BTreeMap<TxnId, synod_shard::Prepared>,
+    /// Committed here in two phases.
+    pub committed: BTreeMap<TxnId, Timestamp>,
+    /// Aborted here after a YES vote.
+    pub aborted: BTreeSet<TxnId>,
+    /// Committed here in one phase.
+    pub one_phase: BTreeMap<TxnId, Timestamp>,
+}
+
+/// The durable facts of all servers.
+#[derive(Debug)]
+pub struct Ledger {
+    /// By index of the server.
+    pub servers: Vec<Facts>,
+    /// Durable decisions to commit, wherever they were made.
+    pub committed: BTreeMap<TxnId, Timestamp>,
+    /// Those who voted YES on what is decided.
+    pub voters: BTreeMap<TxnId, Vec<ShardId>>,
+    /// Durable aborts.
+    pub aborted: BTreeSet<TxnId>,
+    /// Timestamps of commits, durable or not, as records and messages say.
+    pub claimed: BTreeMap<TxnId, Timestamp>,
+    /// Newest durable epoch.
+    pub epoch: Epoch,
+    /// Largest durable window.
+    pub hi: Timestamp,
+}
+
+impl Ledger {
+    /// Nothing is durable.
+    pub fn new(servers: usize) -> Ledger {
+        Ledger {
+            servers: (0..servers).map(|_| Facts::default()).collect(),
+            committed: BTreeMap::new(),
+            voters: BTreeMap::new(),
+            aborted: BTreeSet::new(),
+            claimed: BTreeMap::new(),
+            epoch: Epoch::default(),
+            hi: Timestamp::ZERO,
+        }
+    }
+
+    /// A server wrote records.
+    pub fn appended(&mut self, server: usize, records: &Records) -> Check {
+        for bytes in records.iter() {
+            let fact = parse(server, bytes)?;
+            votes::check(self, &fact)?;
+            forgetting::check(self, &fact)?;
+            if let Fact::Coordinator(
+                CoordinatorRecord::Committed { txn, at, .. }
+                | CoordinatorRecord::Outcome { txn, at },
+            )
+            | Fact::Shard(ShardRecord::Committed { txn, at }) = &fact
+            {
+                decision::check(self, *txn, *at)?;
+            }
+            let facts = &mut self.servers[server];
+            facts.last = facts.last.next();
+            facts.tail.push_back((facts.last, fact));
+        }
+        Ok(())
+    }
+
+    /// A server's log is durable up to `lsn`.
+    pub fn durable(&mut self, server: usize, lsn: Lsn) -> Check {
+        let facts = &mut self.servers[server];
+        facts.durable = facts.durable.max(lsn);
+        while self.servers[server].tail.front().is_some_and(|(at, _)| *at <= lsn) {
+            if let Some((_, fact)) = self.servers[server].tail.pop_front() {
+                self.enter(server, fact)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A restarted server's log ends with `last`. What was written and not
+    /// durable counts if it survived.
+    pub fn recovered(&mut self, server: usize, last: Lsn) -> Check {
+        let facts = &self.servers[server];
+        if last < facts.durable {
+            let durable = facts.durable.0;
+            return Err(format!(
+                "I4: the log ends with {} and was durable up to {durable}",
+                last.0
+            ));
+        }
+        self.durable(server, last)?;
+        let facts = &mut self.servers[server];
+        facts.tail.clear();
+        facts.last = last;
+        Ok(())
+    }
+
+    /// Prepared on a server, and not known to be over there.
+    pub fn undecided(&self, server: usize) -> impl Iterator<Item = TxnId> {
+        let facts = &self.servers[server];
+        let over = |txn: &TxnId| facts.committed.contains_key(txn) || facts.aborted.contains(txn);
+        facts.prepared.keys().copied().filter(move |txn| !over(txn))
+    }
+
+    fn enter(&mut self, server: usize, fact: Fact) -> Check {
+        once::check(&self.servers[server], &fact)?;
+        if let Fact::Coordinator(CoordinatorRecord::Committed { txn, yes, .. }) = &fact {
+            self.voters.entry(*txn).or_insert_with(|| yes.clone());
+        }
+        let facts = &mut self.servers[server];
+        match fact {
+            Fact::Coordinator(CoordinatorRecord::Started { epoch }) => {
+                self.epoch = self.epoch.max(epoch);
+            }
+            Fact::Coordinator(CoordinatorRecord::Window { hi }) => self.hi = self.hi.max(hi),
+            Fact::Coordinator(
+                CoordinatorRecord::Committed { txn, at, .. }
+                | CoordinatorRecord::Outcome { txn, at },
+            ) => {
+                self.committed.insert(txn, at);
+                agreement::check(self, txn)?;
+            }
+            Fact::Coordinator(CoordinatorRecord::Ended { .. }) => {}
+            Fact::Shard(ShardRecord::Prepared(record)) => {
+                facts.prepared.insert(record.txn, record.m);
+                facts.records.insert(record.txn, record);
+            }
+            Fact::Shard(ShardRecord::Committed { txn, at }) => {
+                facts.committed.insert(txn, at);
+                agreement::check(self, txn)?;
+            }
+            Fact::Shard(ShardRecord::Aborted { txn }) => {
+                facts.aborted.insert(txn);
+                self.aborted.insert(txn);
+                agreement::check(self, txn)?;
+            }
+            Fact::Shard(ShardRecord::OnePhase(record)) => {
+                facts.one_phase.insert(record.txn, record.m);
+                self.committed.insert(record.txn, record.m);
+                agreement::check(self, record.txn)?;
+                decision::check(self, record.txn, record.m)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Understands a record of a server.
+///
+/// # Errors
+/// If it is none.
+pub fn parse(server: usize, bytes: &[u8]) -> Result<Fact, String> {
+    let error = |error: postcard::Error| format!("a record can not be read: {error}");
+    if server == 0 {
+        postcard::from_bytes(bytes).map(Fact::Coordinator).map_err(error)
+    } else {
+        postcard::from_bytes(bytes).map(Fact::Shard).map_err(error)
+    }
+}

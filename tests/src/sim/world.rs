@@ -1,0 +1,459 @@
+//! The world: servers, clients, links, and the queue of what happens next.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use synod_common::id::{ClusterId, RequestId, ShardId};
+use synod_common::key::Key;
+use synod_common::message::Message;
+use synod_common::node::{Event, Output};
+use synod_common::route::{Partition, Placement, Router, ShardAddress};
+
+use super::client::Client;
+use super::clock::Clock;
+use super::disk::Log;
+use super::faults::Faults;
+use super::history::History;
+use super::ledger::Ledger;
+use super::mutation::Mutation;
+use super::network::{Link, Node};
+use super::rng::Rng;
+use super::server::{COORDINATOR, Core, Server};
+use super::trace::Trace;
+use crate::invariants::force::HandedOut;
+use crate::invariants::{Check, grants};
+
+/// What every account holds at first.
+pub const INITIAL: i64 = 100;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Happening {
+    /// A message arrives over a link.
+    Deliver {
+        /// Which link.
+        link: usize,
+        /// Which end gets it.
+        end: usize,
+        /// In which life of the link it was sent; none for a ghost.
+        epoch: Option<u64>,
+        /// To be repeated in the reply.
+        request: RequestId,
+        /// The message.
+        message: Message,
+    },
+    /// An end notices that its link is gone.
+    Lost(usize, usize, u64),
+    /// A link is dialled.
+    Dial(usize),
+    /// A link that was blocked on its way goes down, or is open again.
+    Unblock(usize),
+    /// The core wanted to be woken.
+    Wake(usize, u64),
+    /// The output of some events is carried out.
+    Flush(usize, u32),
+    /// Lazy records have waited long enough.
+    Lazy(usize, u32),
+    /// A sync ends.
+    Synced(usize, u32),
+    /// The next step of a checkpoint is done.
+    Step(usize, u32),
+    /// A server crashes; it is down for so long.
+    Crash(usize, u32, u64),
+    /// A server starts again.
+    Restart(usize, u32),
+    /// A client's timer.
+    Client(usize, u64),
+    /// A client's heartbeat.
+    Heartbeat(usize),
+    /// Some fault strikes at random.
+    Fault,
+    /// The faults end.
+    Heal,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The accounts are made; nothing goes wrong.
+    Setup,
+    /// Everything goes wrong.
+    Faulty,
+    /// Nothing goes wrong any more; clients finish.
+    Healing,
+    /// All outcomes are asked for, and the final state is read.
+    Audit,
+    /// It is over.
+    Over,
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct World {
+    /// Its only source of chance.
+    pub rng: Rng,
+    /// Virtual time in microseconds.
+    pub time: u64,
+    /// How far it is.
+    pub phase: Phase,
+    /// What goes wrong now.
+    pub faults: Faults,
+    /// What is deliberately broken.
+    pub mutation: Option<Mutation>,
+    /// What happened.
+    pub trace: Trace,
+    /// The coordinator, then the shards.
+    pub servers: Vec<Server>,
+    /// The clients.
+    pub clients: Vec<Client>,
+    /// All links.
+    pub links: Vec<Link>,
+    /// What is durable.
+    pub ledger: Ledger,
+    /// What the clients did.
+    pub history: History,
+    /// Timestamps that were handed out.
+    pub handed_out: HandedOut,
+    /// The shard map.
+    pub router: Router,
+    /// The accounts.
+    pub accounts: Vec<Key>,
+    /// How many events there were.
+    pub events: u64,
+    /// How many crashes.
+    pub crashes: u64,
+    /// Sizes and times that differ from seed to seed.
+    pub sizes: Sizes,
+    pub(crate) notes: super::mutation::Notes,
+    queue: BTreeMap<(u64, u64), Happening>,
+    queued: u64,
+}
+
+/// Sizes and times that differ from seed to seed.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    segment_bytes: u64,
+    checkpoint_bytes: u64,
+    session_ttl: Duration,
+    window: Duration,
+    retention: Duration,
+    outcome_retention: Duration,
+    /// Time between servers, one way, in microseconds.
+    pub far: u64,
+    /// When the faults end.
+    pub heal_at: u64,
+}
+
+impl World {
+    /// The world of a seed before anything happened.
+    pub fn new(seed: u64, mutation: Option<Mutation>, keep_trace: bool) -> World {
+        let mut rng = Rng::new(seed);
+        let shards = rng.pick(&[1, 2, 2, 3, 3, 3, 4]);
+        let clients = rng.within(3..=8) as usize;
+        let accounts: Vec<Key> = (0..rng.within(shards as u64 * 2..=24))
+            .map(|i| Key::from(format!("a/{i:02}").as_str()))
+            .collect();
+        let partition = if rng.chance(5_000) {
+            Partition::Hash
+        } else {
+            let cut = |i: usize| accounts[accounts.len() * i / shards].clone();
+            Partition::Range((1..shards).map(cut).collect())
+        };
+        let address = |i: usize| ShardAddress { id: ShardId(i as u16), address: String::new() };
+        let placement =
+            Placement { epoch: 7, partition, shards: (1..=shards).map(address).collect() };
+        let router = Router::new(placement).expect("the map is a good one");
+        let sizes = Sizes {
+            segment_bytes: rng.within(2_000..=20_000),
+            checkpoint_bytes: rng.within(500..=20_000),
+            session_ttl: Duration::from_millis(rng.within(800..=3_000)),
+            window: Duration::from_millis(rng.pick(&[20, 200, 1_000, 3_000])),
+            retention: Duration::from_millis(rng.pick(&[50, 500, 30_000])),
+            outcome_retention: Duration::from_millis(rng.pick(&[300, 3_600_000, 36_000_000])),
+            far: if rng.chance(1_000) { rng.within(1_000..=60_000) } else { 0 },
+            heal_at: rng.within(3_000_000..=6_000_000),
+        };
+        let wrong_clocks = rng.chance(7_000);
+        let mut world = World {
+            time: 0,
+            phase: Phase::Setup,
+            faults: Faults::none(),
+            mutation,
+            trace: Trace::new(keep_trace),
+            servers: Vec::new(),
+            clients: Vec::new(),
+            links: Vec::new(),
+            ledger: Ledger::new(shards + 1),
+            history: History::default(),
+            handed_out: HandedOut::default(),
+            router,
+            accounts,
+            events: 0,
+            crashes: 0,
+            sizes,
+            notes: super::mutation::Notes::default(),
+            queue: BTreeMap::new(),
+            queued: 0,
+            rng,
+        };
+        for i in 0..=shards {
+            let clock = Clock::new(0, &mut world.rng, wrong_clocks);
+            let name = if i == 0 { "c1".to_owned() } else { format!("s{i}") };
+            let log = Log::new(CLUSTER, name, world.sizes.segment_bytes);
+            world.servers.push(Server::new(clock, log));
+        }
+        for shard in 1..=shards {
+            world.links.push(Link::new(Node::Server(shard), Node::Server(0)));
+        }
+        for client in 0..clients {
+            let left = world.rng.within(40..=90) as u32;
+            world.clients.push(Client::new(left));
+            for server in 0..=shards {
+                world.links.push(Link::new(Node::Client(client), Node::Server(server)));
+            }
+        }
+        world
+    }
+
+    /// A core that knows nothing, for server `index`.
+    pub fn new_core(&self, index: usize) -> Core {
+        if index == 0 {
+            let placement = self.router.placement().clone();
+            let mut settings = synod_coordinator::Settings::new(COORDINATOR, CLUSTER, placement);
+            settings.session_ttl = self.sizes.session_ttl;
+            settings.window = self.sizes.window;
+            settings.vote_timeout = Duration::from_millis(800);
+            settings.resend = Duration::from_millis(100);
+            settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
+            settings.outcome_retention = self.sizes.outcome_retention;
+            #[cfg(feature = "mutants")]
+            {
+                settings.mutant = self.mutation.and_then(Mutation::of_coordinator);
+            }
+            Core::Coordinator(Box::new(synod_coordinator::Coordinator::new(settings)))
+        } else {
+            let id = ShardId(index as u16);
+            let mut settings = synod_shard::Settings::new(id, CLUSTER, COORDINATOR);
+            settings.session_ttl = self.sizes.session_ttl;
+            settings.lock_timeout = Duration::from_millis(300);
+            settings.inquire_after = Duration::from_millis(100);
+            settings.join_retry = Duration::from_millis(50);
+            settings.retention = self.sizes.retention;
+            settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
+            #[cfg(feature = "mutants")]
+            {
+                settings.mutant = self.mutation.and_then(Mutation::of_shard);
+            }
+            Core::Shard(Box::new(synod_shard::Shard::new(settings)))
+        }
+    }
+
+    /// Puts something into the queue, `after` so many microseconds.
+    pub fn after(&mut self, after: u64, what: Happening) {
+        self.queued += 1;
+        self.queue.insert((self.time + after, self.queued), what);
+    }
+
+    /// Lets the run go to its end.
+    ///
+    /// # Errors
+    /// At the first violation, which it names.
+    pub fn run(&mut self) -> Check {
+        for server in 0..self.servers.len() {
+            self.start(server)?;
+        }
+        for link in 0..self.links.len() {
+            self.dial(link);
+        }
+        for client in 0..self.clients.len() {
+            self.after(1_000, Happening::Client(client, 0));
+            self.after(300_000, Happening::Heartbeat(client));
+        }
+        while self.phase != Phase::Over {
+            let Some(((time, _), what)) = self.queue.pop_first() else {
+                return Err("nothing happens any more".to_owned());
+            };
+            self.time = time;
+            self.events += 1;
+            self.happen(what)?;
+            if self.time > self.sizes.heal_at + 120_000_000 {
+                return Err(format!("I24: stuck in phase {:?}: {}", self.phase, self.stuck()));
+            }
+        }
+        self.check_end()
+    }
+
+    fn happen(&mut self, what: Happening) -> Check {
+        match what {
+            Happening::Deliver { link, end, epoch, request, message } => {
+                self.deliver(link, end, epoch, request, message)
+            }
+            Happening::Lost(link, end, epoch) => self.lost(link, end, epoch),
+            Happening::Dial(link) => self.dialled(link),
+            Happening::Unblock(link) => {
+                self.unblock(link);
+                Ok(())
+            }
+            Happening::Wake(server, number) => {
+                if self.servers[server].wakes == number {
+                    self.servers[server].wake = None;
+                    self.feed(server, Event::Wake)?;
+                }
+                Ok(())
+            }
+            Happening::Flush(server, life) => self.if_alive(server, life, World::flush),
+            Happening::Lazy(server, life) => {
+                self.if_alive(server, life, |world, server| world.write_log(server, true))
+            }
+            Happening::Synced(server, life) => self.if_alive(server, life, World::synced),
+            Happening::Step(server, life) => self.if_alive(server, life, World::step_done),
+            Happening::Crash(server, life, down) => {
+                self.if_alive(server, life, |world, server| world.crash(server, down))
+            }
+            Happening::Restart(server, life) => {
+                let waits = !self.servers[server].is_up() && self.servers[server].life == life;
+                if waits { self.start(server) } else { Ok(()) }
+            }
+            Happening::Client(client, number) => self.client_timer(client, number),
+            Happening::Heartbeat(client) => self.heartbeat(client),
+            Happening::Fault => self.random_fault(),
+            Happening::Heal => self.heal(),
+        }
+    }
+
+    fn if_alive(
+        &mut self,
+        server: usize,
+        life: u32,
+        then: impl FnOnce(&mut World, usize) -> Check,
+    ) -> Check {
+        let alive = self.servers[server].is_up() && self.servers[server].life == life;
+        if alive { then(self, server) } else { Ok(()) }
+    }
+
+    /// Hands an event to a core, and carries out what it asks for: at once, or a
+    /// little later together with what other events ask for.
+    pub fn feed(&mut self, index: usize, event: Event) -> Check {
+        let server = &mut self.servers[index];
+        let Some(core) = &mut server.core else { return Ok(()) };
+        core.handle(server.clock.now(self.time), event, &mut server.out);
+        if self.events.is_multiple_of(64)
+            && let Some(shard) = core.shard()
+        {
+            grants::check(shard)?;
+        }
+        if server.flush_due {
+            return Ok(());
+        }
+        if self.phase == Phase::Faulty && self.rng.chance(1_500) {
+            server.flush_due = true;
+            let (life, delay) = (server.life, self.rng.below(200));
+            self.after(delay, Happening::Flush(index, life));
+            return Ok(());
+        }
+        self.flush(index)
+    }
+
+    /// Carries out what a core asked for, in the order of the contract.
+    pub fn flush(&mut self, index: usize) -> Check {
+        let server = &mut self.servers[index];
+        server.flush_due = false;
+        let life = server.life;
+        let Output { held, sends, checkpoint, wake, .. } = &mut server.out;
+        let (held, sends) = (std::mem::take(held), std::mem::take(sends));
+        let (step, wake) = (checkpoint.take(), *wake);
+        let (records, urgent) = server.out.take_records();
+        if wake != server.wake {
+            server.wake = wake;
+            server.wakes += 1;
+            if let Some(mono) = wake {
+                let number = server.wakes;
+                let when = server.clock.when(mono).max(self.time);
+                let after = when - self.time;
+                self.after(after, Happening::Wake(index, number));
+            }
+        }
+        if !records.is_empty() {
+            self.trace_records(index, &records);
+            self.ledger.appended(index, &records)?;
+            self.servers[index].log.submit(&records, urgent);
+            let last = self.servers[index].out.last_lsn();
+            self.mutate_appended(index, last)?;
+            if self.servers[index].life != life {
+                return Ok(());
+            }
+            self.write_log(index, false)?;
+            if self.servers[index].life != life {
+                return Ok(());
+            }
+            let patience = self.rng.within(1_000..=20_000);
+            self.after(patience, Happening::Lazy(index, life));
+        }
+        if let Some(step) = step
+            && self.servers[index].log.push_step(step)
+        {
+            let delay = self.rng.skewed(20_000);
+            self.after(delay, Happening::Step(index, life));
+        }
+        for (lsn, send) in held {
+            let send = (self.mutate_lsn(lsn, &send), send);
+            self.servers[index].held.push(send);
+        }
+        for send in sends {
+            if self.servers[index].life != life {
+                return Ok(());
+            }
+            self.send(index, send)?;
+        }
+        self.release(index)
+    }
+
+    /// Sends what the log does not hold back any more.
+    pub fn release(&mut self, index: usize) -> Check {
+        if !self.servers[index].is_up() {
+            return Ok(());
+        }
+        let life = self.servers[index].life;
+        let durable = self.servers[index].log.durable();
+        let held = std::mem::take(&mut self.servers[index].held);
+        let (free, wait) = held.into_iter().partition(|(lsn, _)| *lsn <= durable);
+        self.servers[index].held = wait;
+        let free: Vec<_> = free;
+        for (_, send) in free {
+            if self.servers[index].life == life {
+                self.send(index, send)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether outcomes may be forgotten in a run: after a short retention, or when
+    /// a wall clock jumps ahead by an hour.
+    pub fn may_forget(&self) -> bool {
+        self.sizes.outcome_retention <= Duration::from_secs(3_600)
+    }
+
+    fn trace_records(&mut self, index: usize, records: &synod_common::node::Records) {
+        self.trace.mix(&[1, self.time, index as u64]);
+        self.trace.mix_bytes(&records.bytes);
+        for bytes in records.iter() {
+            let fact = super::ledger::parse(index, bytes);
+            let name = super::server::peer(index);
+            self.trace.line(self.time, format_args!("{name} log {}", Short(&fact)));
+        }
+    }
+}
+
+/// The cluster of every run.
+pub const CLUSTER: ClusterId = ClusterId(0x5108);
+
+/// Debug output without bulk.
+pub struct Short<'a, T>(pub &'a T);
+
+impl<T: std::fmt::Debug> std::fmt::Display for Short<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = format!("{:?}", self.0);
+        let end = text.char_indices().nth(400).map_or(text.len(), |(at, _)| at);
+        f.write_str(&text[..end])
+    }
+}
