@@ -99,6 +99,7 @@ fn aim_of(message: &Message) -> Option<Aim> {
         CommitMessage::Ack { .. } => Some(Aim::Ack),
         CommitMessage::Join { .. }
         | CommitMessage::OnePhaseOutcomes { .. }
+        | CommitMessage::Call { .. }
         | CommitMessage::Welcome { .. } => Some(Aim::Join),
         CommitMessage::Inquire { .. } | CommitMessage::InquireOnePhase { .. } => Some(Aim::Inquire),
         CommitMessage::Vote { vote: Vote::No(_), .. }
