@@ -110,7 +110,10 @@ impl Runner {
             .name(name.clone())
             .spawn(move || {
                 let result = run(node, &place, Box::new(observe), &tell);
-                let error = result.as_ref().err().map(ToString::to_string);
+                let error = result.as_ref().err().map(|error| match error {
+                    ServerError::Stopped { error, .. } => error.clone(),
+                    error => error.to_string(),
+                });
                 ending.send_replace(Some(error.unwrap_or_default()));
                 result
             })
