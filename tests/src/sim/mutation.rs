@@ -98,7 +98,7 @@ impl Mutation {
             (M::CommitOnFewerVotes, 50),
             (M::AbortPrepared, 50),
             (M::YesAfterLoss, 500),
-            (M::NoFence, 200),
+            (M::NoFence, 800),
             (M::OnePhaseForgotten, 500),
             (M::OnePhasePresumed, 200),
             (M::ReleaseWithoutTimestamp, 500),
