@@ -11,9 +11,6 @@ use synod_common::driver::tls::Identity;
 use crate::cmd::Usage;
 use crate::config::{Config, Global};
 
-/// How long the last messages, such as the end of the session, get to leave.
-const FAREWELL: Duration = Duration::from_millis(10);
-
 /// A connected client, with what its commands need to know.
 pub struct Connected {
     /// The client.
@@ -71,8 +68,10 @@ where
 {
     let config = Config::load(global)?;
     runtime()?.block_on(async {
-        let result = work(Connected::to(&config).await?).await;
-        tokio::time::sleep(FAREWELL).await;
+        let db = Connected::to(&config).await?;
+        let client = db.client.clone();
+        let result = work(db).await;
+        client.close().await;
         result
     })
 }

@@ -198,6 +198,14 @@ impl Client {
         }
     }
 
+    /// Ends the session and tells the servers that this client is gone, for all
+    /// its clones. Dropping the last clone does the same in the background, which
+    /// a program that exits at once does not wait for.
+    pub async fn close(self) {
+        drop(self.shared.session.lock().take());
+        self.shared.net.close().await;
+    }
+
     /// How the coordinator sees the cluster.
     ///
     /// # Errors

@@ -36,6 +36,12 @@ pub trait Net: Send + Sync + 'static {
         None
     }
 
+    /// Lets go what is on its way, and ends when the servers know that the client
+    /// is gone. Nothing may be sent afterwards.
+    fn close(&self) -> BoxFuture<()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Ends after this long.
     fn sleep(&self, time: Duration) -> BoxFuture<()>;
 

@@ -27,6 +27,9 @@ use tokio::time::Instant;
 use crate::net::{BoxFuture, Net, Reply};
 use crate::{Client, Error};
 
+/// How long a server that is gone is waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Requests that may wait for one link to be made.
 const MAX_WAITING: usize = 100_000;
 
@@ -154,6 +157,17 @@ impl QuicNet {
 impl State {
     fn learn_all(&self, peer: Peer, addresses: Vec<String>) {
         self.routes.lock().entry(peer).or_default().addresses = addresses;
+    }
+
+    /// Takes out the links that are up.
+    fn take_links(&self) -> Vec<Link> {
+        let mut routes = self.routes.lock();
+        let ways = routes.values_mut().map(|route| std::mem::take(&mut route.link));
+        ways.filter_map(|way| match way {
+            Way::Up(link, _) => Some(link),
+            Way::None | Way::Dialing(_) => None,
+        })
+        .collect()
     }
 
     /// Makes the link to a server and sends what waits for it.
@@ -290,6 +304,20 @@ impl Net for QuicNet {
         self.state.routes.lock().get(&peer).and_then(|route| route.trouble.clone())
     }
 
+    fn close(&self) -> BoxFuture<()> {
+        let state = Arc::clone(&self.state);
+        let links = state.take_links();
+        Box::pin(async move {
+            for link in &links {
+                link.close(CloseCode::Done);
+            }
+            for link in links {
+                let _ = tokio::time::timeout(FAREWELL, link.closed()).await;
+            }
+            state.endpoint.close(CloseCode::Done).await;
+        })
+    }
+
     fn sleep(&self, time: Duration) -> BoxFuture<()> {
         Box::pin(tokio::time::sleep(time))
     }
@@ -310,10 +338,8 @@ impl Net for QuicNet {
 
 impl Drop for QuicNet {
     fn drop(&mut self) {
-        for route in self.state.routes.lock().values_mut() {
-            if let Way::Up(link, _) = std::mem::take(&mut route.link) {
-                link.close(CloseCode::Done);
-            }
+        for link in self.state.take_links() {
+            link.close(CloseCode::Done);
         }
     }
 }
