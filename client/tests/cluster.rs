@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use synod_client::{Client, Credentials, Error, Options, Outcome, prefix};
 use synod_common::driver::authority::Authority;
@@ -59,7 +60,17 @@ impl Cluster {
     async fn client(&self) -> Client {
         let at = self.coordinator.as_ref().unwrap().address();
         let credentials = Credentials::load(&self.dir.path().join("certs"), "client").unwrap();
-        Client::connect(&format!("synod://{at}"), credentials).await.unwrap()
+        let db = Client::connect(&format!("synod://{at}"), credentials).await.unwrap();
+        // What is retried finds out when all shards have joined.
+        db.transact(async |tx| {
+            for i in 0..16u32 {
+                tx.delete(("nothing", i))?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+        db
     }
 
     fn stop(self) {
@@ -103,7 +114,9 @@ async fn money_moves_between_shards() {
                 if from == to {
                     continue;
                 }
-                db.transact(async |tx| {
+                // Across shards a deadlock ends with the wait for the lock.
+                let options = Options::new().lock_wait(Duration::from_millis(50));
+                db.transact_with(options, async |tx| {
                     let a: i64 = tx.get_for_update(("acct", from)).await?.decode()?;
                     let b: i64 = tx.get_for_update(("acct", to)).await?.decode()?;
                     tx.put(("acct", from), &(a - 1))?;
