@@ -52,6 +52,11 @@ impl Sessions {
         id
     }
 
+    /// Whether there is or was such a session, in this `epoch` or before.
+    pub fn was_granted(&self, id: SessionId, epoch: Epoch) -> bool {
+        id.epoch < epoch || id.epoch == epoch && id.number <= self.last
+    }
+
     /// Keeps a session; false if it is not open.
     pub fn heartbeat(&mut self, id: SessionId, oldest: u64, now: Mono) -> bool {
         let Some(session) = self.open.get_mut(&id) else { return false };

@@ -176,6 +176,10 @@ impl Coordinator {
     /// Somebody wants to know what became of `txn`. If no commit of it is in
     /// progress, it is fenced: a COMMIT that arrives later is refused.
     pub(crate) fn outcome(&mut self, from: (Peer, RequestId), txn: TxnId, out: &mut Output) {
+        // A name that was not given yet may still be given, and then commit.
+        if !self.sessions.was_granted(txn.session, self.epoch) {
+            return out.send(from.0, from.1, ClientReply::Refused(Reason::Malformed));
+        }
         let outcome = self.outcome_of(txn);
         if let Outcome::Aborted(reason) = &outcome {
             self.sessions.over(txn, reason.clone());
@@ -194,9 +198,6 @@ impl Coordinator {
         match self.outcomes.get(txn) {
             Known::Committed(at) => Outcome::Committed(at),
             Known::Forgotten => Outcome::Unknown,
-            Known::NotCommitted if txn.session.epoch > self.epoch => {
-                Outcome::Aborted(Reason::Malformed)
-            }
             Known::NotCommitted if txn.session.epoch == self.epoch => {
                 let reason = self.sessions.check(txn).err().unwrap_or(Reason::Fenced);
                 Outcome::Aborted(reason)

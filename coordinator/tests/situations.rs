@@ -1,0 +1,298 @@
+//! Situations of the coordinator, event by event.
+
+use bytes::Bytes;
+use synod_common::error::Reason;
+use synod_common::id::*;
+use synod_common::message::client::{Outcome, Part};
+use synod_common::message::commit::{Decision, Vote};
+use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
+use synod_common::node::{Event, Lsn, Node, Output, Recovered};
+use synod_common::route::{Partition, Placement, ShardAddress};
+use synod_common::time::{Mono, Now, Timestamp, Wall};
+use synod_coordinator::{Coordinator, Settings};
+
+const CLUSTER: ClusterId = ClusterId(1);
+const CLIENT: Peer = Peer::Client(ClientId(1));
+
+/// A coordinator of two shards with a log that is durable when it is told so.
+struct World {
+    coordinator: Coordinator,
+    out: Output,
+    now: Now,
+    log: Vec<Vec<u8>>,
+    durable: usize,
+    sent: Vec<(Peer, Message)>,
+}
+
+fn coordinator() -> Coordinator {
+    let shards = (1..=2).map(|id| ShardAddress { id: ShardId(id), address: String::new() });
+    let placement = Placement { epoch: 1, partition: Partition::Hash, shards: shards.collect() };
+    Coordinator::new(Settings::new(CoordinatorId(1), CLUSTER, placement))
+}
+
+impl World {
+    /// Recovers from a log, starts, and lets both shards join.
+    fn start(log: Vec<Vec<u8>>) -> World {
+        let mut coordinator = coordinator();
+        for (record, lsn) in log.iter().zip(1..) {
+            coordinator.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
+        }
+        let out = Output::new(Lsn(log.len() as u64));
+        let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
+        let durable = log.len();
+        let mut world = World { coordinator, out, now, log, durable, sent: vec![] };
+        world.event(Event::Start { seed: 1 });
+        world.sync();
+        world
+    }
+
+    fn joined() -> World {
+        let mut world = World::start(vec![]);
+        world.join_all(Epoch(1));
+        world
+    }
+
+    fn join_all(&mut self, epoch: Epoch) {
+        for shard in [1, 2] {
+            let join = CommitMessage::Join {
+                cluster: CLUSTER,
+                epoch,
+                boot: true,
+                nonce: 7,
+                remembered: 0,
+            };
+            self.hear(shard, join);
+        }
+        self.sync();
+        self.sent.clear();
+    }
+
+    fn event(&mut self, event: Event) {
+        self.coordinator.handle(self.now, event, &mut self.out);
+        let (records, _) = self.out.take_records();
+        self.log.extend(records.iter().map(<[u8]>::to_vec));
+        self.sent.extend(self.out.sends.drain(..).map(|send| (send.to, send.message)));
+    }
+
+    /// All that was logged becomes durable.
+    fn sync(&mut self) {
+        self.durable = self.log.len();
+        self.event(Event::Durable(Lsn(self.durable as u64)));
+    }
+
+    fn crash(self) -> World {
+        let mut log = self.log;
+        log.truncate(self.durable);
+        World::start(log)
+    }
+
+    fn hear(&mut self, shard: u16, message: CommitMessage) {
+        let from = Peer::Shard(ShardId(shard));
+        self.event(Event::Message { from, request: RequestId(0), message: message.into() });
+    }
+
+    fn ask(&mut self, request: ClientRequest) -> Option<ClientReply> {
+        let before = self.sent.len();
+        let request = Message::ClientRequest(request);
+        self.event(Event::Message { from: CLIENT, request: RequestId(5), message: request });
+        self.sent[before..].iter().find_map(|(to, message)| match message {
+            Message::ClientReply(reply) if *to == CLIENT => Some(reply.clone()),
+            _ => None,
+        })
+    }
+
+    fn session(&mut self) -> SessionId {
+        match self.ask(ClientRequest::OpenSession) {
+            Some(ClientReply::SessionOpened { session, .. }) => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn commit(&mut self, txn: TxnId, shards: &[u16]) -> Option<ClientReply> {
+        let parts = shards.iter().map(|shard| Part {
+            shard: ShardId(*shard),
+            incarnation: None,
+            write_bytes: 1,
+        });
+        let writes = Bytes::from(vec![0; shards.len()]);
+        self.ask(ClientRequest::Commit { txn, parts: parts.collect(), writes })
+    }
+
+    /// The `h` that was drawn for a transaction.
+    fn h(&self, txn: TxnId) -> Timestamp {
+        let h = self.sent.iter().find_map(|(_, message)| match message {
+            Message::Commit(CommitMessage::Prepare { txn: of, h, .. }) if *of == txn => Some(*h),
+            Message::Commit(CommitMessage::CommitOnePhase { txn: of, h, .. }) if *of == txn => {
+                Some(*h)
+            }
+            _ => None,
+        });
+        h.expect("it was sent to a shard")
+    }
+
+    fn outcome(&mut self, txn: TxnId) -> Option<ClientReply> {
+        self.ask(ClientRequest::Outcome { txn })
+    }
+
+    fn told(&self) -> Vec<&ClientReply> {
+        let replies = self.sent.iter().filter_map(|(_, message)| match message {
+            Message::ClientReply(reply @ ClientReply::Outcome(_)) => Some(reply),
+            _ => None,
+        });
+        replies.collect()
+    }
+
+    fn decided(&self, decision: Decision) -> usize {
+        let is = |message: &Message| matches!(message, Message::Commit(CommitMessage::Decide { decision: d, .. }) if *d == decision);
+        self.sent.iter().filter(|(_, message)| is(message)).count()
+    }
+}
+
+fn first(session: SessionId) -> TxnId {
+    TxnId { session, sequence: 1 }
+}
+
+fn committed(at: Timestamp) -> ClientReply {
+    ClientReply::Outcome(Outcome::Committed(at))
+}
+
+#[test]
+fn nobody_is_told_before_the_decision_is_durable() {
+    let mut world = World::joined();
+    let txn = first(world.session());
+    assert_eq!(world.commit(txn, &[1, 2]), None);
+    let h = world.h(txn);
+    let later = Timestamp(h.0 + 5);
+    world.hear(1, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    world.hear(2, CommitMessage::Vote { txn, vote: Vote::Yes(later) });
+    assert!(world.told().is_empty());
+    assert_eq!(world.decided(Decision::Commit(later)), 0);
+    assert_eq!(world.outcome(txn), Some(ClientReply::Outcome(Outcome::Undecided)));
+    world.sync();
+    assert!(world.told().contains(&&committed(later)));
+    assert_eq!(world.decided(Decision::Commit(later)), 2);
+    // Whoever begins now gets a later timestamp.
+    match world.ask(ClientRequest::Timestamp) {
+        Some(ClientReply::Timestamp(drawn)) => assert!(drawn > later),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_crash_before_the_decision_is_durable_aborts() {
+    let mut world = World::joined();
+    let txn = first(world.session());
+    world.commit(txn, &[1, 2]);
+    let h = world.h(txn);
+    for shard in [1, 2] {
+        world.hear(shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    }
+    let mut world = world.crash();
+    // While a shard has not joined, it may know more.
+    assert_eq!(world.outcome(txn), Some(ClientReply::Outcome(Outcome::Undecided)));
+    world.join_all(Epoch(2));
+    world.hear(1, CommitMessage::Inquire { txn });
+    assert_eq!(world.decided(Decision::Forgotten), 1);
+    let aborted = ClientReply::Outcome(Outcome::Aborted(Reason::Presumed));
+    assert_eq!(world.outcome(txn), Some(aborted));
+}
+
+#[test]
+fn a_crash_after_it_tells_again_until_all_have_acknowledged() {
+    let mut world = World::joined();
+    let txn = first(world.session());
+    world.commit(txn, &[1, 2]);
+    let h = world.h(txn);
+    for shard in [1, 2] {
+        world.hear(shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    }
+    world.sync();
+    world.hear(1, CommitMessage::Ack { txn });
+    let mut world = world.crash();
+    assert_eq!(world.outcome(txn), Some(committed(h)));
+    world.sent.clear();
+    for shard in [1, 2] {
+        let join = CommitMessage::Join {
+            cluster: CLUSTER,
+            epoch: Epoch(2),
+            boot: false,
+            nonce: 7,
+            remembered: 0,
+        };
+        world.hear(shard, join);
+    }
+    assert_eq!(world.decided(Decision::Commit(h)), 2);
+    for shard in [1, 2] {
+        world.hear(shard, CommitMessage::Ack { txn });
+    }
+    world.sent.clear();
+    world.now.mono = Mono(60_000_000);
+    world.event(Event::Wake);
+    assert_eq!(world.decided(Decision::Commit(h)), 0);
+}
+
+#[test]
+fn one_no_aborts_and_a_late_commit_of_the_same_is_refused() {
+    let mut world = World::joined();
+    let txn = first(world.session());
+    world.commit(txn, &[1, 2]);
+    let h = world.h(txn);
+    world.hear(1, CommitMessage::Vote { txn, vote: Vote::No(Reason::LockTimeout) });
+    let aborted = ClientReply::Outcome(Outcome::Aborted(Reason::LockTimeout));
+    assert_eq!(world.told(), [&aborted]);
+    world.hear(2, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    assert_eq!(world.decided(Decision::Forgotten), 1);
+    assert_eq!(world.commit(txn, &[1]), Some(aborted));
+}
+
+#[test]
+fn asking_for_an_outcome_fences() {
+    let mut world = World::joined();
+    let txn = first(world.session());
+    let fenced = ClientReply::Outcome(Outcome::Aborted(Reason::Fenced));
+    assert_eq!(world.outcome(txn), Some(fenced.clone()));
+    assert_eq!(world.commit(txn, &[1, 2]), Some(fenced));
+}
+
+#[test]
+fn names_that_were_not_given_have_no_outcome() {
+    let mut world = World::joined();
+    let session = world.session();
+    let refused = Some(ClientReply::Refused(Reason::Malformed));
+    let later = SessionId { number: session.number + 1, ..session };
+    assert_eq!(world.outcome(first(later)), refused);
+    let ahead = SessionId { epoch: Epoch(9), number: 1 };
+    assert_eq!(world.outcome(first(ahead)), refused);
+}
+
+#[test]
+fn a_one_phase_commit_that_only_its_shard_knows_survives_a_crash() {
+    use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
+    let mut world = World::joined();
+    let txn = first(world.session());
+    world.commit(txn, &[1]);
+    let h = world.h(txn);
+    let mut world = world.crash();
+    let mut list = OnePhaseOutcomes::default();
+    list.push(&OnePhaseOutcome { txn, h, committed: Some(h) });
+    let join = |epoch, remembered| CommitMessage::Join {
+        cluster: CLUSTER,
+        epoch,
+        boot: false,
+        nonce: 8,
+        remembered,
+    };
+    // A join of an older epoch does not count; the shard is called to this one.
+    world.hear(1, join(Epoch(1), 0));
+    let called = |(_, message): &(Peer, Message)| {
+        *message == Message::Commit(CommitMessage::Call { epoch: Epoch(2) })
+    };
+    assert!(world.sent.iter().any(called));
+    // Nor does one that announces more than has arrived.
+    world.hear(1, join(Epoch(2), 1));
+    world.hear(2, join(Epoch(2), 0));
+    assert_eq!(world.outcome(txn), Some(ClientReply::Outcome(Outcome::Undecided)));
+    world.hear(1, CommitMessage::OnePhaseOutcomes { nonce: 8, outcomes: list.finish() });
+    world.hear(1, join(Epoch(2), 1));
+    assert_eq!(world.outcome(txn), Some(committed(h)));
+}
