@@ -26,7 +26,8 @@ pub struct Settings {
     pub resend: Duration,
     /// How long outcomes are kept.
     pub outcome_retention: Duration,
-    /// How many outcomes are kept at most, in blocks of 64 neighbours.
+    /// How many blocks of 64 neighbouring outcomes are kept at most, about 600
+    /// bytes each.
     pub outcome_blocks: usize,
     /// Sessions that may be open at once.
     pub max_sessions: usize,
@@ -51,7 +52,7 @@ impl Settings {
             vote_timeout: Duration::from_secs(15),
             resend: Duration::from_millis(500),
             outcome_retention: Duration::from_secs(3600),
-            outcome_blocks: 1 << 20,
+            outcome_blocks: 1 << 18,
             max_sessions: 100_000,
             max_commits: 100_000,
             checkpoint_bytes: 64 << 20,
