@@ -145,7 +145,7 @@ impl Coordinator {
                 }
             }
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
-                self.shard_message(shard, message, out);
+                self.shard_message((shard, request), message, out);
             }
             // The driver lets through only what a role may send; what is left
             // here came before this coordinator serves, and will come again.
@@ -206,7 +206,12 @@ impl Coordinator {
         }
     }
 
-    fn shard_message(&mut self, shard: ShardId, message: CommitMessage, out: &mut Output) {
+    fn shard_message(
+        &mut self,
+        (shard, request): (ShardId, RequestId),
+        message: CommitMessage,
+        out: &mut Output,
+    ) {
         match message {
             CommitMessage::Join { cluster, epoch, boot, nonce, remembered } => {
                 if cluster != self.settings.cluster {
@@ -231,7 +236,7 @@ impl Coordinator {
             CommitMessage::Inquire { txn } => self.answer(shard, txn, out),
             CommitMessage::AskWindow => {
                 let message = CommitMessage::Window { hi: self.oracle.hi() };
-                out.send(Peer::Shard(shard), RequestId::default(), message);
+                out.send(Peer::Shard(shard), request, message);
             }
             CommitMessage::Welcome { .. }
             | CommitMessage::Prepare { .. }

@@ -61,7 +61,9 @@ pub struct Shard {
     /// Snapshot reads whose writer is decided.
     pub(crate) woken: Vec<SnapshotRequest>,
     /// Snapshot reads above the window.
-    pub(crate) ahead: Vec<SnapshotRequest>,
+    pub(crate) ahead: Vec<(u64, SnapshotRequest)>,
+    /// Number of the newest question for the window.
+    pub(crate) last_ask: u64,
     /// How many of all these there are.
     pub(crate) parked: usize,
     pub(crate) one_phase_logged: VecDeque<(Lsn, TxnId)>,
@@ -136,6 +138,7 @@ impl Shard {
             snapshot_waits: BTreeMap::new(),
             woken: Vec::new(),
             ahead: Vec::new(),
+            last_ask: 0,
             parked: 0,
             one_phase_logged: VecDeque::new(),
             durable: Lsn::default(),
@@ -190,6 +193,7 @@ impl Shard {
     fn start(&mut self, now: Now, seed: u64) {
         self.rng = seed | 1;
         self.last_incarnation = self.random() >> 1 & !0xffff_ffff;
+        self.last_ask = self.last_incarnation;
         self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
     }
 
@@ -257,7 +261,13 @@ impl Shard {
         }
     }
 
-    fn coordinator_message(&mut self, now: Now, message: CommitMessage, out: &mut Output) {
+    fn coordinator_message(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        message: CommitMessage,
+        out: &mut Output,
+    ) {
         match message {
             CommitMessage::Welcome { nonce, epoch, floor, placement } => {
                 self.welcomed(now, nonce, epoch, floor, placement, out);
@@ -281,7 +291,7 @@ impl Shard {
             CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),
             CommitMessage::Decide { txn, decision } => self.decide(txn, decision, out),
             CommitMessage::Release { txn, at } => self.release(txn, at, out),
-            CommitMessage::Window { hi } => self.window_is(now, hi, out),
+            CommitMessage::Window { hi } => self.window_is(now, request, hi, out),
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
             | CommitMessage::Vote { .. }
@@ -337,7 +347,7 @@ impl Node for Shard {
                     self.data_request(now, from, request, asked, out);
                 }
                 (Peer::Coordinator(_), Message::Commit(message)) => {
-                    self.coordinator_message(now, message, out);
+                    self.coordinator_message(now, request, message, out);
                 }
                 // The driver lets through only what a role may send.
                 _ => {}

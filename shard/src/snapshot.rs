@@ -62,11 +62,10 @@ impl Shard {
         }
         if request.at >= self.window {
             self.parked += 1;
-            self.ahead.push(request);
-            if self.ahead.len() == 1 {
-                self.ask_window(now, out);
-            }
-            return;
+            // Only an answer to a question asked from now on says that this is the
+            // future: the timestamp may have been drawn after an earlier answer.
+            self.ahead.push((self.last_ask + 1, request));
+            return self.ask_window(now, out);
         }
         if !mutated!(self, SnapshotLeavesFloor) {
             self.floor = self.floor.max(request.at);
@@ -83,7 +82,8 @@ impl Shard {
     pub(crate) fn ask_window(&mut self, now: Now, out: &mut Output) {
         if !self.ahead.is_empty() {
             let to = Peer::Coordinator(self.settings.coordinator);
-            out.send(to, RequestId::default(), CommitMessage::AskWindow);
+            self.last_ask += 1;
+            out.send(to, RequestId(self.last_ask), CommitMessage::AskWindow);
             self.timers.set(Timer::AskWindow, now.mono + self.settings.inquire_after);
         }
     }
@@ -161,23 +161,33 @@ impl Shard {
         }
     }
 
-    /// The oracle's window ends at `hi` or later.
-    pub(crate) fn window_is(&mut self, now: Now, hi: Timestamp, out: &mut Output) {
+    /// The oracle's window ends at `hi` or later. Unless it answers a question, a
+    /// later window may already be in use.
+    pub(crate) fn window_is(
+        &mut self,
+        now: Now,
+        answered: RequestId,
+        hi: Timestamp,
+        out: &mut Output,
+    ) {
         self.window = self.window.max(hi);
-        for request in std::mem::take(&mut self.ahead) {
-            self.parked -= 1;
-            if request.at >= self.window {
+        for (ask, request) in std::mem::take(&mut self.ahead) {
+            if request.at < self.window {
+                self.parked -= 1;
+                self.snapshot(now, request, out);
+            } else if (ask..=self.last_ask).contains(&answered.0) {
+                self.parked -= 1;
                 let refused = DataReply::Refused(Reason::SnapshotInFuture);
                 out.send(request.from, request.request, refused);
             } else {
-                self.snapshot(now, request, out);
+                self.ahead.push((ask, request));
             }
         }
     }
 
     /// Drops the parked reads of a client that is gone.
     pub(crate) fn drop_snapshots(&mut self, client: Peer) {
-        self.ahead.retain(|request| request.from != client);
+        self.ahead.retain(|(_, request)| request.from != client);
         for readers in self.snapshot_waits.values_mut() {
             readers.retain(|request| request.from != client);
         }

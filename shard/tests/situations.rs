@@ -28,6 +28,8 @@ struct World {
     durable: usize,
     checkpoint: Option<Checkpoint>,
     sent: Vec<(Peer, Message)>,
+    /// The request under which the shard last asked for the window.
+    asked: RequestId,
     held: Vec<(Lsn, Peer, Message)>,
 }
 
@@ -56,7 +58,8 @@ impl World {
         let now = Now { mono: Mono(0), wall: Wall(1_000) };
         let durable = log.len();
         let (sent, held) = (vec![], vec![]);
-        let mut world = World { shard, out, now, log, durable, checkpoint, sent, held };
+        let asked = RequestId(0);
+        let mut world = World { shard, out, now, log, durable, checkpoint, sent, asked, held };
         world.event(Event::Start { seed: 1 });
         world.event(Event::Connected(COORDINATOR));
         world
@@ -94,6 +97,9 @@ impl World {
         self.log.extend(records.iter().map(<[u8]>::to_vec));
         let held = self.out.held.drain(..).map(|(lsn, send)| (lsn, send.to, send.message));
         self.held.extend(held);
+        let ask = Message::from(CommitMessage::AskWindow);
+        let asked = self.out.sends.iter().rfind(|send| send.message == ask);
+        self.asked = asked.map_or(self.asked, |send| send.request);
         self.sent.extend(self.out.sends.drain(..).map(|send| (send.to, send.message)));
         self.release();
         match self.out.checkpoint.take() {
@@ -129,7 +135,10 @@ impl World {
     }
 
     fn hear(&mut self, message: CommitMessage) {
-        let request = RequestId(0);
+        self.answer(RequestId(0), message);
+    }
+
+    fn answer(&mut self, request: RequestId, message: CommitMessage) {
         self.event(Event::Message { from: COORDINATOR, request, message: message.into() });
     }
 
@@ -326,9 +335,28 @@ fn a_snapshot_ahead_of_the_window_is_asked_about_and_refused() {
     assert_eq!(world.snapshot(7000, "k"), None);
     assert!(world.has_sent(&CommitMessage::AskWindow));
     let before = world.sent.len();
-    world.hear(CommitMessage::Window { hi: Timestamp(5000) });
+    let asked = world.asked;
+    world.answer(asked, CommitMessage::Window { hi: Timestamp(5000) });
     let refused = DataReply::Refused(Reason::SnapshotInFuture);
     assert_eq!(world.replies(before), [refused]);
+}
+
+/// A window that was on its way when the snapshot was drawn says nothing of it.
+#[test]
+fn only_an_answer_to_the_question_refuses_a_snapshot() {
+    let mut world = World::new();
+    assert_eq!(world.snapshot(7000, "k"), None);
+    let first = world.asked;
+    assert_eq!(world.snapshot(7001, "k"), None);
+    let before = world.sent.len();
+    world.hear(CommitMessage::Window { hi: Timestamp(5000) });
+    assert_eq!(world.replies(before), []);
+    world.answer(first, CommitMessage::Window { hi: Timestamp(7000) });
+    assert_eq!(world.replies(before), [DataReply::Refused(Reason::SnapshotInFuture)]);
+    let before = world.sent.len();
+    world.hear(CommitMessage::Window { hi: Timestamp(8000) });
+    assert_eq!(value_of(world.replies(before).pop()), None);
+    assert_eq!(world.replies(before).len(), 1);
 }
 
 #[test]

@@ -128,9 +128,10 @@ pub enum CommitMessage {
         txn: TxnId,
     },
     /// Shard: a snapshot lies above every window that I know. Where does yours end?
+    /// The answer repeats the request id.
     AskWindow,
     /// Coordinator: where the oracle's window ends; no timestamp at or above it
-    /// was issued.
+    /// was issued when this was sent.
     Window {
         /// End of the window.
         hi: Timestamp,
