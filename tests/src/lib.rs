@@ -19,8 +19,7 @@
 //!   the simulator: a mutant that escapes means that the faults miss something.
 //!
 //! *Deliberately absent*: the drivers, QUIC and real files; they have tests of
-//! their own. The client crate; the clients here speak the messages themselves
-//! and so can misbehave.
+//! their own.
 
 pub mod invariants;
 pub mod sim;

@@ -78,7 +78,11 @@ impl World {
             (Node::Server(_), Node::Server(_)) => self.sizes.far,
             _ => 0,
         };
-        for (delay, ghost) in copies(&self.faults, &mut self.rng) {
+        let copies = copies(&self.faults, &mut self.rng);
+        if self.links[link].lossless && copies.iter().all(|(_, ghost)| *ghost) {
+            self.cut(link);
+        }
+        for (delay, ghost) in copies {
             let epoch = (!ghost).then_some(epoch);
             let message = message.clone();
             self.after(far + delay, Happening::Deliver { link, end, epoch, request, message });
@@ -246,7 +250,7 @@ impl World {
     /// A blocked link is open again; its connection may not have outlived that.
     pub fn unblock(&mut self, link: usize) {
         self.links[link].blocked = [false; 2];
-        if self.rng.chance(7_000) {
+        if self.rng.chance(7_000) || self.links[link].lossless {
             self.cut(link);
         }
     }

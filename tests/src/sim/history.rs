@@ -48,12 +48,12 @@ impl Txn {
     }
 }
 
-/// A snapshot read of all accounts.
+/// A snapshot that was read.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Which client.
     pub client: usize,
-    /// When it asked for its timestamp.
+    /// When it asked for its timestamp; zero if it chose one of the past.
     pub begun: u64,
     /// When the last answer came.
     pub answered: u64,
@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub at: Timestamp,
     /// What it saw.
     pub seen: Seen,
+    /// Whether it read all accounts.
+    pub full: bool,
 }
 
 /// All of it.

@@ -1,6 +1,8 @@
 //! The simulator: the second driver of the cores.
 //!
-//! A [`world::World`] holds one coordinator, some shards and some clients. It runs
+//! A [`world::World`] holds one coordinator, some shards and some clients: in half
+//! of the seeds some of them use the client library ([`client::Program`]), the
+//! others speak the messages themselves and so can misbehave. It runs
 //! the cores that the servers run, through the same contract, over the same log
 //! code and the same message encoding. Time is virtual, chance comes from one
 //! seed, and nothing else differs between two runs: the seed is the bug report.

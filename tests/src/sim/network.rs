@@ -38,6 +38,8 @@ pub struct Link {
     pub blocked: [bool; 2],
     /// Whether it is being dialled.
     pub dialling: bool,
+    /// Whether it goes down when it loses a message.
+    pub lossless: bool,
 }
 
 impl Link {
@@ -51,6 +53,7 @@ impl Link {
             connection: 0,
             blocked: [false; 2],
             dialling: false,
+            lossless: false,
         }
     }
 

@@ -205,11 +205,20 @@ impl World {
         for shard in 1..=shards {
             world.links.push(Link::new(Node::Server(shard), Node::Server(0)));
         }
+        // Drawn apart, so that seeds without programs are what they were.
+        let mut programs = Rng::new(!seed);
+        let share = programs.pick(&[0, 0, 0, 3_000, 6_000, 10_000]);
         for client in 0..clients {
             let left = world.rng.within(40..=90) as u32;
-            world.clients.push(Client::new(left));
+            // The first one makes the accounts and asks for everything in the end.
+            let program = client > 0 && programs.chance(share);
+            world.clients.push(match program {
+                true => Client::program(left, Rng::new(programs.bits())),
+                false => Client::new(left),
+            });
             for server in 0..=shards {
-                world.links.push(Link::new(Node::Client(client), Node::Server(server)));
+                let link = Link::new(Node::Client(client), Node::Server(server));
+                world.links.push(Link { lossless: program, ..link });
             }
         }
         world

@@ -1,4 +1,5 @@
-//! Clients that speak the messages themselves.
+//! Clients that speak the messages themselves, and in `program` those that use the
+//! client library.
 //!
 //! ```text
 //!   Idle ──▶ Opening ──▶ Idle                           a session
@@ -11,6 +12,7 @@
 //! A reply that does not come is asked after as the protocol says: a COMMIT by its
 //! outcome, until it is decided; anything else is given up.
 
+mod program;
 mod snapshot;
 mod txn;
 mod work;
@@ -22,8 +24,10 @@ use synod_common::id::{RequestId, SessionId, TxnId};
 use synod_common::message::{ClientReply, ClientRequest, DataRequest, Message};
 
 use super::network::Node;
+use super::rng::Rng;
 use super::world::{Happening, Phase, World};
 use crate::invariants::Check;
+pub use program::Program;
 use snapshot::View;
 use txn::Active;
 use work::Access;
@@ -48,6 +52,8 @@ pub struct Client {
     audit: Audit,
     /// Waits for everything to drain.
     quiet: bool,
+    /// Set if it uses the client library.
+    program: Option<Program>,
 }
 
 /// What is left to do in the end.
@@ -89,7 +95,13 @@ impl Client {
             unresolved: VecDeque::new(),
             audit: Audit::No,
             quiet: false,
+            program: None,
         }
+    }
+
+    /// A client that uses the client library.
+    pub fn program(left: u32, rng: Rng) -> Client {
+        Client { program: Some(Program::new(rng)), ..Client::new(left) }
     }
 
     /// Whether it vanished.
@@ -135,6 +147,9 @@ impl World {
 
     /// A client's timer has come.
     pub fn client_timer(&mut self, client: usize, number: u64) -> Check {
+        if self.clients[client].program.is_some() {
+            return self.program_timer(client, number);
+        }
         if self.clients[client].timer != number {
             return Ok(());
         }
@@ -267,6 +282,9 @@ impl World {
         request: RequestId,
         message: &Message,
     ) -> Check {
+        if self.clients[client].program.is_some() {
+            return self.program_message(client, request, message);
+        }
         match std::mem::replace(&mut self.clients[client].state, State::Idle) {
             State::Opening(expected) if expected == request => {
                 if let Message::ClientReply(ClientReply::SessionOpened { session, .. }) = message {
@@ -319,6 +337,9 @@ impl World {
 
     /// Time for a sign of life.
     pub fn heartbeat(&mut self, client: usize) -> Check {
+        if self.clients[client].program.is_some() {
+            return Ok(());
+        }
         self.after(250_000, Happening::Heartbeat(client));
         let state = &self.clients[client];
         let oldest = state.oldest();
@@ -336,6 +357,9 @@ impl World {
     /// A client notices that a link is gone: replies over it will not come.
     pub fn client_lost(&mut self, client: usize, server: Node) -> Check {
         let Node::Server(server) = server else { return Ok(()) };
+        if self.clients[client].program.is_some() {
+            return self.program_lost(client, server);
+        }
         match std::mem::replace(&mut self.clients[client].state, State::Idle) {
             State::Committing(_, active) | State::Asking(Some(_), active) if server == 0 => {
                 self.clients[client].state = State::Asking(None, active);
@@ -371,7 +395,10 @@ impl World {
             .iter()
             .enumerate()
             .filter(|(_, client)| !matches!(client.state, State::Done))
-            .map(|(i, client)| format!("client{i} {:?}", client.state))
+            .map(|(i, client)| match &client.program {
+                Some(program) => format!("client{i} {program:?}"),
+                None => format!("client{i} {:?}", client.state),
+            })
             .collect();
         waits.join("; ")
     }

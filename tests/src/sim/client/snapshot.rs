@@ -100,7 +100,7 @@ impl World {
         }
         let View { begun, at, seen, .. } = view;
         let answered = self.time;
-        self.history.snapshots.push(Snapshot { client, begun, answered, at, seen });
+        self.history.snapshots.push(Snapshot { client, begun, answered, at, seen, full: true });
         self.audited(client, Audit::View);
         self.rest(client);
         Ok(())
