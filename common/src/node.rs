@@ -24,7 +24,10 @@
 //! fsync failed is poisoned and the server stops; what is durable is found out
 //! by recovery. A replicated log will add an event for entries that were lost.
 
+use std::fmt;
+
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::Corrupt;
 use crate::id::{Peer, RequestId};
@@ -65,6 +68,18 @@ pub enum Recovered<'a> {
     Checkpoint(&'a [u8]),
     /// A record of the log.
     Record(Lsn, &'a [u8]),
+}
+
+/// Decodes a record, or a part of a checkpoint, of which nothing may be left over.
+///
+/// # Errors
+/// If the bytes are anything else; names `what` they should have been.
+pub fn decode<T: DeserializeOwned>(what: impl fmt::Display, bytes: &[u8]) -> Result<T, Corrupt> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(Corrupt::new(format!("{what} has trailing bytes"))),
+        Err(error) => Err(Corrupt::new(format!("{what}: {error}"))),
+    }
 }
 
 /// What can happen to a node.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use synod_common::error::Corrupt;
 use synod_common::id::{Epoch, SessionId};
-use synod_common::node::{CheckpointStep, Output};
+use synod_common::node::{CheckpointStep, Output, decode};
 use synod_common::time::Timestamp;
 
 use crate::commit::Stage;
@@ -96,9 +96,7 @@ impl Coordinator {
 
     /// Takes back one part.
     pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
-        let part = postcard::from_bytes(bytes)
-            .map_err(|error| Corrupt::new(format!("checkpoint part: {error}")))?;
-        match part {
+        match decode("a part of the checkpoint", bytes)? {
             Part::Open { epoch, hi, open } => {
                 self.apply(Record::Started { epoch });
                 self.apply(Record::Window { hi });

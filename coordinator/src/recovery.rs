@@ -7,7 +7,7 @@ use synod_common::error::Corrupt;
 use synod_common::id::{Epoch, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::Decision;
-use synod_common::node::{Output, Recovered};
+use synod_common::node::{Output, Recovered, decode};
 use synod_common::time::{Now, Timestamp};
 
 use crate::commit::{Commit, Stage};
@@ -20,11 +20,7 @@ impl Coordinator {
             Recovered::Checkpoint(part) => self.restore_part(part),
             Recovered::Record(lsn, bytes) => {
                 self.durable = lsn;
-                let (record, rest) = postcard::take_from_bytes(bytes)
-                    .map_err(|error| Corrupt::new(format!("record {}: {error}", lsn.0)))?;
-                if !rest.is_empty() {
-                    return Err(Corrupt::new(format!("record {} has trailing bytes", lsn.0)));
-                }
+                let record = decode(format_args!("record {}", lsn.0), bytes)?;
                 self.apply(record);
                 Ok(())
             }

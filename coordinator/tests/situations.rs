@@ -296,3 +296,30 @@ fn a_one_phase_commit_that_only_its_shard_knows_survives_a_crash() {
     world.hear(1, join(Epoch(2), 1));
     assert_eq!(world.outcome(txn), Some(committed(h)));
 }
+
+/// Two commits fall out of one window. The first makes way for a new window; the
+/// second must not close that one, or each would be followed by another.
+#[test]
+fn a_window_is_passed_once() {
+    let mut world = World::joined();
+    let session = world.session();
+    let txns = [1, 2].map(|sequence| TxnId { session, sequence });
+    for txn in txns {
+        world.commit(txn, &[1, 2]);
+    }
+    world.hear(1, CommitMessage::Vote { txn: txns[0], vote: Vote::No(Reason::WindowPassed) });
+    assert_eq!(world.ask(ClientRequest::Timestamp), None);
+    world.sync();
+    world.hear(1, CommitMessage::Vote { txn: txns[1], vote: Vote::No(Reason::WindowPassed) });
+    assert!(matches!(world.ask(ClientRequest::Timestamp), Some(ClientReply::Timestamp(_))));
+}
+
+/// Bytes behind a record or a part are damage, whatever stands before them.
+#[test]
+fn nothing_may_be_left_over() {
+    let world = World::start(vec![]);
+    let mut record = world.log[0].clone();
+    assert_eq!(coordinator().recover(Recovered::Record(Lsn(1), &record)), Ok(()));
+    record.push(0);
+    assert!(coordinator().recover(Recovered::Record(Lsn(1), &record)).is_err());
+}

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synod_common::error::Corrupt;
 use synod_common::key::Key;
-use synod_common::node::{CheckpointStep, Lsn, Output};
+use synod_common::node::{CheckpointStep, Lsn, Output, decode};
 use synod_common::time::Timestamp;
 
 use crate::over::End;
@@ -122,9 +122,7 @@ impl Shard {
 
     /// Takes back one part.
     pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
-        let part = postcard::from_bytes(bytes)
-            .map_err(|error| Corrupt::new(format!("checkpoint part: {error}")))?;
-        match part {
+        match decode("a part of the checkpoint", bytes)? {
             Part::Meta { open, one_phase } => {
                 for record in open {
                     self.apply(Lsn::default(), record);

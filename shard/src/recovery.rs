@@ -7,7 +7,7 @@
 use synod_common::error::Corrupt;
 use synod_common::key::Key;
 use synod_common::message::bulk::WriteSet;
-use synod_common::node::{Lsn, Recovered};
+use synod_common::node::{Lsn, Recovered, decode};
 
 use crate::lock::{LockTarget, Mode};
 use crate::mutant::mutated;
@@ -22,11 +22,7 @@ impl Shard {
             Recovered::Checkpoint(part) => self.restore_part(part),
             Recovered::Record(lsn, bytes) => {
                 self.durable = lsn;
-                let (record, rest) = postcard::take_from_bytes(bytes)
-                    .map_err(|error| Corrupt::new(format!("record {}: {error}", lsn.0)))?;
-                if !rest.is_empty() {
-                    return Err(Corrupt::new(format!("record {} has trailing bytes", lsn.0)));
-                }
+                let record = decode(format_args!("record {}", lsn.0), bytes)?;
                 self.apply(lsn, record);
                 Ok(())
             }
