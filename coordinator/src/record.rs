@@ -32,7 +32,7 @@ pub enum Record {
         txn: TxnId,
     },
     /// A transaction is committed and needs no acknowledgement: its one
-    /// participant has it, or it wrote nothing.
+    /// participant has it, or it wrote nothing. Forced in the latter case.
     Outcome {
         /// Its name.
         txn: TxnId,

@@ -323,3 +323,55 @@ fn nothing_may_be_left_over() {
     record.push(0);
     assert!(coordinator().recover(Recovered::Record(Lsn(1), &record)).is_err());
 }
+
+/// Also a commit that only read is told when it is durable, and not lost after.
+#[test]
+fn a_commit_that_only_read_is_told_when_it_is_durable() {
+    for shards in [&[1][..], &[1, 2][..]] {
+        let mut world = World::joined();
+        let txn = first(world.session());
+        world.commit(txn, shards);
+        let h = world.h(txn);
+        for shard in shards {
+            let vote = Vote::Read(h);
+            world.hear(
+                *shard,
+                match shards {
+                    [_] => CommitMessage::OnePhaseDone { txn, vote },
+                    _ => CommitMessage::Vote { txn, vote },
+                },
+            );
+        }
+        assert!(world.told().is_empty());
+        world.sync();
+        assert_eq!(world.told(), [&committed(h)]);
+        assert_eq!(world.crash().outcome(txn), Some(committed(h)));
+    }
+}
+
+/// What a shard promised before it restarted lies below its new floor, and every
+/// later timestamp above it.
+#[test]
+fn a_shard_that_restarted_gets_the_window_closed() {
+    let mut world = World::joined();
+    let txn = first(world.session());
+    world.commit(txn, &[1, 2]);
+    let (h, before) = (world.h(txn), world.sent.len());
+    let (cluster, epoch) = (CLUSTER, Epoch(1));
+    world.hear(1, CommitMessage::Join { cluster, epoch, boot: true, nonce: 9, remembered: 0 });
+    let floor = world.sent[before..].iter().find_map(|(_, message)| match message {
+        Message::Commit(CommitMessage::Welcome { floor, .. }) => Some(*floor),
+        _ => None,
+    });
+    let floor = floor.expect("it is welcomed");
+    assert!(floor > h);
+    assert_eq!(world.ask(ClientRequest::Timestamp), None);
+    world.sync();
+    assert!(world.sent.iter().all(|(_, message)| match message {
+        Message::ClientReply(ClientReply::Timestamp(drawn)) => *drawn > floor,
+        _ => true,
+    }));
+    assert!(world.sent.iter().any(|(_, message)| {
+        matches!(message, Message::ClientReply(ClientReply::Timestamp(_)))
+    }));
+}

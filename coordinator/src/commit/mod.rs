@@ -11,8 +11,9 @@
 //!                                                                Committing ── all ACKs ──▶ Ended
 //! ```
 //!
-//! The client is told when the transaction is decided: at `done`, at `durable`,
-//! or, if it only read, when the votes are in. `low_water` is the smallest `h`
+//! The client is told when the transaction is decided and durable: at `done`, or
+//! at `durable`. A one-phase transaction that only read is Deciding, too: its shard
+//! has nothing of it. `low_water` is the smallest `h`
 //! of a transaction whose participants may still have to begin, or whose outcome
 //! only its participant has durably; shards refuse what lies below it, so a
 //! message that was long on its way can not begin a transaction again.

@@ -7,7 +7,8 @@
 //!               ──Release(m)─────────────▶           or by never doing it
 //! ```
 //!
-//! The coordinator writes the outcome into its own log without forcing it. Until
+//! The coordinator writes the outcome into its own log, without forcing it unless
+//! the transaction only read and left nothing at the shard. Until
 //! that is durable the transaction counts as unfinished, so the low-water mark
 //! keeps the shard from forgetting it.
 
@@ -64,10 +65,19 @@ impl Coordinator {
         let h = *h;
         match vote {
             Vote::No(reason) => self.aborted(txn, reason, out),
-            Vote::Yes(at) | Vote::Read(at) => {
+            // Nobody else has it: it is told when it is durable here.
+            Vote::Read(at) => {
+                self.advance(at);
+                let lsn = out.force(&Record::Outcome { txn, at });
+                if let Some(commit) = self.commits.get_mut(&txn) {
+                    commit.stage = Stage::Deciding { at, yes: vec![], read: vec![] };
+                }
+                self.then.push_back((lsn, Then::Tell(txn)));
+            }
+            Vote::Yes(at) => {
                 self.advance(at);
                 self.one_phase_committed(txn, h, at, out);
-                if at > h && matches!(vote, Vote::Yes(_)) {
+                if at > h {
                     let message = CommitMessage::Release { txn, at };
                     out.send(Peer::Shard(shard), RequestId::default(), message);
                 }

@@ -5,9 +5,9 @@
 //! | –          | COMMIT              | draw `h`; PREPARE(h, hi) to all                  | Preparing  |
 //! | Preparing  | YES(m), READ(m)     | count; `commit_ts = max m`                       | Preparing  |
 //! | Preparing  | last vote, some YES | oracle past `commit_ts`; *force* Committed       | Deciding   |
-//! | Preparing  | last vote, all READ | oracle past `commit_ts`; log Outcome; tell all   | –          |
+//! | Preparing  | last vote, all READ | oracle past `commit_ts`; *force* Outcome         | Deciding   |
 //! | Preparing  | NO, time-out        | ABORT once to all; tell the client               | –          |
-//! | Deciding   | log durable         | tell the client; COMMIT to YES, RELEASE to READ  | Committing |
+//! | Deciding   | log durable         | tell the client; COMMIT to YES, RELEASE to READ  | Committing, or – if none voted YES |
 //! | Committing | ACK, not the last   |                                                  | Committing |
 //! | Committing | last ACK            | log Ended (not forced)                           | –          |
 //! | Committing | resend time         | COMMIT to those that owe an ACK                  | Committing |
@@ -82,32 +82,15 @@ impl Coordinator {
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
         self.advance(at);
-        if yes.is_empty() {
-            return self.committed_without_writes(txn, at, &read, out);
-        }
-        let lsn = out.force(&Record::Committed { txn, at, yes: yes.clone() });
+        // Without writes nobody acknowledges, but what is told must still survive.
+        let lsn = if yes.is_empty() {
+            out.force(&Record::Outcome { txn, at })
+        } else {
+            out.force(&Record::Committed { txn, at, yes: yes.clone() })
+        };
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         commit.stage = Stage::Deciding { at, yes, read };
         self.then.push_back((lsn, Then::Tell(txn)));
-    }
-
-    /// A transaction that only read: nothing of it must survive.
-    fn committed_without_writes(
-        &mut self,
-        txn: TxnId,
-        at: Timestamp,
-        read: &[ShardId],
-        out: &mut Output,
-    ) {
-        out.append(&Record::Outcome { txn, at });
-        self.outcomes.insert(txn, at);
-        self.release(txn, at, read, out);
-        let Some(commit) = self.commits.remove(&txn) else { return };
-        self.unfinished.remove(&(commit.h, txn));
-        self.stats.committed += 1;
-        for (peer, request) in commit.waiting {
-            out.send(peer, request, ClientReply::Outcome(Outcome::Committed(at)));
-        }
     }
 
     /// The decision is durable.
@@ -124,10 +107,14 @@ impl Coordinator {
         }
         // Every participant has voted: none begins again below the mark.
         self.unfinished.remove(&(commit.h, txn));
-        commit.stage = Stage::Committing { at, unacknowledged: yes };
         self.outcomes.insert(txn, at);
         self.stats.committed += 1;
-        self.resend.push(now.mono, Deadline::Acks(txn));
+        if yes.is_empty() {
+            self.commits.remove(&txn);
+        } else {
+            commit.stage = Stage::Committing { at, unacknowledged: yes };
+            self.resend.push(now.mono, Deadline::Acks(txn));
+        }
         self.release(txn, at, &read, out);
     }
 

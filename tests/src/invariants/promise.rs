@@ -3,11 +3,9 @@
 //! too: nothing of it ever becomes durable.
 //!
 //! Source: rule AC5 in Bernstein, Hadzilacos, Goodman (1987), §7.3; and Gray's
-//! "the outcome is never lost". A transaction that wrote nothing leaves nothing
-//! durable, so after a restart it may also be called aborted. After the retention
-//! an outcome may be called unknown, but never anything that it is not.
+//! "the outcome is never lost". That holds for a transaction that only read, too.
+//! After the retention an outcome may be called unknown, but never anything that it is not.
 
-use synod_common::error::Reason;
 use synod_common::id::TxnId;
 use synod_common::message::client::Outcome;
 
@@ -26,10 +24,10 @@ pub fn check(
     let Some(known) = history.txns.get_mut(&txn) else { return Ok(()) };
     let durable = ledger.committed.get(&txn).copied();
     match outcome {
-        Outcome::Committed(at) if !known.is_read_only() && durable != Some(*at) => {
+        Outcome::Committed(at) if durable != Some(*at) => {
             return Err(format!("I4: told that {txn} committed at {at}; durable is {durable:?}"));
         }
-        Outcome::Aborted(reason) if durable.is_some() && !known.is_read_only() => {
+        Outcome::Aborted(reason) if durable.is_some() => {
             return Err(format!("I4: told that {txn} is aborted ({reason}); it is committed"));
         }
         Outcome::Committed(_) | Outcome::Aborted(_) => {}
@@ -38,8 +36,6 @@ pub fn check(
         Outcome::Unknown => return Err(format!("I4: the outcome of {txn} is lost")),
     }
     match (&known.told, outcome) {
-        (Some(Outcome::Committed(_)), Outcome::Aborted(Reason::Presumed))
-            if known.is_read_only() => {}
         (Some(Outcome::Committed(a)), Outcome::Committed(b)) if a == b => {}
         (Some(Outcome::Aborted(_)), Outcome::Aborted(_)) => {}
         (None, _) => known.told = Some(outcome.clone()),
@@ -52,7 +48,6 @@ pub fn check(
 pub fn check_all(history: &History, ledger: &Ledger) -> Check {
     for (txn, known) in &history.txns {
         if matches!(known.told, Some(Outcome::Aborted(_)))
-            && !known.is_read_only()
             && let Some(at) = ledger.committed.get(txn)
         {
             return Err(format!("I4: {txn} was called aborted and is committed at {at}"));
