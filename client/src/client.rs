@@ -162,15 +162,7 @@ impl Client {
     /// [`Error::Unavailable`] if the coordinator can not be reached.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let session = self.shared.session().await?;
-        let mut patience = Patience::new(&self.shared);
-        let at = loop {
-            match self.shared.timestamps.fresh().await {
-                Ok(at) => break at,
-                Err(error) => patience.after(error).await?,
-            }
-        };
-        session.saw(at);
-        Ok(Snapshot::new(Arc::clone(&self.shared), session, at))
+        self.shared.fresh_snapshot(&session).await
     }
 
     /// A snapshot of the past, as far as versions are kept.
@@ -232,6 +224,22 @@ impl Client {
 }
 
 impl Shared {
+    /// A snapshot at a timestamp that is drawn after this call.
+    pub(crate) async fn fresh_snapshot(
+        self: &Arc<Shared>,
+        session: &Arc<Session>,
+    ) -> Result<Snapshot, Error> {
+        let mut patience = Patience::new(self);
+        let at = loop {
+            match self.timestamps.fresh().await {
+                Ok(at) => break at,
+                Err(error) => patience.after(error).await?,
+            }
+        };
+        session.saw(at);
+        Ok(Snapshot::new(Arc::clone(self), Arc::clone(session), at))
+    }
+
     /// The open session, or a new one.
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Error> {
         if let Some(session) = self.current() {

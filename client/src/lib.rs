@@ -24,7 +24,8 @@
 //!     └── Snapshot  reads at one timestamp on all shards, without locks
 //! ```
 //!
-//! A transaction is strictly serializable. What can be concluded from an error
+//! A transaction is strictly serializable unless it asks for less ([`Isolation`]).
+//! What can be concluded from an error
 //! is in its type: see [`Error`].
 //!
 //! The logic knows nothing of sockets; it is written against [`net::Net`], which
@@ -34,11 +35,13 @@ mod client;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+mod isolation;
 mod key;
 pub mod net;
 mod options;
 mod quic;
 mod range;
+mod reads;
 mod retry;
 mod scan;
 mod session;
@@ -46,10 +49,12 @@ mod snapshot;
 mod timestamps;
 mod txn;
 mod value;
+mod view;
 mod workspace;
 
 pub use client::Client;
 pub use error::{Error, Refusal};
+pub use isolation::{BadIsolation, Isolation};
 pub use key::{AsKey, KeyTuple};
 pub use options::Options;
 pub use quic::Credentials;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use crate::Isolation;
+
 /// Choices for one transaction, with sensible defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) timeout: Duration,
     pub(crate) lock_wait: Duration,
     pub(crate) attempts: u32,
+    pub(crate) isolation: Isolation,
 }
 
 impl Default for Options {
@@ -16,12 +19,13 @@ impl Default for Options {
             timeout: Duration::from_secs(30),
             lock_wait: Duration::from_secs(1),
             attempts: 1000,
+            isolation: Isolation::default(),
         }
     }
 }
 
 impl Options {
-    /// The defaults: 30 s in all, 1 s per lock, 1,000 attempts.
+    /// The defaults: 30 s in all, 1 s per lock, 1,000 attempts, serializable.
     pub fn new() -> Options {
         Options::default()
     }
@@ -36,6 +40,12 @@ impl Options {
     /// How long to wait for each lock. A deadlock across shards ends this way.
     pub fn lock_wait(mut self, lock_wait: Duration) -> Options {
         self.lock_wait = lock_wait;
+        self
+    }
+
+    /// How the transaction is isolated from others.
+    pub fn isolation(mut self, isolation: Isolation) -> Options {
+        self.isolation = isolation;
         self
     }
 

@@ -47,9 +47,9 @@ pub struct Scan<'a> {
 }
 
 /// Who reads.
-#[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
-    Txn(&'a Txn),
+    /// A transaction: under locks, or at its view, once that is chosen.
+    Txn(&'a Txn, Option<Snapshot>),
     Snapshot(&'a Snapshot),
 }
 
@@ -160,6 +160,7 @@ impl<'a> Scan<'a> {
         // Rows that its own deletes will hide are asked for on top.
         let limit = self.left.map_or(0, |left| left.saturating_add(self.own.len()));
         let limit = u32::try_from(limit).unwrap_or(0);
+        self.source.settle().await?;
         let mut replies = Vec::new();
         for (i, cursor) in self.cursors.iter().enumerate() {
             if cursor.rows.is_empty()
@@ -191,59 +192,88 @@ impl<'a> Scan<'a> {
 }
 
 impl Source<'_> {
+    /// Chooses the view, if there is to be one.
+    async fn settle(&mut self) -> Result<(), Error> {
+        if let Source::Txn(txn, view @ None) = self {
+            *view = txn.view().await?;
+        }
+        Ok(())
+    }
+
     fn ask(
-        self,
+        &self,
         shard: ShardId,
         range: &KeyRange,
         limit: u32,
         reverse: bool,
     ) -> Result<Reply, Error> {
         let range = range.clone();
+        let at_snapshot = |at, map_epoch, range| DataRequest::SnapshotScan {
+            at,
+            map_epoch,
+            range,
+            limit,
+            reverse,
+        };
         match self {
-            Source::Txn(txn) => txn.request_scan(shard, |access| DataRequest::Scan {
+            Source::Txn(txn, None) => txn.request_scan(shard, |access| DataRequest::Scan {
                 access,
                 range,
                 limit,
                 reverse,
             }),
-            Source::Snapshot(snapshot) => Ok(snapshot.request_scan(shard, |at, map_epoch| {
-                DataRequest::SnapshotScan { at, map_epoch, range, limit, reverse }
-            })),
+            Source::Txn(_, Some(view)) => {
+                Ok(view.request_scan(shard, |at, map_epoch| at_snapshot(at, map_epoch, range)))
+            }
+            Source::Snapshot(snapshot) => {
+                Ok(snapshot.request_scan(shard, |at, map_epoch| at_snapshot(at, map_epoch, range)))
+            }
         }
     }
 
     async fn page(
-        self,
+        &self,
         shard: ShardId,
         reply: Reply,
         range: &KeyRange,
         limit: u32,
         reverse: bool,
     ) -> Result<(Option<Key>, Bytes), Error> {
-        match self {
-            Source::Txn(txn) => match txn.data_reply(shard, reply.await)? {
+        let snapshot = match self {
+            Source::Txn(txn, None) => match txn.data_reply(shard, reply.await)? {
                 DataReply::Rows { incarnation, resume, rows } => {
                     txn.contacted(shard, incarnation)?;
-                    Ok((resume, rows))
+                    return Ok((resume, rows));
                 }
-                _ => Err(Error::protocol()),
+                _ => return Err(Error::protocol()),
             },
-            Source::Snapshot(snapshot) => {
-                let rows = |reply| match snapshot.data_reply(shard, reply)? {
-                    DataReply::Rows { resume, rows, .. } => Ok((resume, rows)),
-                    _ => Err(Error::protocol()),
-                };
-                let mut patience = Patience::new(snapshot.shared());
-                let mut reply = reply.await;
-                loop {
-                    match rows(reply) {
-                        Ok(page) => return Ok(page),
-                        // Reading at a snapshot can be repeated without harm.
-                        Err(error) => patience.after(error).await?,
-                    }
-                    reply = self.ask(shard, range, limit, reverse)?.await;
-                }
+            Source::Txn(_, Some(view)) => view,
+            Source::Snapshot(snapshot) => snapshot,
+        };
+        let rows = |reply| match snapshot.data_reply(shard, reply)? {
+            DataReply::Rows { resume, rows, .. } => Ok((resume, rows)),
+            _ => Err(Error::protocol()),
+        };
+        let mut patience = Patience::new(snapshot.shared());
+        let mut answer = rows(reply.await);
+        let page = loop {
+            match answer {
+                Ok(page) => break page,
+                // Reading at a snapshot can be repeated without harm.
+                Err(error) => patience.after(error).await.map_err(|error| self.failed(error))?,
             }
+            answer = rows(self.ask(shard, range, limit, reverse)?.await);
+        };
+        if let Source::Txn(txn, _) = self {
+            txn.saw_range(shard, range.page(page.0.as_ref(), reverse))?;
+        }
+        Ok(page)
+    }
+
+    fn failed(&self, error: Error) -> Error {
+        match self {
+            Source::Txn(txn, _) => txn.view_failed(error),
+            Source::Snapshot(_) => error,
         }
     }
 }

@@ -57,7 +57,7 @@ impl Snapshot {
         Box::pin(self.read_many(keys.into_iter().map(|key| key.as_key()).collect()))
     }
 
-    async fn read_many(&self, keys: Vec<Key>) -> Result<Vec<Value>, Error> {
+    pub(crate) async fn read_many(&self, keys: Vec<Key>) -> Result<Vec<Value>, Error> {
         let mut found: Vec<Value> = Vec::new();
         let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
         for (i, key) in keys.into_iter().enumerate() {

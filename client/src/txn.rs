@@ -25,32 +25,38 @@ use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, 
 use synod_common::time::Timestamp;
 
 use crate::client::Shared;
+use crate::isolation::Reading;
 use crate::net::{Reply, Unreachable};
+use crate::reads::Reads;
 use crate::scan::{Scan, Source};
 use crate::session::Session;
 use crate::workspace::Workspace;
-use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
+use crate::{AsKey, AsRange, Error, Options, Refusal, Snapshot, Value, retry, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
 pub struct Txn {
     age: Timestamp,
     options: Options,
-    held: Arc<Held>,
+    pub(crate) held: Arc<Held>,
 }
 
 /// What ends with the last handle to the transaction.
-struct Held {
-    shared: Arc<Shared>,
-    session: Arc<Session>,
+pub(crate) struct Held {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) session: Arc<Session>,
     id: TxnId,
-    state: Mutex<State>,
+    pub(crate) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     workspace: Workspace,
     /// Shards that were sent something, with what they gave.
     used: BTreeMap<ShardId, Option<Incarnation>>,
+    /// What reads without locks are made at, once there was one.
+    pub(crate) snapshot: Option<Timestamp>,
+    /// What was read without locks and is to be validated.
+    pub(crate) reads: Reads,
     /// Why it can not commit any more.
     doomed: Option<Reason>,
     over: bool,
@@ -96,7 +102,13 @@ impl Txn {
         self.age
     }
 
-    /// Reads a key under a shared lock.
+    /// How it reads.
+    pub(crate) fn reading(&self) -> Reading {
+        self.options.isolation.reading()
+    }
+
+    /// Reads a key: under a shared lock, unless its [`Isolation`](crate::Isolation)
+    /// has no locks for reads.
     ///
     /// # Errors
     /// [`Error::Retry`] if the transaction was aborted, [`Error::Unavailable`] if
@@ -113,7 +125,7 @@ impl Txn {
         Box::pin(self.read_one(key.as_key(), ReadMode::Exclusive))
     }
 
-    /// Reads many keys under shared locks, all shards at once.
+    /// Reads many keys as [`Txn::get`] does, all shards at once.
     ///
     /// # Errors
     /// As [`Txn::get`].
@@ -139,6 +151,13 @@ impl Txn {
         if let Some(bytes) = self.written(&key) {
             return Ok(Value { key, bytes });
         }
+        if mode == ReadMode::Shared
+            && let Some(view) = self.view().await?
+        {
+            let mut found = self.read_view(&view, vec![key]).await?;
+            return found.pop().ok_or_else(Error::protocol);
+        }
+        self.settle_snapshot().await?;
         let shard = self.held.session.router.shard_of(&key);
         let reply = self.request_read(shard, mode, Keys::one(&key))?;
         let bytes = self.values(shard, reply.await)?;
@@ -153,6 +172,12 @@ impl Txn {
     }
 
     async fn read_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
+        if mode == ReadMode::Shared
+            && let Some(view) = self.view().await?
+        {
+            return self.read_many_at(&view, keys).await;
+        }
+        self.settle_snapshot().await?;
         let mut found: Vec<Value> = Vec::new();
         let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
         for (i, key) in keys.into_iter().enumerate() {
@@ -185,12 +210,34 @@ impl Txn {
         Ok(found)
     }
 
-    /// Reads a range under shared locks, in key order, absent keys included:
-    /// nothing can appear in what was read before the transaction ends.
+    /// Reads many keys at a view; what was written here is as it was written.
+    async fn read_many_at(&self, view: &Snapshot, keys: Vec<Key>) -> Result<Vec<Value>, Error> {
+        let mut found: Vec<Value> = Vec::new();
+        let (mut places, mut asked) = (Vec::new(), Vec::new());
+        for (i, key) in keys.into_iter().enumerate() {
+            limits::check_key(&key)?;
+            let written = self.written(&key);
+            if written.is_none() {
+                places.push(i);
+                asked.push(key.clone());
+            }
+            found.push(Value { key, bytes: written.flatten() });
+        }
+        if !asked.is_empty() {
+            for (place, value) in places.into_iter().zip(self.read_view(view, asked).await?) {
+                found[place] = value;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads a range in key order, under a shared lock that covers absent keys, too:
+    /// nothing can appear in what was read before the transaction ends. At a level
+    /// without locks for reads, the whole scan sees the state at one moment.
     pub fn scan(&self, range: impl AsRange) -> Scan<'_> {
         let range = range.into_range();
         let own = self.held.state.lock().workspace.within(&range);
-        Scan::new(Source::Txn(self), &self.held.session.router, &range, own)
+        Scan::new(Source::Txn(self, None), &self.held.session.router, &range, own)
     }
 
     /// Writes a key, when the transaction commits.
@@ -232,7 +279,8 @@ impl Txn {
         if parts.is_empty() {
             return Ok(Committed { txn: self.held.id, at: None });
         }
-        let message = ClientRequest::Commit { txn: self.held.id, parts, writes };
+        let validation = self.validation();
+        let message = ClientRequest::Commit { txn: self.held.id, validation, parts, writes };
         let reply = self.held.shared.net.request(self.held.shared.coordinator, message.into());
         let outcome = match self.within_timeout(reply).await {
             Some(Ok(Message::ClientReply(ClientReply::Outcome(outcome)))) => outcome,
@@ -253,7 +301,7 @@ impl Txn {
                 if matches!(reason, Reason::SessionLost | Reason::StaleEpoch) {
                     self.held.session.lose();
                 }
-                Err(Error::from_reason(reason, Some(self.held.id)))
+                Err(self.ended(reason))
             }
             Outcome::Undecided | Outcome::Unknown => Err(Error::InDoubt(self.held.id)),
         }
@@ -263,9 +311,9 @@ impl Txn {
     fn parts(&self) -> Result<(Vec<Part>, Bytes), Error> {
         let state = self.held.state.lock();
         if let Some(reason) = &state.doomed {
-            return Err(Error::from_reason(reason.clone(), Some(self.held.id)));
+            return Err(self.ended(reason.clone()));
         }
-        Ok(state.workspace.parts(&self.held.session.router, &state.used)?)
+        Ok(state.workspace.parts(&self.held.session.router, &state.used, &state.reads)?)
     }
 
     /// The reply to COMMIT got lost: asks until the outcome is known.
@@ -312,12 +360,32 @@ impl Txn {
         Ok(self.held.shared.net.request(Peer::Shard(shard), message.into()))
     }
 
+    /// Whether it may go on.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let doomed = self.held.state.lock().doomed.clone();
+        doomed.map_or(Ok(()), |reason| Err(self.ended(reason)))
+    }
+
+    /// It can not commit any more.
+    pub(crate) fn doom(&self, reason: Reason) -> Error {
+        self.held.state.lock().doomed = Some(reason.clone());
+        self.ended(reason)
+    }
+
+    /// It was aborted.
+    fn ended(&self, reason: Reason) -> Error {
+        let txn = Some(self.held.id);
+        match reason {
+            // Begun anew, it reads at a newer snapshot.
+            Reason::SnapshotTooOld(_) => Error::Retry(Refusal { reason, txn, attempts: 1 }),
+            reason => Error::from_reason(reason, txn),
+        }
+    }
+
     /// What every access of this transaction to a shard carries.
     pub(crate) fn access(&self, shard: ShardId) -> Result<Access, Error> {
+        self.check()?;
         let mut state = self.held.state.lock();
-        if let Some(reason) = &state.doomed {
-            return Err(Error::from_reason(reason.clone(), Some(self.held.id)));
-        }
         let incarnation = *state.used.entry(shard).or_insert(None);
         self.held.session.use_shard(shard);
         let wait = self.options.lock_wait.as_millis();
@@ -327,6 +395,7 @@ impl Txn {
             incarnation,
             map_epoch: self.held.session.router.epoch(),
             wait_ms: u32::try_from(wait).unwrap_or(u32::MAX),
+            snapshot: state.snapshot,
         })
     }
 
@@ -359,8 +428,7 @@ impl Txn {
                 if matches!(reason, Reason::StaleEpoch | Reason::StaleMap) {
                     self.held.session.lose();
                 }
-                self.held.state.lock().doomed = Some(reason.clone());
-                Err(Error::from_reason(reason, Some(self.held.id)))
+                Err(self.doom(reason))
             }
             Message::DataReply(reply) => Ok(reply),
             _ => Err(Error::protocol()),

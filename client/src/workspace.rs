@@ -14,6 +14,8 @@ use synod_common::message::bulk::WriteSet;
 use synod_common::message::client::Part;
 use synod_common::route::Router;
 
+use crate::reads::Reads;
+
 /// Writes that nobody else has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Workspace {
@@ -57,8 +59,10 @@ impl Workspace {
             .collect()
     }
 
-    /// The shards that take part, with their writes one behind another: those
-    /// that gave an incarnation, and those that are written to.
+    /// The shards that take part, with what was read there without locks and with
+    /// their writes, one behind another: those that gave an incarnation and those
+    /// that are written to; if there are any, also those that were read. What only
+    /// reads without locks has no participants: it can not fail.
     ///
     /// # Errors
     /// If the writes of one shard have no length that fits.
@@ -66,6 +70,7 @@ impl Workspace {
         &self,
         router: &Router,
         used: &BTreeMap<ShardId, Option<Incarnation>>,
+        reads: &Reads,
     ) -> Result<(Vec<Part>, Bytes), Limit> {
         let mut by_shard: BTreeMap<ShardId, WriteSet> = BTreeMap::new();
         for (shard, incarnation) in used {
@@ -76,14 +81,21 @@ impl Workspace {
         for (key, value) in &self.writes {
             by_shard.entry(router.shard_of(key)).or_default().push(key, value.as_deref());
         }
+        if !by_shard.is_empty() {
+            for shard in reads.shards() {
+                by_shard.entry(shard).or_default();
+            }
+        }
         let mut parts = Vec::with_capacity(by_shard.len());
         let mut writes = BytesMut::new();
         for (shard, set) in by_shard {
             let incarnation = used.get(&shard).copied().flatten();
-            let bytes = set.finish();
-            let write_bytes = u32::try_from(bytes.len()).map_err(|_| Limit::TxnBytes)?;
-            parts.push(Part { shard, incarnation, write_bytes });
-            writes.extend_from_slice(&bytes);
+            let (read, written) = (reads.of(shard), set.finish());
+            let read_bytes = u32::try_from(read.len()).map_err(|_| Limit::ReadBytes)?;
+            let write_bytes = u32::try_from(written.len()).map_err(|_| Limit::TxnBytes)?;
+            parts.push(Part { shard, incarnation, read_bytes, write_bytes });
+            writes.extend_from_slice(&read);
+            writes.extend_from_slice(&written);
         }
         Ok((parts, writes.freeze()))
     }
@@ -171,8 +183,13 @@ mod tests {
         workspace.write("z".into(), None).unwrap();
         // The answer of 1 came, that of 3 did not.
         let used = BTreeMap::from([(ShardId(1), Some(Incarnation(5))), (ShardId(3), None)]);
-        let (parts, writes) = workspace.parts(&router, &used).unwrap();
-        let part = |shard, incarnation, write_bytes| Part { shard, incarnation, write_bytes };
+        let (parts, writes) = workspace.parts(&router, &used, &Reads::default()).unwrap();
+        let part = |shard, incarnation, write_bytes| Part {
+            shard,
+            incarnation,
+            read_bytes: 0,
+            write_bytes,
+        };
         assert_eq!(
             parts,
             [
@@ -183,5 +200,21 @@ mod tests {
         );
         assert_eq!(writes.len(), workspace.bytes);
         assert_eq!(WriteSet::read(&writes).count(), 2);
+    }
+
+    #[test]
+    fn what_was_read_without_locks_travels_only_with_something_that_can_fail() {
+        let shards = vec![ShardAddress { id: ShardId(1), address: String::new() }];
+        let partition = Partition::Range(vec![]);
+        let router = Router::new(Placement { epoch: 1, partition, shards }).unwrap();
+        let mut reads = Reads::default();
+        reads.key(ShardId(1), &"k".into()).unwrap();
+        let mut workspace = Workspace::default();
+        let used = BTreeMap::new();
+        assert_eq!(workspace.parts(&router, &used, &reads), Ok((vec![], Bytes::new())));
+        workspace.write("i".into(), value(2)).unwrap();
+        let (parts, bytes) = workspace.parts(&router, &used, &reads).unwrap();
+        assert_eq!((parts[0].read_bytes, parts[0].write_bytes), (9, 11));
+        assert_eq!(bytes[..9], reads.of(ShardId(1)));
     }
 }

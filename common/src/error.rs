@@ -63,6 +63,9 @@ pub enum Reason {
     Malformed,
     /// The certificate's role may not do this.
     Denied,
+    /// Something that it read or writes was changed after its snapshot, by a
+    /// transaction that committed or may still commit.
+    Conflict,
 }
 
 impl Reason {
@@ -80,7 +83,8 @@ impl Reason {
             | Reason::NotReady
             | Reason::Overloaded
             | Reason::Fenced
-            | Reason::Presumed => true,
+            | Reason::Presumed
+            | Reason::Conflict => true,
             Reason::ByClient
             | Reason::SnapshotTooOld(_)
             | Reason::SnapshotInFuture
@@ -120,6 +124,7 @@ impl fmt::Display for Reason {
             Reason::TooLarge(limit) => limit.fmt(f),
             Reason::Malformed => f.write_str("the request is malformed"),
             Reason::Denied => f.write_str("the certificate's role may not do this"),
+            Reason::Conflict => f.write_str("somebody else changed what it read or writes"),
         }
     }
 }

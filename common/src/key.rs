@@ -143,6 +143,17 @@ impl KeyRange {
         !self.is_empty() && !other.is_empty() && !before(self, other) && !before(other, self)
     }
 
+    /// The part that a page of a scan covers: up to where it says that the next one
+    /// begins (in reverse: ends), or all of it.
+    pub fn page(&self, resume: Option<&Key>, reverse: bool) -> KeyRange {
+        let KeyRange { start, end } = self.clone();
+        match (resume.cloned(), reverse) {
+            (None, _) => KeyRange { start, end },
+            (Some(key), false) => KeyRange { start, end: Some(key) },
+            (Some(key), true) => KeyRange { start: key, end },
+        }
+    }
+
     /// Whether no key can lie inside.
     pub fn is_empty(&self) -> bool {
         self.end.as_ref().is_some_and(|end| *end <= self.start)

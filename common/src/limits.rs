@@ -12,6 +12,8 @@ pub const VALUE_BYTES: usize = 1 << 20;
 pub const TXN_BYTES: usize = 16 << 20;
 /// Keys that one transaction may write, and as many that it may read.
 pub const TXN_KEYS: usize = 100_000;
+/// What an optimistic transaction may have read, as it travels with COMMIT, in bytes.
+pub const READ_BYTES: usize = 8 << 20;
 /// One frame on the wire, in bytes; holds the largest COMMIT.
 pub const FRAME_BYTES: usize = 32 << 20;
 /// The postcard header of a frame, in bytes, without its bulk.
@@ -39,6 +41,8 @@ pub enum Limit {
     TxnKeys,
     /// [`REPLY_BYTES`].
     ReplyBytes,
+    /// [`READ_BYTES`].
+    ReadBytes,
 }
 
 impl fmt::Display for Limit {
@@ -50,6 +54,10 @@ impl fmt::Display for Limit {
             Limit::ReplyBytes => {
                 write!(f, "one read returns at most {REPLY_BYTES} bytes; read fewer keys at a time")
             }
+            Limit::ReadBytes => write!(
+                f,
+                "an optimistic transaction reads keys of at most {READ_BYTES} bytes in all"
+            ),
             Limit::TxnKeys => write!(f, "a transaction touches at most {TXN_KEYS} keys"),
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::client::{Outcome, Part};
-use synod_common::message::commit::{Decision, Vote};
+use synod_common::message::commit::{Decision, Validation, Vote};
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Partition, Placement, ShardAddress};
@@ -112,10 +112,12 @@ impl World {
         let parts = shards.iter().map(|shard| Part {
             shard: ShardId(*shard),
             incarnation: None,
+            read_bytes: 0,
             write_bytes: 1,
         });
         let writes = Bytes::from(vec![0; shards.len()]);
-        self.ask(ClientRequest::Commit { txn, parts: parts.collect(), writes })
+        let validation = Validation::Locked;
+        self.ask(ClientRequest::Commit { txn, validation, parts: parts.collect(), writes })
     }
 
     /// The `h` that was drawn for a transaction.

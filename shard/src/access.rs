@@ -19,6 +19,7 @@ use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
 
 use crate::lock::{LockTarget, Mode};
+use crate::mutant::mutated;
 use crate::participant::{Participant, Stage};
 use crate::shard::Shard;
 use crate::wait::Purpose;
@@ -32,6 +33,8 @@ pub struct ReadRequest {
     pub request: RequestId,
     /// The keys.
     pub keys: Bytes,
+    /// What has changed since is refused.
+    pub snapshot: Option<Timestamp>,
 }
 
 /// A page of a scan to be read, once it is locked.
@@ -49,6 +52,8 @@ pub struct ScanRequest {
     pub limit: usize,
     /// From the end to the start.
     pub reverse: bool,
+    /// What has changed since is refused.
+    pub snapshot: Option<Timestamp>,
 }
 
 impl Shard {
@@ -58,7 +63,7 @@ impl Shard {
         now: Now,
         access: &Access,
         mode: ReadMode,
-        request: ReadRequest,
+        request: &ReadRequest,
         out: &mut Output,
     ) {
         let keys: Result<Vec<Key>, _> =
@@ -78,16 +83,23 @@ impl Shard {
         };
         let wait = Duration::from_millis(u64::from(access.wait_ms));
         let targets = keys.into_iter().map(LockTarget::Key);
-        let ReadRequest { from, request, keys } = request;
-        let again = ReadRequest { from, request, keys: keys.clone() };
+        let again = ReadRequest { keys: request.keys.clone(), ..*request };
         let who = (access.txn, access.age);
         if self.lock(now, who, targets, mode, wait, Purpose::Read(again), out) {
-            self.answer_read(access.txn, &ReadRequest { from, request, keys }, out);
+            self.answer_read(access.txn, request, out);
         }
     }
 
     /// All keys are locked: answers with their values.
     pub(crate) fn answer_read(&mut self, txn: TxnId, request: &ReadRequest, out: &mut Output) {
+        let changed = |at| {
+            let mut keys = Keys::read(&request.keys).map_while(Result::ok);
+            keys.any(|key| !self.is_unchanged(key, at))
+        };
+        if request.snapshot.is_some_and(changed) && !mutated!(self, ReadBeyondSnapshot) {
+            let refused = Err(Reason::Conflict);
+            return self.refuse_access(txn, (request.from, request.request), refused, out);
+        }
         match values(&request.keys, |key| self.versions.newest(key)?.value) {
             Ok(values) => {
                 let incarnation = self.txns.get(&txn).map(|participant| participant.incarnation);
@@ -115,7 +127,7 @@ impl Shard {
         }
         let limit = request.limit;
         let (_, resume) = self.page(&request.range, Timestamp::MAX, request.reverse, limit);
-        request.page = until(&request.range, resume, request.reverse);
+        request.page = request.range.page(resume.as_ref(), request.reverse);
         let target = LockTarget::Range(request.page.clone());
         let again =
             ScanRequest { range: request.range.clone(), page: request.page.clone(), ..request };
@@ -128,8 +140,13 @@ impl Shard {
     }
 
     /// The page is locked: answers with its rows, as they are now.
-    pub(crate) fn answer_scan(&self, txn: TxnId, request: &ScanRequest, out: &mut Output) {
+    pub(crate) fn answer_scan(&mut self, txn: TxnId, request: &ScanRequest, out: &mut Output) {
         let ScanRequest { range, page, limit, reverse, .. } = request;
+        let changed = |at| self.versions.has_changed(page, at);
+        if request.snapshot.is_some_and(changed) && !mutated!(self, ReadBeyondSnapshot) {
+            let refused = Err(Reason::Conflict);
+            return self.refuse_access(txn, (request.from, request.request), refused, out);
+        }
         let (rows, resume) = self.page(page, Timestamp::MAX, *reverse, *limit);
         // If the page ended where it was cut, the range may go on behind it.
         let cut = if *reverse {
@@ -247,16 +264,6 @@ pub(crate) fn values<'v>(
         }
     }
     Ok(values.finish())
-}
-
-/// The part of `range` up to where the next page begins.
-fn until(range: &KeyRange, resume: Option<Key>, reverse: bool) -> KeyRange {
-    let KeyRange { start, end } = range.clone();
-    match (resume, reverse) {
-        (None, _) => KeyRange { start, end },
-        (Some(key), false) => KeyRange { start, end: Some(key) },
-        (Some(key), true) => KeyRange { start: key, end },
-    }
 }
 
 /// A limit from outside, within the page limits; zero asks for all.

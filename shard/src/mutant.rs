@@ -19,12 +19,20 @@ pub enum Mutant {
     EarlyRelease,
     /// Locks beyond the writes are not taken back after a restart.
     ForgetReadLocks,
+    /// Whatever has changed since a snapshot, the vote is YES.
+    SkipValidation,
+    /// An optimistic transaction does not lock what it read.
+    OptimisticWithoutLocks,
+    /// Validation below the safe point, where tombstones are gone.
+    ValidateBelowSafePoint,
+    /// A locking read returns what was changed after the transaction's snapshot.
+    ReadBeyondSnapshot,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 7] = [
+    pub const ALL: [Mutant; 11] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -32,6 +40,10 @@ impl Mutant {
         Mutant::ApplyLeavesFloor,
         Mutant::EarlyRelease,
         Mutant::ForgetReadLocks,
+        Mutant::SkipValidation,
+        Mutant::OptimisticWithoutLocks,
+        Mutant::ValidateBelowSafePoint,
+        Mutant::ReadBeyondSnapshot,
     ];
 }
 

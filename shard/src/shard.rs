@@ -207,12 +207,15 @@ impl Shard {
     ) {
         match asked {
             DataRequest::Read { access, mode, keys } => {
-                self.read(now, &access, mode, ReadRequest { from, request, keys }, out);
+                let snapshot = access.snapshot;
+                let read = ReadRequest { from, request, keys, snapshot };
+                self.read(now, &access, mode, &read, out);
             }
             DataRequest::Scan { access, range, limit, reverse } => {
                 let limit = page_limit(limit);
                 let page = range.clone();
-                let scan = ScanRequest { from, request, range, page, limit, reverse };
+                let snapshot = access.snapshot;
+                let scan = ScanRequest { from, request, range, page, limit, reverse, snapshot };
                 self.scan(now, &access, scan, out);
             }
             DataRequest::SnapshotRead { at, map_epoch, keys } => {
@@ -275,17 +278,39 @@ impl Shard {
             CommitMessage::Call { epoch } => self.called(now, epoch, out),
             // What comes before the welcome belongs to a life before this one.
             _ if self.router.is_none() => {}
-            CommitMessage::Prepare { txn, h, hi, incarnation, low_water, participants, writes } => {
+            CommitMessage::Prepare {
+                txn,
+                h,
+                hi,
+                incarnation,
+                low_water,
+                participants,
+                validation,
+                read_bytes,
+                writes,
+            } => {
                 self.over.raise(low_water);
+                let (reads, writes) = Preparing::split(writes, read_bytes);
                 let coordinator = self.settings.coordinator;
-                let preparing = Preparing { h, hi, coordinator, participants, writes };
+                let preparing =
+                    Preparing { h, hi, coordinator, participants, validation, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
-            CommitMessage::CommitOnePhase { txn, h, hi, incarnation, low_water, writes } => {
+            CommitMessage::CommitOnePhase {
+                txn,
+                h,
+                hi,
+                incarnation,
+                low_water,
+                validation,
+                read_bytes,
+                writes,
+            } => {
                 self.over.raise(low_water);
-                let coordinator = self.settings.coordinator;
-                let participants = Vec::new();
-                let preparing = Preparing { h, hi, coordinator, participants, writes };
+                let (reads, writes) = Preparing::split(writes, read_bytes);
+                let (coordinator, participants) = (self.settings.coordinator, Vec::new());
+                let preparing =
+                    Preparing { h, hi, coordinator, participants, validation, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
             CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),

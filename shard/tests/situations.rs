@@ -4,7 +4,7 @@ use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, Values, WriteSet};
-use synod_common::message::commit::{Decision, Vote};
+use synod_common::message::commit::{Decision, Validation, Vote};
 use synod_common::message::data::{Access, ReadMode};
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered};
@@ -158,8 +158,14 @@ impl World {
     }
 
     fn read(&mut self, txn: TxnId, key: &str, mode: ReadMode) -> Option<DataReply> {
-        let access =
-            Access { txn, age: Timestamp(1), incarnation: None, map_epoch: 1, wait_ms: 1000 };
+        let access = Access {
+            txn,
+            age: Timestamp(1),
+            incarnation: None,
+            map_epoch: 1,
+            wait_ms: 1000,
+            snapshot: None,
+        };
         self.ask(DataRequest::Read { access, mode, keys: Keys::one(key.as_bytes()) })
     }
 
@@ -176,6 +182,8 @@ impl World {
             incarnation,
             low_water: Timestamp::ZERO,
             participants: vec![ShardId(1), ShardId(2)],
+            validation: Validation::Locked,
+            read_bytes: 0,
             writes,
         });
     }
@@ -187,6 +195,8 @@ impl World {
             hi: Timestamp(2000),
             incarnation: None,
             low_water: Timestamp::ZERO,
+            validation: Validation::Locked,
+            read_bytes: 0,
             writes,
         });
     }
@@ -463,6 +473,7 @@ fn odd_requests_are_refused() {
         incarnation: None,
         map_epoch: 1,
         wait_ms: u32::MAX,
+        snapshot: None,
     };
     let keys = Bytes::from_static(b"\xff\xff\xff\x00");
     let request = DataRequest::Read { access: access(txn(4)), mode: ReadMode::Shared, keys };

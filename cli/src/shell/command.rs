@@ -1,7 +1,7 @@
 //! What a line says.
 
 use anyhow::{Result, anyhow, bail};
-use synod_client::{Key, KeyRange, Timestamp, TxnId};
+use synod_client::{Isolation, Key, KeyRange, Timestamp, TxnId};
 
 use crate::text;
 
@@ -26,7 +26,8 @@ pub const NAMES: [&str; 14] = [
 /// A command of the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    Begin,
+    /// At the level that is named, if one is.
+    Begin(Option<Isolation>),
     Get(Key),
     GetForUpdate(Key),
     Put(Key, Vec<u8>),
@@ -102,16 +103,21 @@ fn later(what: &str) -> anyhow::Error {
 }
 
 fn begin(options: &[&str]) -> Result<Command> {
+    let mut isolation = None;
     for &option in options {
         match option {
-            "serializable" | "2pc" | "auto" => {}
-            "snapshot" | "read-committed" | "optimistic" | "3pc" | "paxos" => {
-                return Err(later(option));
-            }
-            _ => bail!("usage: begin [serializable] [2pc|auto]"),
+            "2pc" | "auto" => {}
+            "3pc" | "paxos" => return Err(later(option)),
+            level => match level.parse() {
+                Ok(level) if isolation.is_none() => isolation = Some(level),
+                Ok(_) => bail!("a transaction has one isolation level"),
+                Err(_) => bail!(
+                    "usage: begin [serializable|snapshot|read-committed|optimistic] [2pc|auto]"
+                ),
+            },
         }
     }
-    Ok(Command::Begin)
+    Ok(Command::Begin(isolation))
 }
 
 fn scan(start: &str, end: &str, options: &[&str]) -> Result<Command> {
@@ -187,7 +193,9 @@ mod tests {
     fn commands_are_parsed() {
         let parse = |line: &str| Command::parse(line).unwrap().unwrap();
         assert_eq!(Command::parse(" # nothing").unwrap(), None);
-        assert_eq!(parse("begin serializable 2pc"), Command::Begin);
+        assert_eq!(parse("begin serializable 2pc"), Command::Begin(Some(Isolation::Serializable)));
+        assert_eq!(parse("begin auto"), Command::Begin(None));
+        assert_eq!(parse("begin snapshot"), Command::Begin(Some(Isolation::Snapshot)));
         assert_eq!(parse(r"put a\x00 b"), Command::Put(Key::from(&b"a\0"[..]), b"b".to_vec()));
         assert_eq!(parse("at now"), Command::At(None));
         let scan = Command::Scan {
@@ -203,9 +211,11 @@ mod tests {
         let says = |line: &str| Command::parse(line).unwrap_err().to_string();
         assert_eq!(says("put a"), "usage: put KEY VALUE");
         assert_eq!(says("frobnicate"), "'frobnicate' is no command; type help to see them all");
-        for line in ["begin snapshot", "begin 3pc", "add k 1", "savepoint a", "lock k"] {
+        for line in ["begin 3pc", "add k 1", "savepoint a", "lock k"] {
             assert!(says(line).ends_with("not available in this version"), "{line}");
         }
+        assert!(says("begin snapshot optimistic").contains("one isolation level"));
+        assert!(says("begin chaos").starts_with("usage: begin"));
         assert!(says("at noon").contains("no timestamp"));
         assert!(says("scan a b --limit x").contains("number"));
     }

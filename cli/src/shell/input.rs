@@ -147,7 +147,16 @@ fn read_terminal(wants: &Wants, lines: &Lines) -> Result<()> {
 /// Completes commands and their options.
 struct Words;
 
-const BEGIN: [&str; 3] = ["2pc", "auto", "serializable"];
+const BEGIN: [&str; 8] = [
+    "2pc",
+    "auto",
+    "optimistic",
+    "read-committed",
+    "read-uncommitted",
+    "repeatable-read",
+    "serializable",
+    "snapshot",
+];
 const SCAN: [&str; 2] = ["--limit", "--reverse"];
 
 impl Completer for Words {

@@ -29,8 +29,9 @@ use input::Input;
 use session::Session;
 
 /// What `help` prints.
-const HELP: &str = r"begin [serializable] [2pc|auto]   begin a transaction; without one, every command is its own
-get KEY                           read a key, under a shared lock within a transaction
+const HELP: &str = r"begin [LEVEL] [2pc|auto]          begin a transaction; without one, every command is its own;
+                                  LEVEL is serializable, snapshot, read-committed, optimistic
+get KEY                           read a key, within a transaction as its level says
 get-for-update KEY                read a key, under an exclusive lock
 put KEY VALUE                     write a key
 delete KEY                        delete a key

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use anyhow::{Result, bail};
 use synod_client::{
-    Committed, Error, Escaped, Key, KeyRange, Outcome, Reason, Snapshot, Timestamp, Txn, Value,
+    Committed, Error, Escaped, Isolation, Key, KeyRange, Outcome, Reason, Snapshot, Timestamp, Txn,
+    Value,
 };
 
 use super::command::Command;
@@ -50,7 +51,7 @@ impl Session {
     /// that leaves it unharmed.
     pub async fn execute(&mut self, command: Command) -> Result<()> {
         match command {
-            Command::Begin => self.begin().await,
+            Command::Begin(isolation) => self.begin(isolation).await,
             Command::Get(key) => self.get(key, false).await,
             Command::GetForUpdate(key) => self.get(key, true).await,
             Command::Put(key, value) => self.write(|txn| txn.put_bytes(&key, value.clone())).await,
@@ -68,14 +69,18 @@ impl Session {
         }
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    async fn begin(&mut self, isolation: Option<Isolation>) -> Result<()> {
         if let Some(txn) = &self.txn {
             bail!("{} is open; commit or abort it first", txn.id());
         }
         if self.at.is_some() {
             bail!("reads are as of a past timestamp; type `at now` first");
         }
-        let txn = self.db.client.begin(self.db.options.clone()).await?;
+        let mut options = self.db.options.clone();
+        if let Some(level) = isolation {
+            options = options.isolation(level);
+        }
+        let txn = self.db.client.begin(options).await?;
         let id = txn.id().to_string();
         self.txn = Some(txn);
         let mut out = io::stdout().lock();

@@ -9,6 +9,8 @@
 //!   Values     value?*                 absent keys have absent values
 //!   Rows       (key value)*
 //!   WriteSet   (key value?)*           an absent value deletes
+//!   ReadSet    (start end?)*           an empty end stands for one key, an absent
+//!                                      one for a range without end
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -212,6 +214,55 @@ impl WriteSet {
     }
 }
 
+/// What a transaction read on one shard without locks.
+#[derive(Debug, Default)]
+pub struct ReadSet(BytesMut);
+
+/// A piece of a [`ReadSet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadPiece<'a> {
+    /// One key.
+    Key(&'a [u8]),
+    /// From a start to before an end, or to the last key.
+    Range(&'a [u8], Option<&'a [u8]>),
+}
+
+impl ReadSet {
+    /// Adds a key.
+    pub fn push_key(&mut self, key: &[u8]) {
+        put(&mut self.0, Some(key));
+        put(&mut self.0, Some(&[]));
+    }
+
+    /// Adds a range that is not empty.
+    pub fn push_range(&mut self, start: &[u8], end: Option<&[u8]>) {
+        put(&mut self.0, Some(start));
+        put(&mut self.0, end);
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
+
+    /// Reads the pieces.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<ReadPiece<'_>, Malformed>> {
+        pieces(bytes, |rest| {
+            let start = take(rest)?.ok_or(Malformed)?;
+            let end = take(rest)?;
+            if start.len().max(end.unwrap_or_default().len()) > limits::KEY_BYTES + 1 {
+                return Err(Malformed);
+            }
+            match end {
+                Some([]) => limits::check_key(start).map_err(|_| Malformed)?,
+                Some(end) if end <= start => return Err(Malformed),
+                Some(_) | None => {}
+            }
+            Ok(if end == Some(&[]) { ReadPiece::Key(start) } else { ReadPiece::Range(start, end) })
+        })
+    }
+}
+
 /// What a shard remembers of one-phase transactions: 36 bytes each.
 #[derive(Debug, Default)]
 pub struct OnePhaseOutcomes(BytesMut);
@@ -291,6 +342,26 @@ mod tests {
         let boundaries = [0, 10, 20, bytes.len()];
         for cut in (0..bytes.len()).filter(|cut| !boundaries.contains(cut)) {
             assert!(WriteSet::read(&bytes[..cut]).any(|piece| piece.is_err()), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn reads_come_back_and_what_makes_no_sense_is_refused() {
+        let mut set = ReadSet::default();
+        set.push_key(b"a");
+        set.push_range(b"", Some(b"c"));
+        set.push_range(b"x", None);
+        let expected = vec![
+            ReadPiece::Key(b"a"),
+            ReadPiece::Range(b"", Some(b"c")),
+            ReadPiece::Range(b"x", None),
+        ];
+        let bytes = set.finish();
+        assert_eq!(ReadSet::read(&bytes).collect::<Result<Vec<_>, _>>(), Ok(expected));
+        for (start, end) in [(&b""[..], Some(&b""[..])), (b"c", Some(b"b")), (b"c", Some(b"c"))] {
+            let mut set = ReadSet::default();
+            set.push_range(start, end);
+            assert_eq!(ReadSet::read(&set.finish()).next(), Some(Err(Malformed)));
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::commit::Validation;
 use crate::error::Reason;
 use crate::id::{CoordinatorId, Incarnation, SessionId, ShardId, TxnId};
 use crate::route::Placement;
@@ -33,10 +34,12 @@ pub enum ClientRequest {
     Commit {
         /// Its name.
         txn: TxnId,
-        /// The shards it touched, in the order of their writes.
+        /// What the shards make sure of before they vote.
+        validation: Validation,
+        /// The shards it touched, in the order of their reads and writes.
         parts: Vec<Part>,
-        /// The writes of all parts, one behind another; see
-        /// [`WriteSet`](super::bulk::WriteSet).
+        /// Of each part what it read without locks, then what it writes; see
+        /// [`ReadSet`](super::bulk::ReadSet) and [`WriteSet`](super::bulk::WriteSet).
         #[serde(skip)]
         writes: Bytes,
     },
@@ -57,7 +60,9 @@ pub struct Part {
     pub shard: ShardId,
     /// The incarnation it gave the transaction, if the transaction read there.
     pub incarnation: Option<Incarnation>,
-    /// How many bytes of the bulk are this part's writes; zero if it only read.
+    /// How many bytes of the bulk are what this part read without locks.
+    pub read_bytes: u32,
+    /// How many bytes behind them are this part's writes; zero if it only read.
     pub write_bytes: u32,
 }
 

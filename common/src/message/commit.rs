@@ -60,7 +60,11 @@ pub enum CommitMessage {
         low_water: Timestamp,
         /// All shards that take part.
         participants: Vec<ShardId>,
-        /// The writes for this shard.
+        /// What to make sure of before voting.
+        validation: Validation,
+        /// How many bytes of the bulk are what was read here without locks.
+        read_bytes: u32,
+        /// That, then the writes for this shard.
         #[serde(skip)]
         writes: Bytes,
     },
@@ -83,7 +87,11 @@ pub enum CommitMessage {
         incarnation: Option<Incarnation>,
         /// Every transaction with a smaller `h` is over.
         low_water: Timestamp,
-        /// The writes.
+        /// What to make sure of before committing.
+        validation: Validation,
+        /// How many bytes of the bulk are what was read here without locks.
+        read_bytes: u32,
+        /// That, then the writes.
         #[serde(skip)]
         writes: Bytes,
     },
@@ -142,6 +150,18 @@ pub enum CommitMessage {
         /// My epoch.
         epoch: Epoch,
     },
+}
+
+/// What a participant makes sure of before it votes, besides holding its locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Validation {
+    /// Nothing: whatever must not have changed is locked.
+    Locked,
+    /// First committer wins: what is written has no version above this snapshot.
+    Writes(Timestamp),
+    /// What was read at this snapshot is locked now, if that is possible at once,
+    /// and has no version above it.
+    Reads(Timestamp),
 }
 
 /// A participant's answer to PREPARE.

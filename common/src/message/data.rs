@@ -21,6 +21,9 @@ pub struct Access {
     pub map_epoch: u32,
     /// How long to wait for each lock.
     pub wait_ms: u32,
+    /// The snapshot that the transaction reads at, if it does; what has changed
+    /// since is refused.
+    pub snapshot: Option<Timestamp>,
 }
 
 /// Which lock a read takes.

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::{Outcome, Part};
+use synod_common::message::commit::Validation;
 use synod_common::message::{ClientReply, ClientRequest};
 use synod_common::node::{Lsn, Output};
 use synod_common::time::{Now, Timestamp};
@@ -86,10 +87,11 @@ pub enum Then {
     Over(Timestamp, TxnId),
 }
 
-/// A part of a COMMIT with its writes.
+/// A part of a COMMIT with its reads and writes.
 pub struct PartWrites {
     shard: ShardId,
     incarnation: Option<Incarnation>,
+    read_bytes: u32,
     writes: Bytes,
 }
 
@@ -99,7 +101,7 @@ impl Coordinator {
         &mut self,
         now: Now,
         from: (Peer, RequestId),
-        txn: TxnId,
+        (txn, validation): (TxnId, Validation),
         parts: &[Part],
         writes: Bytes,
         out: &mut Output,
@@ -133,12 +135,12 @@ impl Coordinator {
         if let [part] = &parts[..] {
             let stage = Stage::OnePhase { shard: part.shard };
             self.commits.insert(txn, Commit { h, hi, waiting, stage });
-            self.begin_one_phase(now, txn, h, part, out);
+            self.begin_one_phase(now, (txn, validation), h, part, out);
         } else {
             let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
             let stage = Stage::Preparing(Tally::new(&shards));
             self.commits.insert(txn, Commit { h, hi, waiting, stage });
-            self.begin_two_phase(now, txn, h, &shards, parts, out);
+            self.begin_two_phase(now, (txn, validation), h, &shards, parts, out);
         }
     }
 
@@ -153,21 +155,23 @@ impl Coordinator {
         if self.commits.len() >= self.settings.max_commits {
             return Err(Reason::Overloaded);
         }
-        let total: usize = parts.iter().map(|part| part.write_bytes as usize).sum();
+        let bytes = |part: &Part| part.read_bytes as usize + part.write_bytes as usize;
+        let total: usize = parts.iter().map(bytes).sum();
         if parts.is_empty() || total != writes.len() {
             return Err(Reason::Malformed);
         }
         let mut split: BTreeMap<ShardId, PartWrites> = BTreeMap::new();
         for part in parts {
-            let &Part { shard, incarnation, write_bytes } = part;
+            let &Part { shard, incarnation, read_bytes, .. } = part;
             if !self.members.contains(shard) {
                 return Err(Reason::StaleMap);
             }
             if !self.members.is_joined(shard) {
                 return Err(Reason::NotReady);
             }
-            let writes = writes.split_to(write_bytes as usize);
-            if split.insert(shard, PartWrites { shard, incarnation, writes }).is_some() {
+            let writes = writes.split_to(bytes(part));
+            let part = PartWrites { shard, incarnation, read_bytes, writes };
+            if split.insert(shard, part).is_some() {
                 return Err(Reason::Malformed);
             }
         }

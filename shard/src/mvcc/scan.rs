@@ -32,6 +32,12 @@ impl Versions {
         Scan { keys, at, reverse }
     }
 
+    /// Whether anything in `range` has a version above a timestamp; tombstones count.
+    pub fn has_changed(&self, range: &KeyRange, since: Timestamp) -> bool {
+        let keys = self.scan(range, Timestamp::MAX, false).keys;
+        keys.into_iter().flatten().any(|(_, chain)| chain.newest().at > since)
+    }
+
     /// What `range` holds now.
     pub fn newest_scan(&self, range: &KeyRange, reverse: bool) -> Scan<'_> {
         self.scan(range, Timestamp::MAX, reverse)

@@ -17,6 +17,7 @@
 pub mod in_doubt;
 pub mod one_phase;
 pub mod two_phase;
+pub mod validate;
 pub mod vote;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, ShardId, TxnId};
 use synod_common::message::bulk::WriteSet;
+use synod_common::message::commit::Validation;
 use synod_common::node::{Lsn, Output};
 use synod_common::time::Timestamp;
 
@@ -95,11 +97,22 @@ pub struct Preparing {
     pub coordinator: CoordinatorId,
     /// Who takes part; empty for one-phase.
     pub participants: Vec<ShardId>,
+    /// What is to be made sure of before the vote.
+    pub validation: Validation,
+    /// What was read without locks.
+    pub reads: Bytes,
     /// What is to be written.
     pub writes: Bytes,
 }
 
 impl Preparing {
+    /// Takes the bulk of the request apart. If it is shorter than it says, nothing
+    /// is left of the writes, and the reads will be found malformed.
+    pub fn split(mut bulk: Bytes, read_bytes: u32) -> (Bytes, Bytes) {
+        let reads = bulk.split_to(bulk.len().min(read_bytes as usize));
+        (reads, bulk)
+    }
+
     /// Whether the shard decides by itself.
     pub fn is_one_phase(&self) -> bool {
         self.participants.is_empty()
@@ -135,6 +148,12 @@ impl Stage {
 }
 
 impl Shard {
+    fn set_stage(&mut self, txn: TxnId, stage: Stage) {
+        if let Some(participant) = self.txns.get_mut(&txn) {
+            participant.stage = stage;
+        }
+    }
+
     /// Aborts a transaction that has not voted. Its requests are refused.
     pub(crate) fn abort(&mut self, txn: TxnId, reason: &Reason, out: &mut Output) {
         let Some(participant) = self.txns.get(&txn) else { return };

@@ -28,9 +28,7 @@ impl Shard {
         let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(m) };
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, done);
         self.one_phase_logged.push_back((lsn, txn));
-        if let Some(participant) = self.txns.get_mut(&txn) {
-            participant.stage = Stage::OnePhase { lsn, record, asked: 0 };
-        }
+        self.set_stage(txn, Stage::OnePhase { lsn, record, asked: 0 });
     }
 
     /// The log is durable up to `lsn`: what it holds of one-phase commits counts.

@@ -3,7 +3,7 @@
 //! `m = max(h, floor + 1)` is the smallest timestamp at which this shard can
 //! commit without changing a past that somebody has seen. It must lie below
 //! `hi`, the end of the oracle's durable window, so that the oracle can move past
-//! it before anybody is told.
+//! it before anybody is told. What did not lock what it read is validated first.
 
 use bytes::Bytes;
 use synod_common::error::Reason;
@@ -15,6 +15,7 @@ use synod_common::message::commit::Vote;
 use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
 
+use super::validate::reads;
 use super::{Participant, Preparing, Stage};
 use crate::lock::{LockTarget, Mode};
 use crate::mutant::mutated;
@@ -76,6 +77,9 @@ impl Shard {
         if keys.windows(2).any(|pair| pair[0] >= pair[1]) {
             return self.refuse(txn, &preparing, Reason::Malformed, out);
         }
+        let Ok(reads) = reads(&preparing.reads) else {
+            return self.refuse(txn, &preparing, Reason::Malformed, out);
+        };
         if keys.iter().any(|key| !self.owns(key)) {
             return self.refuse(txn, &preparing, Reason::StaleMap, out);
         }
@@ -93,6 +97,9 @@ impl Shard {
             waits: Default::default(),
         });
         participant.stage = Stage::Preparing(preparing);
+        if let Err(reason) = self.lock_reads((txn, age), reads) {
+            return self.abort(txn, &reason, out);
+        }
         let targets = keys.into_iter().map(LockTarget::Key);
         let timeout = self.settings.lock_timeout;
         if self.lock(now, (txn, age), targets, Mode::Exclusive, timeout, Purpose::Prepare, out) {
@@ -110,9 +117,14 @@ impl Shard {
 
     /// All locks are held: vote.
     pub(crate) fn vote(&mut self, now: Now, txn: TxnId, out: &mut Output) {
-        let Some(participant) = self.txns.get_mut(&txn) else { return };
-        let Stage::Preparing(preparing) = &participant.stage else { return };
+        let Some(Stage::Preparing(preparing)) = self.txns.get(&txn).map(|known| &known.stage)
+        else {
+            return;
+        };
         let preparing = preparing.clone();
+        if let Err(reason) = self.validate(&preparing) {
+            return self.abort(txn, &reason, out);
+        }
         let Preparing { h, hi, coordinator, .. } = preparing;
         let m = if mutated!(self, VoteIgnoresFloor) { h } else { h.max(self.floor.next()) };
         if m >= hi {
@@ -129,7 +141,7 @@ impl Shard {
                 out.send(to, NO_REPLY, message);
             }
             (true, false) => {
-                participant.stage = Stage::ReadVoted { h, m, hi, asked: 0 };
+                self.set_stage(txn, Stage::ReadVoted { h, m, hi, asked: 0 });
                 self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
                 out.send(to, NO_REPLY, CommitMessage::Vote { txn, vote: Vote::Read(m) });
             }
@@ -159,9 +171,7 @@ impl Shard {
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, vote);
         self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
         self.stats.in_doubt += 1;
-        if let Some(participant) = self.txns.get_mut(&txn) {
-            participant.stage = Stage::Prepared { lsn, record, asked: 0 };
-        }
+        self.set_stage(txn, Stage::Prepared { lsn, record, asked: 0 });
         if mutated!(self, EarlyRelease) {
             self.locks.release_all(txn, &mut self.granted);
         }

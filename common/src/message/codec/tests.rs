@@ -9,7 +9,7 @@ use crate::key::{Key, KeyRange};
 use crate::limits::Limit;
 use crate::message::bulk::{Keys, WriteSet};
 use crate::message::client::{CoordinatorStatus, Outcome, Part};
-use crate::message::commit::{Decision, Vote};
+use crate::message::commit::{Decision, Validation, Vote};
 use crate::message::data::{Access, ReadMode, ShardStatus};
 use crate::message::{ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest};
 use crate::route::{Partition, Placement, ShardAddress};
@@ -39,6 +39,7 @@ fn access() -> Access {
         incarnation: Some(Incarnation(9)),
         map_epoch: 1,
         wait_ms: 5000,
+        snapshot: Some(Timestamp(70)),
     }
 }
 
@@ -52,7 +53,8 @@ fn writes() -> Bytes {
 /// One of every message, with every reason, vote, decision and outcome in it.
 fn samples() -> Vec<Message> {
     let range = KeyRange { start: Key::from("a"), end: Some(Key::from("b")) };
-    let part = |shard, incarnation, write_bytes| Part { shard, incarnation, write_bytes };
+    let part =
+        |shard, incarnation, write_bytes| Part { shard, incarnation, read_bytes: 0, write_bytes };
     let parts = vec![
         part(ShardId(1), Some(Incarnation(9)), 10),
         part(ShardId(2), None, writes().len() as u32 - 10),
@@ -85,15 +87,23 @@ fn samples() -> Vec<Message> {
         Reason::TooLarge(Limit::TxnBytes),
         Reason::TooLarge(Limit::TxnKeys),
         Reason::TooLarge(Limit::ReplyBytes),
+        Reason::TooLarge(Limit::ReadBytes),
         Reason::Malformed,
         Reason::Denied,
+        Reason::Conflict,
     ];
     let mut all: Vec<Message> = vec![
         ClientRequest::OpenSession.into(),
         ClientRequest::Heartbeat { session: session(), oldest: 12 }.into(),
         ClientRequest::CloseSession { session: session() }.into(),
         ClientRequest::Timestamp.into(),
-        ClientRequest::Commit { txn: txn(), parts, writes: writes() }.into(),
+        ClientRequest::Commit {
+            txn: txn(),
+            validation: Validation::Reads(Timestamp(8)),
+            parts,
+            writes: writes(),
+        }
+        .into(),
         ClientRequest::Outcome { txn: txn() }.into(),
         ClientRequest::Status.into(),
         ClientReply::SessionOpened {
@@ -161,6 +171,8 @@ fn samples() -> Vec<Message> {
             incarnation: None,
             low_water: Timestamp(4),
             participants: vec![ShardId(1), ShardId(2)],
+            validation: Validation::Writes(Timestamp(8)),
+            read_bytes: 0,
             writes: writes(),
         }
         .into(),
@@ -173,6 +185,8 @@ fn samples() -> Vec<Message> {
             hi: Timestamp(99),
             incarnation: Some(Incarnation(1)),
             low_water: Timestamp(4),
+            validation: Validation::Locked,
+            read_bytes: 0,
             writes: writes(),
         }
         .into(),
@@ -302,7 +316,9 @@ fn flipped_bits_never_panic() {
 #[test]
 fn too_large_to_send_leaves_the_buffer_as_it_was() {
     let writes = Bytes::from(vec![0; limits::FRAME_BYTES]);
-    let message = ClientRequest::Commit { txn: txn(), parts: vec![], writes }.into();
+    let message =
+        ClientRequest::Commit { txn: txn(), validation: Validation::Locked, parts: vec![], writes };
+    let message = message.into();
     let mut out = BytesMut::from(&b"before"[..]);
     assert!(matches!(encode(RequestId(1), &message, &mut out), Err(FrameError::TooLarge(_))));
     assert_eq!(&out[..], b"before");

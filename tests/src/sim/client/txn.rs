@@ -7,6 +7,7 @@ use synod_common::id::{Incarnation, RequestId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::message::bulk::{Keys, Rows, Values, WriteSet};
 use synod_common::message::client::{Outcome, Part};
+use synod_common::message::commit::Validation;
 use synod_common::message::data;
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::time::Timestamp;
@@ -120,6 +121,7 @@ impl World {
             incarnation: active.incarnations.get(&server).copied(),
             map_epoch: self.router.epoch(),
             wait_ms: active.wait_ms,
+            snapshot: None,
         };
         match access {
             Access::Keys(keys, mode) => {
@@ -197,11 +199,17 @@ impl World {
             parts.push(Part {
                 shard: synod_common::id::ShardId(server as u16),
                 incarnation: active.incarnations.get(&server).copied(),
+                read_bytes: 0,
                 write_bytes: set.len() as u32,
             });
             bytes.extend_from_slice(&set);
         }
-        let message = ClientRequest::Commit { txn: active.id, parts, writes: bytes.into() };
+        let message = ClientRequest::Commit {
+            txn: active.id,
+            validation: Validation::Locked,
+            parts,
+            writes: bytes.into(),
+        };
         active.commit = Some(message.clone().into());
         let request = self.ask(client, 0, message);
         self.clients[client].asked.insert(request, active.id);

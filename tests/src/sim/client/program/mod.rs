@@ -166,9 +166,11 @@ impl World {
             Action::Send(to, request, message, reply) => {
                 let Some(server) = index(to) else { return Ok(()) };
                 match &message {
-                    Message::ClientRequest(ClientRequest::Commit { txn, writes, .. }) => {
+                    Message::ClientRequest(ClientRequest::Commit {
+                        txn, parts, writes, ..
+                    }) => {
                         self.clients[client].asked.insert(request, *txn);
-                        self.commit_sent(client, *txn, writes)?;
+                        self.commit_sent(client, *txn, parts, writes)?;
                     }
                     Message::ClientRequest(ClientRequest::Outcome { txn }) => {
                         self.clients[client].asked.insert(request, *txn);

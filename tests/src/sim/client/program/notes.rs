@@ -9,7 +9,7 @@ use synod_common::error::Reason;
 use synod_common::id::TxnId;
 use synod_common::key::Key;
 use synod_common::message::bulk::WriteSet;
-use synod_common::message::client::Outcome;
+use synod_common::message::client::{Outcome, Part};
 use synod_common::time::Timestamp;
 
 use super::super::super::history::{Seen, Snapshot, Txn};
@@ -40,11 +40,21 @@ pub enum Note {
 
 impl World {
     /// A program sends COMMIT: it carries what the program wrote.
-    pub(super) fn commit_sent(&mut self, client: usize, id: TxnId, writes: &[u8]) -> Check {
+    pub(super) fn commit_sent(
+        &mut self,
+        client: usize,
+        id: TxnId,
+        parts: &[Part],
+        bulk: &Bytes,
+    ) -> Check {
         let mut sent = BTreeMap::new();
-        for write in WriteSet::read(writes) {
-            let (key, value) = write.map_err(|_| format!("COMMIT of {id} is malformed"))?;
-            sent.insert(Key::from(key), value.map(Bytes::copy_from_slice));
+        let mut rest = bulk.clone();
+        for part in parts {
+            drop(rest.split_to(part.read_bytes as usize));
+            for write in WriteSet::read(&rest.split_to(part.write_bytes as usize)) {
+                let (key, value) = write.map_err(|_| format!("COMMIT of {id} is malformed"))?;
+                sent.insert(Key::from(key), value.map(Bytes::copy_from_slice));
+            }
         }
         // Transactions that the library begins by itself are met here first.
         let begun = self.time;
