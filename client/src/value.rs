@@ -15,6 +15,11 @@ pub struct Value {
 }
 
 impl Value {
+    /// Whose value it is.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// The bytes, or `None` if the key is absent.
     pub fn bytes(&self) -> Option<&Bytes> {
         self.bytes.as_ref()

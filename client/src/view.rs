@@ -15,11 +15,18 @@ use synod_common::error::Reason;
 use synod_common::id::ShardId;
 use synod_common::key::{Key, KeyRange};
 use synod_common::message::commit::Validation;
+use synod_common::time::Timestamp;
 
 use crate::isolation::Reading;
 use crate::{Error, Snapshot, Txn, Value};
 
 impl Txn {
+    /// The timestamp that its reads without locks are made at, if its level has one
+    /// and it has read.
+    pub fn reads_at(&self) -> Option<Timestamp> {
+        self.held.state.lock().snapshot
+    }
+
     /// The snapshot that the next reads are made at; none if they lock.
     pub(crate) async fn view(&self) -> Result<Option<Snapshot>, Error> {
         self.check()?;
@@ -95,7 +102,7 @@ impl Txn {
         self.held.shared.fresh_snapshot(&self.held.session).await
     }
 
-    fn snapshot_at(&self, at: synod_common::time::Timestamp) -> Snapshot {
+    fn snapshot_at(&self, at: Timestamp) -> Snapshot {
         Snapshot::new(self.held.shared.clone(), self.held.session.clone(), at)
     }
 }

@@ -9,7 +9,10 @@
 //!                 invariants: one statement per file, at every event or at the end
 //! ```
 //!
-//! Three ways to use it:
+//! Beside it stands the [`stage`]: the same cores and the client library without
+//! faults, one step at a time, for scripts that tell what a user sees.
+//!
+//! Three ways to use the simulator:
 //!
 //! * `cargo test -p synod-tests`: some seeds, and the mutants that show at once.
 //! * `synod-sim run --seeds 0..1000`: many seeds. The last line counts them; a
@@ -21,5 +24,7 @@
 //! *Deliberately absent*: the drivers, QUIC and real files; they have tests of
 //! their own.
 
+pub mod executor;
 pub mod invariants;
 pub mod sim;
+pub mod stage;

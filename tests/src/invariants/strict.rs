@@ -3,6 +3,10 @@
 //! timestamps against a plain map, all committed transactions read what they read,
 //! and so do the snapshots.
 //!
+//! A transaction at the level `snapshot` read the state as of its snapshot, and
+//! nothing that it wrote was written between that and its commit. One at the level
+//! `read-committed` read, of each key, a value that was committed then.
+//!
 //! Together that is strict serializability: Papadimitriou (1979) with the real-time
 //! order of Herlihy and Wing (1990). Transactions of equal timestamps must not
 //! conflict, so their order does not matter.
@@ -17,7 +21,7 @@ use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
 use super::Check;
-use crate::sim::history::{History, Seen, Txn};
+use crate::sim::history::{History, ReadsAt, Seen, Txn};
 use crate::sim::ledger::Ledger;
 
 type State = BTreeMap<Key, Bytes>;
@@ -26,7 +30,57 @@ type State = BTreeMap<Key, Bytes>;
 pub fn check(history: &History, ledger: &Ledger, router: &Router) -> Result<State, String> {
     let committed = committed(history, ledger);
     real_time(history, &committed)?;
+    first_committer_wins(&committed)?;
+    read_committed(history, &committed)?;
     replay(history, &committed, router)
+}
+
+/// Nothing that a transaction at the level `snapshot` wrote was written by others
+/// between its snapshot and its commit.
+fn first_committer_wins(committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check {
+    let mut written: BTreeMap<&Key, (Timestamp, TxnId)> = BTreeMap::new();
+    for ((at, id), txn) in committed {
+        for key in txn.writes.keys() {
+            let before = written.insert(key, (*at, *id));
+            if let (ReadsAt::Snapshot(snapshot), Some((when, who))) = (txn.reads_at, before)
+                && when > snapshot
+            {
+                return Err(format!(
+                    "I22: {id} with the snapshot {snapshot} wrote {key} at {at}; {who} had at {when}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was read loosely was the newest at some time after all that was answered
+/// before the transaction began.
+fn read_committed(history: &History, committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check {
+    let mut versions: BTreeMap<&Key, Vec<(Timestamp, Option<&Bytes>)>> = BTreeMap::new();
+    for ((at, _), txn) in committed {
+        for (key, value) in &txn.writes {
+            versions.entry(key).or_default().push((*at, value.as_ref()));
+        }
+    }
+    for (id, txn) in history.txns.iter().filter(|(_, txn)| !txn.seen.loose.is_empty()) {
+        let answered = committed.iter().filter(|(_, t)| t.answered.is_some_and(|t| t < txn.begun));
+        let since = answered.map(|((at, _), _)| *at).max().unwrap_or(Timestamp::ZERO);
+        for (key, value) in &txn.seen.loose {
+            let versions = versions.get(key).map_or(&[][..], |list| list);
+            let first = versions.first().map_or(Timestamp::MAX, |(at, _)| *at);
+            let absent = value.is_none() && first > since;
+            let mut replaced = versions.iter().skip(1).map(|(at, _)| *at);
+            let seen = versions.iter().any(|(_, version)| {
+                let until = replaced.next().unwrap_or(Timestamp::MAX);
+                *version == value.as_ref() && until > since
+            });
+            if !seen && !absent {
+                return Err(format!("I22: {id} read {key} = {value:?}, which it was not then"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Committed transactions by timestamp.
@@ -65,6 +119,12 @@ fn real_time(history: &History, committed: &BTreeMap<(Timestamp, TxnId), &Txn>) 
             name: id.to_string(),
         })
         .collect();
+    spans.extend(committed.iter().filter_map(|((_, id), txn)| match txn.reads_at {
+        ReadsAt::Snapshot(at) | ReadsAt::Validated(at) => {
+            Some(Span { begun: txn.begun, answered: None, at, name: format!("the view of {id}") })
+        }
+        ReadsAt::Commit | ReadsAt::Loose => None,
+    }));
     spans.extend(history.snapshots.iter().map(|snapshot| Span {
         begun: snapshot.begun,
         answered: Some(snapshot.answered),
@@ -99,8 +159,18 @@ fn replay(
     committed: &BTreeMap<(Timestamp, TxnId), &Txn>,
     router: &Router,
 ) -> Result<State, String> {
-    let mut snapshots: Vec<_> = history.snapshots.iter().collect();
-    snapshots.sort_by_key(|snapshot| snapshot.at);
+    let mut snapshots: Vec<(Timestamp, String, &Seen)> = history
+        .snapshots
+        .iter()
+        .map(|snapshot| (snapshot.at, format!("the snapshot at {}", snapshot.at), &snapshot.seen))
+        .collect();
+    snapshots.extend(committed.iter().filter_map(|((_, id), txn)| match txn.reads_at {
+        ReadsAt::Snapshot(at) | ReadsAt::Validated(at) => {
+            Some((at, format!("{id} with the snapshot {at}"), &txn.seen))
+        }
+        ReadsAt::Commit | ReadsAt::Loose => None,
+    }));
+    snapshots.sort_by_key(|(at, _, _)| *at);
     let mut snapshots = snapshots.into_iter().peekable();
     let mut state = State::new();
     let mut writers: BTreeMap<Key, (Timestamp, TxnId)> = BTreeMap::new();
@@ -117,13 +187,14 @@ fn replay(
     for ((at, id), txn) in committed {
         if *at > now {
             apply(&mut state, &mut group);
-            while let Some(snapshot) = snapshots.next_if(|snapshot| snapshot.at < *at) {
-                let who = format!("the snapshot at {}", snapshot.at);
-                compare(&who, &snapshot.seen, &state, router, &writers)?;
+            while let Some((_, who, seen)) = snapshots.next_if(|snapshot| snapshot.0 < *at) {
+                compare(&who, seen, &state, router, &writers)?;
             }
             now = *at;
         }
-        compare(&format!("{id} at {at}"), &txn.seen, &state, router, &writers)?;
+        if !matches!(txn.reads_at, ReadsAt::Snapshot(_)) {
+            compare(&format!("{id} at {at}"), &txn.seen, &state, router, &writers)?;
+        }
         for (key, value) in &txn.writes {
             if let Some((other, _)) = group.insert(key.clone(), (*id, value.clone())) {
                 return Err(format!("I21: {other} and {id} both wrote {key} at {at}"));
@@ -132,9 +203,8 @@ fn replay(
         }
     }
     apply(&mut state, &mut group);
-    for snapshot in snapshots {
-        let who = format!("the snapshot at {}", snapshot.at);
-        compare(&who, &snapshot.seen, &state, router, &writers)?;
+    for (_, who, seen) in snapshots {
+        compare(&who, seen, &state, router, &writers)?;
     }
     Ok(state)
 }

@@ -15,6 +15,29 @@ pub struct Seen {
     pub keys: BTreeMap<Key, Option<Bytes>>,
     /// Pages of ranges with their rows.
     pub ranges: Vec<(KeyRange, Part, BTreeMap<Key, Bytes>)>,
+    /// Keys that were read each at its own time.
+    pub loose: Vec<(Key, Option<Bytes>)>,
+}
+
+impl Seen {
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.ranges.is_empty() && self.loose.is_empty()
+    }
+}
+
+/// When what a transaction reads is as it read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadsAt {
+    /// At its commit timestamp.
+    #[default]
+    Commit,
+    /// At its commit timestamp, and at this one.
+    Validated(Timestamp),
+    /// At this timestamp; what it writes has not changed since.
+    Snapshot(Timestamp),
+    /// Each read at a time of its own.
+    Loose,
 }
 
 /// Which shard answered for a range, by index.
@@ -33,8 +56,10 @@ pub struct Txn {
     pub writes: BTreeMap<Key, Option<Bytes>>,
     /// Whether COMMIT was sent.
     pub asked: bool,
-    /// Whether it read all accounts under locks.
+    /// Whether it read all accounts, at one time.
     pub full_scan: bool,
+    /// When it reads.
+    pub reads_at: ReadsAt,
     /// When it first heard that it is committed.
     pub answered: Option<u64>,
     /// What the coordinator first said about it.

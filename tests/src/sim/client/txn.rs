@@ -12,7 +12,7 @@ use synod_common::message::data;
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::time::Timestamp;
 
-use super::super::history::{Seen, Txn};
+use super::super::history::{ReadsAt, Seen, Txn};
 use super::super::network::Node;
 use super::super::world::{Phase, World};
 use super::work::{Access, Work};
@@ -69,6 +69,7 @@ impl World {
             writes: BTreeMap::new(),
             asked: false,
             full_scan: matches!(work, Work::Scan),
+            reads_at: ReadsAt::Commit,
             answered: None,
             told: None,
         };

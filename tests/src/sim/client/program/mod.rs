@@ -18,7 +18,6 @@
 //!
 //! [`Link::lossless`]: super::super::network::Link::lossless
 
-mod executor;
 mod net;
 mod notes;
 mod reader;
@@ -37,8 +36,8 @@ use super::super::rng::Rng;
 use super::super::server::{COORDINATOR, index};
 use super::super::world::{Phase, World};
 use super::State;
+use crate::executor::Executor;
 use crate::invariants::Check;
-use executor::Executor;
 use net::{Action, SimNet, View};
 use notes::Note;
 use work::Worker;
@@ -70,7 +69,7 @@ impl Program {
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Some(running) = &self.running else { return f.write_str("a program, not running") };
-        let (tasks, workers) = (running.executor.len(), running.workers);
+        let (tasks, workers) = (running.executor.unfinished(), running.workers);
         let (replies, timers) = (running.replies.len(), running.timers.len());
         write!(f, "a program: {tasks} tasks, {workers} workers, {replies} replies, {timers} timers")
     }

@@ -12,7 +12,7 @@ use synod_common::message::bulk::WriteSet;
 use synod_common::message::client::{Outcome, Part};
 use synod_common::time::Timestamp;
 
-use super::super::super::history::{Seen, Snapshot, Txn};
+use super::super::super::history::{ReadsAt, Seen, Snapshot, Txn};
 use super::super::super::world::World;
 use crate::invariants::Check;
 
@@ -21,9 +21,8 @@ use crate::invariants::Check;
 pub enum Note {
     /// A transaction began.
     Began(TxnId),
-    /// It is about to be committed. What it saw; what it wrote; whether it read
-    /// all accounts.
-    Meant(TxnId, Seen, BTreeMap<Key, Option<Bytes>>, bool),
+    /// It is about to be committed.
+    Meant(Box<Meant>),
     /// The library says that it committed, at a timestamp if it says one.
     Committed(TxnId, Option<Timestamp>),
     /// The library says that it had no effect.
@@ -36,6 +35,21 @@ pub enum Note {
     Done,
     /// The library did something that it must not do.
     Wrong(String),
+}
+
+/// What a transaction did before its commit.
+#[derive(Debug)]
+pub struct Meant {
+    /// Its name.
+    pub id: TxnId,
+    /// What it saw.
+    pub seen: Seen,
+    /// What it wrote.
+    pub writes: BTreeMap<Key, Option<Bytes>>,
+    /// Whether it read all accounts, at one time.
+    pub full_scan: bool,
+    /// When it read.
+    pub reads_at: ReadsAt,
 }
 
 impl World {
@@ -78,9 +92,11 @@ impl World {
                     return Err(format!("{id} was named twice"));
                 }
             }
-            Note::Meant(id, seen, writes, full_scan) => {
+            Note::Meant(meant) => {
+                let Meant { id, seen, writes, full_scan, reads_at } = *meant;
                 if let Some(txn) = self.history.txns.get_mut(&id) {
                     (txn.seen, txn.writes, txn.full_scan) = (seen, writes, full_scan);
+                    txn.reads_at = reads_at;
                 }
             }
             Note::Committed(id, at) => {
@@ -102,9 +118,21 @@ impl World {
         let now = self.time;
         let Some(txn) = self.history.txns.get_mut(&id) else { return Ok(()) };
         if !txn.asked {
-            let nothing = txn.is_read_only() && txn.seen.keys.is_empty();
-            let nothing = nothing && txn.seen.ranges.is_empty() && at.is_none();
-            return if nothing { Ok(()) } else { Err(format!("{id} committed without COMMIT")) };
+            // Reads without locks need no commit; they must be right all the same.
+            match txn.reads_at {
+                _ if at.is_some() || !txn.is_read_only() => {}
+                ReadsAt::Validated(at) | ReadsAt::Snapshot(at) => {
+                    let (client, begun, answered) = (txn.client, txn.begun, now);
+                    let (seen, full) = (txn.seen.clone(), txn.full_scan);
+                    let snapshot = Snapshot { client, begun, answered, at, seen, full };
+                    self.history.snapshots.push(snapshot);
+                    return Ok(());
+                }
+                ReadsAt::Loose => return Ok(()),
+                ReadsAt::Commit if txn.seen.is_empty() => return Ok(()),
+                ReadsAt::Commit => {}
+            }
+            return Err(format!("{id} committed without COMMIT"));
         }
         match txn.told {
             Some(Outcome::Committed(told)) if at.is_none_or(|at| at == told) => {
@@ -137,6 +165,7 @@ fn began(client: usize, begun: u64) -> Txn {
         writes: BTreeMap::new(),
         asked: false,
         full_scan: false,
+        reads_at: ReadsAt::Commit,
         answered: None,
         told: None,
     }

@@ -9,18 +9,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use synod_client::net::Net;
-use synod_client::{Client, Error, Options, Outcome, Scan, Txn, TxnId};
+use synod_client::{Client, Error, Isolation, Options, Outcome, Scan, Txn, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
-use super::super::super::history::Snapshot;
+use super::super::super::history::{ReadsAt, Snapshot};
 use super::super::super::rng::Rng;
 use super::super::super::server::COORDINATOR;
 use super::super::super::world::Phase;
 use super::super::work::all_accounts;
 use super::net::SimNet;
-use super::notes::Note;
+use super::notes::{Meant, Note};
 use super::reader::{Reader, unique};
 use crate::invariants::sum::balance;
 
@@ -120,7 +120,14 @@ impl Worker {
     }
 
     async fn transaction(&mut self) {
+        let isolation = match self.rng.below(100) {
+            0..55 => Isolation::Serializable,
+            55..75 => Isolation::Optimistic,
+            75..90 => Isolation::Snapshot,
+            _ => Isolation::ReadCommitted,
+        };
         let options = Options::new()
+            .isolation(isolation)
             .timeout(Duration::from_millis(self.rng.within(100..=3_000)))
             .lock_wait(Duration::from_millis(self.rng.within(20..=300)))
             .attempts(self.rng.within(1..=20) as u32);
@@ -131,11 +138,11 @@ impl Worker {
         };
         let seed = self.rng.bits();
         match manner {
-            Manner::Transact => self.transact(options, seed).await,
+            Manner::Transact => self.transact(options, isolation, seed).await,
             Manner::Begin | Manner::Drop => {
                 let Ok(txn) = self.database.begin(options).await else { return };
                 let id = txn.id();
-                let result = Attempt::new(&self.data, &txn, seed).run().await;
+                let result = Attempt::new(&self.data, &txn, isolation, seed).run().await;
                 match (result, manner) {
                     (Err(error), _) => {
                         drop(txn);
@@ -159,7 +166,7 @@ impl Worker {
         }
     }
 
-    async fn transact(&mut self, options: Options, seed: u64) {
+    async fn transact(&mut self, options: Options, isolation: Isolation, seed: u64) {
         let last: Rc<RefCell<Option<TxnId>>> = Rc::default();
         let mut rng = Rng::new(seed);
         let result = self
@@ -170,7 +177,7 @@ impl Worker {
                     self.net.note(Note::Aborted(before));
                 }
                 let (data, seed) = (Rc::clone(&self.data), rng.bits());
-                async move { Attempt::new(&data, &txn, seed).run().await }
+                async move { Attempt::new(&data, &txn, isolation, seed).run().await }
             })
             .await;
         let last = last.take();
@@ -303,20 +310,28 @@ impl Worker {
 struct Attempt<'a> {
     data: &'a Data,
     txn: &'a Txn,
+    isolation: Isolation,
     rng: Rng,
     reader: Reader,
 }
 
 impl<'a> Attempt<'a> {
-    fn new(data: &'a Data, txn: &'a Txn, seed: u64) -> Attempt<'a> {
+    fn new(data: &'a Data, txn: &'a Txn, isolation: Isolation, seed: u64) -> Attempt<'a> {
         data.net.note(Note::Began(txn.id()));
-        Attempt { data, txn, rng: Rng::new(seed), reader: Reader::default() }
+        let loose = isolation == Isolation::ReadCommitted;
+        let reader = Reader { loose, ..Reader::default() };
+        Attempt { data, txn, isolation, rng: Rng::new(seed), reader }
     }
 
     /// Everything up to the commit.
     async fn run(mut self) -> Result<(), Error> {
         let mut full_scan = false;
         match self.rng.below(100) {
+            // Without locks and without validation, transfers would lose money.
+            0..50 if self.isolation == Isolation::ReadCommitted => {
+                self.scan_some().await?;
+                self.write_note()?;
+            }
             0..50 => self.transfer().await?,
             50..62 => {
                 for _ in 0..self.rng.within(1..=3) {
@@ -340,8 +355,16 @@ impl<'a> Attempt<'a> {
                 self.read(&keys).await?;
             }
         }
-        let Reader { seen, writes } = self.reader;
-        self.data.net.note(Note::Meant(self.txn.id(), seen, writes, full_scan));
+        let Reader { seen, writes, loose } = self.reader;
+        let reads_at = match (self.isolation, self.txn.reads_at()) {
+            (Isolation::Optimistic, Some(at)) => ReadsAt::Validated(at),
+            (Isolation::Snapshot, Some(at)) => ReadsAt::Snapshot(at),
+            _ if loose => ReadsAt::Loose,
+            _ => ReadsAt::Commit,
+        };
+        let (id, full_scan) = (self.txn.id(), full_scan && !loose);
+        let meant = Meant { id, seen, writes, full_scan, reads_at };
+        self.data.net.note(Note::Meant(Box::new(meant)));
         Ok(())
     }
 

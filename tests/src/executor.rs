@@ -1,5 +1,5 @@
-//! Runs the futures of one program on the thread of the simulator: those that were
-//! woken, in the order in which they were woken.
+//! Runs futures on the thread of the simulator, or of a stage: those that were woken,
+//! in the order in which they were woken.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -62,7 +62,7 @@ impl Executor {
     }
 
     /// How many tasks have not ended.
-    pub fn len(&self) -> usize {
+    pub fn unfinished(&self) -> usize {
         self.tasks.len()
     }
 }
@@ -89,7 +89,7 @@ mod tests {
         second.0.send(()).unwrap();
         first.0.send(()).unwrap();
         assert!(executor.run());
-        assert_eq!(executor.len(), 0);
+        assert_eq!(executor.unfinished(), 0);
         assert_eq!(*order.lock(), ["first", "second", "second", "first"]);
     }
 }

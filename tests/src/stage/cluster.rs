@@ -1,0 +1,195 @@
+//! The servers of a stage, the messages between them and the client, and time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use synod_common::id::{ClientId, ClusterId, CoordinatorId, Peer, RequestId, ShardId};
+use synod_common::key::Key;
+use synod_common::message::Message;
+use synod_common::node::{Event, Lsn, Node, Output};
+use synod_common::route::{Partition, Placement, ShardAddress};
+use synod_common::time::{Mono, Now, Wall};
+use synod_coordinator::Coordinator;
+use synod_shard::Shard;
+use tokio::sync::oneshot;
+
+use super::net::{Ask, SharedNet};
+use crate::executor::Executor;
+
+const CLUSTER: ClusterId = ClusterId(0x57a6e);
+const COORDINATOR: Peer = Peer::Coordinator(CoordinatorId(1));
+const CLIENT: Peer = Peer::Client(ClientId(1));
+/// The wall clock when the curtain rises, in milliseconds.
+const BEGIN: u64 = 1_000_000;
+
+/// A cluster and the one client process.
+pub struct Cluster {
+    pub net: SharedNet,
+    pub executor: Executor,
+    now: Mono,
+    coordinator: (Coordinator, Output),
+    shards: Vec<(Shard, Output)>,
+    on_the_way: VecDeque<(Peer, Peer, RequestId, Message)>,
+    replies: BTreeMap<RequestId, oneshot::Sender<Message>>,
+    sleepers: BTreeMap<(Mono, u64), oneshot::Sender<()>>,
+    slept: u64,
+}
+
+impl Cluster {
+    /// Starts servers whose shards begin at the first key and at `split`.
+    pub fn start(split: &[&str], tune: impl Fn(&mut synod_shard::Settings)) -> Cluster {
+        let address = |id: usize| ShardAddress { id: ShardId(id as u16), address: String::new() };
+        let shards = split.len() + 1;
+        let placement = Placement {
+            epoch: 1,
+            partition: Partition::Range(split.iter().map(|key| Key::from(*key)).collect()),
+            shards: (1..=shards).map(address).collect(),
+        };
+        let settings = synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement);
+        let coordinator = (Coordinator::new(settings), Output::new(Lsn(0)));
+        let shard = |id: usize| {
+            let mut settings =
+                synod_shard::Settings::new(ShardId(id as u16), CLUSTER, CoordinatorId(1));
+            tune(&mut settings);
+            (Shard::new(settings), Output::new(Lsn(0)))
+        };
+        let mut cluster = Cluster {
+            net: Arc::default(),
+            executor: Executor::default(),
+            now: Mono(0),
+            coordinator,
+            shards: (1..=shards).map(shard).collect(),
+            on_the_way: VecDeque::new(),
+            replies: BTreeMap::new(),
+            sleepers: BTreeMap::new(),
+            slept: 0,
+        };
+        let servers: Vec<Peer> = std::iter::once(COORDINATOR)
+            .chain((1..=shards).map(|id| Peer::Shard(ShardId(id as u16))))
+            .collect();
+        for (seed, server) in servers.iter().enumerate() {
+            cluster.feed(*server, Event::Start { seed: seed as u64 });
+        }
+        for shard in &servers[1..] {
+            cluster.feed(COORDINATOR, Event::Connected(*shard));
+            cluster.feed(*shard, Event::Connected(COORDINATOR));
+        }
+        for server in servers {
+            cluster.feed(server, Event::Connected(CLIENT));
+        }
+        cluster.settle();
+        assert!(cluster.coordinator.0.is_ready(), "all servers have joined");
+        cluster
+    }
+
+    /// The cores of the shards.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().map(|(shard, _)| shard)
+    }
+
+    /// Lets everything happen that happens without time passing.
+    pub fn settle(&mut self) {
+        loop {
+            let ran = self.executor.run();
+            let mut asked = false;
+            while let Some(ask) = self.net.next() {
+                asked = true;
+                self.ask(ask);
+            }
+            let Some((from, to, request, message)) = self.on_the_way.pop_front() else {
+                if !ran && !asked {
+                    return;
+                }
+                continue;
+            };
+            if to == CLIENT {
+                if let Some(reply) = self.replies.remove(&request) {
+                    // Who asked may have been dropped.
+                    let _ = reply.send(message);
+                }
+            } else {
+                self.feed(to, Event::Message { from, request, message });
+            }
+        }
+    }
+
+    /// Lets time pass, with everything that is due meanwhile.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.settle();
+        while let Some(next) = self.next_due().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.net.set_time(self.now);
+            while let Some(entry) = self.sleepers.first_entry() {
+                if entry.key().0 > self.now {
+                    break;
+                }
+                let _ = entry.remove().send(());
+            }
+            for server in self.servers_due() {
+                self.feed(server, Event::Wake);
+            }
+            self.settle();
+        }
+        self.now = end;
+        self.net.set_time(end);
+    }
+
+    fn next_due(&self) -> Option<Mono> {
+        let shards = self.shards.iter().filter_map(|(_, out)| out.wake);
+        let sleeper = self.sleepers.keys().next().map(|(time, _)| *time);
+        shards.chain(self.coordinator.1.wake).chain(sleeper).min()
+    }
+
+    fn servers_due(&self) -> Vec<Peer> {
+        let is_due = |out: &Output| out.wake.is_some_and(|wake| wake <= self.now);
+        let shards = self.shards.iter().enumerate().filter(|(_, (_, out))| is_due(out));
+        let shards = shards.map(|(i, _)| Peer::Shard(ShardId(i as u16 + 1)));
+        is_due(&self.coordinator.1).then_some(COORDINATOR).into_iter().chain(shards).collect()
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Send(to, request, message, reply) => {
+                if let Some(reply) = reply {
+                    self.replies.insert(request, reply);
+                }
+                self.on_the_way.push_back((CLIENT, to, request, message));
+            }
+            Ask::Sleep(until, sleeper) => {
+                self.slept += 1;
+                self.sleepers.insert((until, self.slept), sleeper);
+            }
+            Ask::Spawn(future) => self.executor.spawn(future),
+        }
+    }
+
+    /// Hands an event to a core. Its records are durable at once, and what it says
+    /// is on its way.
+    fn feed(&mut self, server: Peer, event: Event) {
+        let now = Now { mono: self.now, wall: Wall(BEGIN + self.now.0 / 1_000) };
+        let (core, out): (&mut dyn Node, &mut Output) = match server {
+            Peer::Shard(id) => {
+                let (shard, out) = &mut self.shards[usize::from(id.0) - 1];
+                (shard, out)
+            }
+            Peer::Coordinator(_) => (&mut self.coordinator.0, &mut self.coordinator.1),
+            Peer::Client(_) => panic!("a client is no server"),
+        };
+        let mut event = Some(event);
+        while let Some(happened) = event.take() {
+            core.handle(now, happened, out);
+            if !out.take_records().0.is_empty() {
+                event = Some(Event::Durable(out.last_lsn()));
+            } else if out.checkpoint.take().is_some() {
+                event = Some(Event::CheckpointWritten);
+            }
+        }
+        let held = std::mem::take(&mut out.held).into_iter().map(|(_, send)| send);
+        let sends: Vec<_> = std::mem::take(&mut out.sends).into_iter().chain(held).collect();
+        for send in sends {
+            self.on_the_way.push_back((server, send.to, send.request, send.message));
+        }
+    }
+}
