@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use synod_common::deadlock::DEFAULT_PRIORITY;
+
 /// Choices for one transaction, with sensible defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) timeout: Duration,
     pub(crate) lock_wait: Duration,
     pub(crate) attempts: u32,
+    pub(crate) priority: u8,
 }
 
 impl Default for Options {
@@ -16,12 +19,13 @@ impl Default for Options {
             timeout: Duration::from_secs(30),
             lock_wait: Duration::from_secs(1),
             attempts: 1000,
+            priority: DEFAULT_PRIORITY,
         }
     }
 }
 
 impl Options {
-    /// The defaults: 30 s in all, 1 s per lock, 1,000 attempts.
+    /// The defaults: 30 s in all, 1 s per lock, 1,000 attempts, priority 100.
     pub fn new() -> Options {
         Options::default()
     }
@@ -33,7 +37,7 @@ impl Options {
         self
     }
 
-    /// How long to wait for each lock. A deadlock across shards ends this way.
+    /// How long to wait for each lock. Deadlocks end long before.
     pub fn lock_wait(mut self, lock_wait: Duration) -> Options {
         self.lock_wait = lock_wait;
         self
@@ -42,6 +46,13 @@ impl Options {
     /// How often [`Client::transact`](crate::Client::transact) tries at most.
     pub fn attempts(mut self, attempts: u32) -> Options {
         self.attempts = attempts.max(1);
+        self
+    }
+
+    /// How little the transaction wants to be the victim of a deadlock. It counts
+    /// where the cluster chooses victims by priority: the lowest one loses.
+    pub fn priority(mut self, priority: u8) -> Options {
+        self.priority = priority;
         self
     }
 }

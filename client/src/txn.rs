@@ -370,6 +370,7 @@ impl Txn {
             incarnation,
             map_epoch: self.held.session.router.epoch(),
             wait_ms: u32::try_from(wait).unwrap_or(u32::MAX),
+            priority: self.options.priority,
         })
     }
 

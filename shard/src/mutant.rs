@@ -19,12 +19,20 @@ pub enum Mutant {
     EarlyRelease,
     /// Locks beyond the writes are not taken back after a restart.
     ForgetReadLocks,
+    /// CONFIRM is answered yes, whatever it asks.
+    ConfirmsUnseen,
+    /// CONFIRM is answered yes if the waiter waits for anything.
+    ConfirmIgnoresNumber,
+    /// Who waits is told when a wait begins, and never again.
+    ReportsOnce,
+    /// BREAK aborts the victim although its wait is over.
+    BreaksWhoHasVoted,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 7] = [
+    pub const ALL: [Mutant; 11] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -32,6 +40,10 @@ impl Mutant {
         Mutant::ApplyLeavesFloor,
         Mutant::EarlyRelease,
         Mutant::ForgetReadLocks,
+        Mutant::ConfirmsUnseen,
+        Mutant::ConfirmIgnoresNumber,
+        Mutant::ReportsOnce,
+        Mutant::BreaksWhoHasVoted,
     ];
 }
 
