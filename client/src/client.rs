@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
+use synod_common::deadlock::Happened;
 use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
+use synod_common::message::bulk::List;
 use synod_common::message::client::{CoordinatorStatus, Outcome};
-use synod_common::message::data::ShardStatus;
+use synod_common::message::data::{LockPlace, LockRow, ShardStatus};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
@@ -221,6 +223,54 @@ impl Client {
             _ => Err(Error::protocol()),
         }
     }
+
+    /// Who holds which locks on a shard and who waits for them, page by page:
+    /// `after` is where the last page ended. `contended` leaves out what nobody
+    /// waits for; `limit` bounds the keys and ranges, zero asks for a whole page.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it can not be reached.
+    pub async fn locks(
+        &self,
+        shard: ShardId,
+        after: Option<LockPlace>,
+        contended: bool,
+        limit: u32,
+    ) -> Result<LockPage, Error> {
+        let to = Peer::Shard(shard);
+        let request = DataRequest::Locks { after, contended, limit };
+        let reply = self.shared.net.request(to, request.into()).await;
+        match reply.map_err(|_| self.shared.unreachable(to))? {
+            Message::DataReply(DataReply::Locks { resume, locks }) => {
+                let rows: Result<_, _> = List::read(&locks).collect();
+                Ok(LockPage { rows: rows.map_err(|_| Error::protocol())?, resume })
+            }
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    /// The last deadlocks that were broken, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the coordinator can not be reached.
+    pub async fn deadlocks(&self) -> Result<Vec<Happened>, Error> {
+        match self.shared.ask(ClientRequest::Deadlocks).await? {
+            ClientReply::Deadlocks { list } => {
+                let list: Result<_, _> = List::read(&list).collect();
+                list.map_err(|_| Error::protocol())
+            }
+            _ => Err(Error::protocol()),
+        }
+    }
+}
+
+/// A page of a shard's locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockPage {
+    /// Keys in order, then ranges.
+    pub rows: Vec<LockRow>,
+    /// Behind what the next page begins, if there is more.
+    pub resume: Option<LockPlace>,
 }
 
 impl Shared {

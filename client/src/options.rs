@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use synod_common::deadlock::DEFAULT_PRIORITY;
+
 use crate::Isolation;
 
 /// Choices for one transaction, with sensible defaults.
@@ -11,6 +13,7 @@ pub struct Options {
     pub(crate) lock_wait: Duration,
     pub(crate) attempts: u32,
     pub(crate) isolation: Isolation,
+    pub(crate) priority: u8,
 }
 
 impl Default for Options {
@@ -20,12 +23,14 @@ impl Default for Options {
             lock_wait: Duration::from_secs(1),
             attempts: 1000,
             isolation: Isolation::default(),
+            priority: DEFAULT_PRIORITY,
         }
     }
 }
 
 impl Options {
-    /// The defaults: 30 s in all, 1 s per lock, 1,000 attempts, serializable.
+    /// The defaults: 30 s in all, 1 s per lock, 1,000 attempts, serializable,
+    /// priority 100.
     pub fn new() -> Options {
         Options::default()
     }
@@ -37,7 +42,7 @@ impl Options {
         self
     }
 
-    /// How long to wait for each lock. A deadlock across shards ends this way.
+    /// How long to wait for each lock. Deadlocks end long before.
     pub fn lock_wait(mut self, lock_wait: Duration) -> Options {
         self.lock_wait = lock_wait;
         self
@@ -52,6 +57,13 @@ impl Options {
     /// How often [`Client::transact`](crate::Client::transact) tries at most.
     pub fn attempts(mut self, attempts: u32) -> Options {
         self.attempts = attempts.max(1);
+        self
+    }
+
+    /// How little the transaction wants to be the victim of a deadlock. It counts
+    /// where the cluster chooses victims by priority: the lowest one loses.
+    pub fn priority(mut self, priority: u8) -> Options {
+        self.priority = priority;
         self
     }
 }

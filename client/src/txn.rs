@@ -396,6 +396,7 @@ impl Txn {
             map_epoch: self.held.session.router.epoch(),
             wait_ms: u32::try_from(wait).unwrap_or(u32::MAX),
             snapshot: state.snapshot,
+            priority: self.options.priority,
         })
     }
 

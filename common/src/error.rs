@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::TxnId;
+use crate::deadlock::Deadlock;
 use crate::limits::Limit;
 use crate::time::Timestamp;
 
@@ -25,8 +25,8 @@ impl Corrupt {
 /// reason has had no effect, and will have none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
-    /// It was chosen to break a deadlock. The cycle, each waiting for the next.
-    Deadlock(Vec<TxnId>),
+    /// It was chosen to break a deadlock.
+    Deadlock(Box<Deadlock>),
     /// It waited longer for a lock than it was willing to.
     LockTimeout,
     /// A shard no longer holds its locks: the shard restarted, or the lease of
@@ -98,13 +98,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Deadlock(cycle) => {
-                f.write_str("deadlock")?;
-                for (i, txn) in cycle.iter().enumerate() {
-                    write!(f, "{}{txn}", if i == 0 { ": " } else { " waits for " })?;
-                }
-                cycle.first().map_or(Ok(()), |first| write!(f, " waits for {first}"))
-            }
+            Reason::Deadlock(deadlock) => deadlock.fmt(f),
             Reason::LockTimeout => f.write_str("waited too long for a lock"),
             Reason::LocksLost => f.write_str("its locks were lost in a restart or a lapse"),
             Reason::WindowPassed => f.write_str("its timestamp fell out of the oracle's window"),

@@ -1,5 +1,6 @@
 //! The words, messages, log and drivers that every part of Synod shares.
 
+pub mod deadlock;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod error;

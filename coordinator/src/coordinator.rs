@@ -14,6 +14,7 @@ use synod_common::time::{Mono, Now, Timestamp, Wall};
 use crate::Settings;
 use crate::checkpoint::Checkpoint;
 use crate::commit::{Commit, Then};
+use crate::deadlock::Detector;
 use crate::expiry::Expiry;
 use crate::membership::Members;
 use crate::mutant::mutated;
@@ -44,6 +45,7 @@ pub struct Coordinator {
     pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
+    pub(crate) detector: Detector,
     pub(crate) housekeeping: Mono,
     pub(crate) durable: Lsn,
     pub(crate) checkpoint: Checkpoint,
@@ -83,6 +85,10 @@ pub struct Stats {
     pub sessions: u64,
     /// Blocks of 64 outcomes that are kept.
     pub outcome_blocks: u64,
+    /// Deadlocks across shards that were broken.
+    pub deadlocks: u64,
+    /// Cycles among reports that were over when asked about.
+    pub dissolved: u64,
 }
 
 impl Coordinator {
@@ -101,6 +107,7 @@ impl Coordinator {
             parked: VecDeque::new(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),
+            detector: Detector::new(settings.victim),
             housekeeping: Mono::default(),
             durable: Lsn::default(),
             checkpoint: Checkpoint::default(),
@@ -111,7 +118,10 @@ impl Coordinator {
 
     /// Counters for people.
     pub fn stats(&self) -> Stats {
+        let deadlocks = self.detector.counts();
         Stats {
+            deadlocks: deadlocks.broken,
+            dissolved: deadlocks.dissolved,
             in_progress: self.commits.len() as u64,
             sessions: self.sessions.len() as u64,
             outcome_blocks: self.outcomes.blocks() as u64,
@@ -147,6 +157,9 @@ impl Coordinator {
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
                 self.shard_message((shard, request), message, out);
             }
+            (Peer::Shard(shard), Message::Deadlock(message)) if self.serving == Serving::Yes => {
+                self.deadlock_message(now, shard, message, out);
+            }
             // The driver lets through only what a role may send; what is left
             // here came before this coordinator serves, and will come again.
             _ => {}
@@ -179,6 +192,7 @@ impl Coordinator {
             }
             ClientRequest::Outcome { txn } => return self.outcome(from, txn, out),
             ClientRequest::Status => ClientReply::Status(self.status()),
+            ClientRequest::Deadlocks => self.deadlocks(),
         };
         out.send(from.0, from.1, reply);
     }
@@ -261,6 +275,7 @@ impl Coordinator {
             epoch: self.epoch,
             floor,
             placement: self.settings.placement.clone(),
+            victim: self.settings.victim,
         };
         out.send(Peer::Shard(shard), RequestId::default(), message);
         let open: Vec<TxnId> = self.commits.keys().copied().collect();
@@ -283,6 +298,7 @@ impl Coordinator {
                 Deadline::Acks(txn) => self.resend_commit(now, txn, out),
             }
         }
+        self.search_deadlocks(now, out);
         if now.mono >= self.housekeeping {
             self.housekeeping = now.mono + HOUSEKEEPING;
             self.sessions.lapse(now.mono);
@@ -338,6 +354,7 @@ impl Node for Coordinator {
             Event::Connected(_) => {}
             Event::Disconnected(Peer::Shard(shard)) => {
                 self.members.left(shard);
+                self.detector.left(shard);
                 self.abort_waiting_for(shard, out);
             }
             Event::Disconnected(_) => {}
@@ -350,7 +367,8 @@ impl Node for Coordinator {
         }
         self.open_window(now, out);
         self.begin_checkpoint(out);
-        let wakes = [self.votes_due.next(), self.resend.next(), Some(self.housekeeping)];
+        let (votes, resend) = (self.votes_due.next(), self.resend.next());
+        let wakes = [votes, resend, self.detector.next(), Some(self.housekeeping)];
         out.wake = wakes.into_iter().flatten().min();
     }
 }

@@ -6,6 +6,7 @@
 //!          ──Commit───────▶ commit      one-phase or two-phase, by participants
 //!          ──Outcome──────▶ outcomes    what became of it, for the retention
 //!   shard  ──Join─────────▶ membership  who is connected, whose floor is closed
+//!          ──Waits────────▶ deadlock    who waits for whom, and who must give way
 //! ```
 //!
 //! [`Coordinator`] is a core (see [`synod_common::node`]): it only routes events
@@ -25,6 +26,7 @@
 mod checkpoint;
 mod commit;
 mod coordinator;
+mod deadlock;
 mod expiry;
 mod membership;
 mod mutant;

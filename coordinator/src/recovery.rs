@@ -48,6 +48,7 @@ impl Coordinator {
     /// Recovery is over: begin an epoch, and serve once it is durable.
     pub(crate) fn start(&mut self, now: Now, out: &mut Output) {
         self.epoch = Epoch(self.epoch.0 + 1);
+        self.detector.begin(self.epoch);
         out.force(&Record::Started { epoch: self.epoch });
         self.oracle.close();
         let hi = self.oracle.window_to_write(now).expect("a closed window is followed by another");

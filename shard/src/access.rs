@@ -186,7 +186,7 @@ impl Shard {
     /// Whether a transaction may make this access; at first contact it becomes
     /// known here.
     fn admit(&mut self, now: Now, access: &Access, from: Peer) -> Result<(), Reason> {
-        let Access { txn, incarnation, map_epoch, .. } = *access;
+        let Access { txn, incarnation, map_epoch, priority, .. } = *access;
         self.check_serving(map_epoch)?;
         if txn.session.epoch != self.epoch {
             return Err(Reason::StaleEpoch);
@@ -213,8 +213,9 @@ impl Shard {
         }
         let incarnation = self.next_incarnation();
         let waits = Default::default();
+        let client = Some(from);
         let participant =
-            Participant { incarnation, client: Some(from), stage: Stage::Active, waits };
+            Participant { incarnation, client, stage: Stage::Active, priority, waits };
         self.txns.insert(txn, participant);
         Ok(())
     }

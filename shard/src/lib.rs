@@ -5,6 +5,7 @@
 //!          ──SnapshotRead────▶ snapshot ─▶ mvcc     versions by commit timestamp
 //!   coordinator ──Prepare────▶ participant          votes, decisions, in doubt
 //!               ──Welcome────▶ join                 epoch, map, floor
+//!               ◀─Waits─────── deadlock             who waits for whom; victims
 //! ```
 //!
 //! [`Shard`] is a core (see [`synod_common::node`]): it only routes events to
@@ -15,13 +16,14 @@
 //! * the **low-water mark**: no commit below it may begin any more;
 //! * the **safe point**: versions below it may be gone.
 //!
-//! *Deliberately absent*: deadlocks across shards (they end by time-out), moving
-//! keys, replicas.
+//! *Deliberately absent*: moving keys, replicas.
 
 mod access;
 mod checkpoint;
+mod deadlock;
 mod join;
 mod lease;
+mod listing;
 pub mod lock;
 mod mutant;
 pub mod mvcc;

@@ -27,12 +27,20 @@ pub enum Mutant {
     ValidateBelowSafePoint,
     /// A locking read returns what was changed after the transaction's snapshot.
     ReadBeyondSnapshot,
+    /// CONFIRM is answered yes, whatever it asks.
+    ConfirmsUnseen,
+    /// CONFIRM is answered yes if the waiter waits for anything.
+    ConfirmIgnoresNumber,
+    /// Who waits is told when a wait begins, and never again.
+    ReportsOnce,
+    /// BREAK aborts the victim although its wait is over.
+    BreaksWhoHasVoted,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 11] = [
+    pub const ALL: [Mutant; 15] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -44,6 +52,10 @@ impl Mutant {
         Mutant::OptimisticWithoutLocks,
         Mutant::ValidateBelowSafePoint,
         Mutant::ReadBeyondSnapshot,
+        Mutant::ConfirmsUnseen,
+        Mutant::ConfirmIgnoresNumber,
+        Mutant::ReportsOnce,
+        Mutant::BreaksWhoHasVoted,
     ];
 }
 

@@ -4,6 +4,7 @@
 //! before anything is served. Everything else that was in progress is gone, and
 //! its incarnation with it.
 
+use synod_common::deadlock::DEFAULT_PRIORITY;
 use synod_common::error::Corrupt;
 use synod_common::key::Key;
 use synod_common::message::bulk::WriteSet;
@@ -82,6 +83,7 @@ impl Shard {
             incarnation: self.next_incarnation(),
             client: None,
             stage: Stage::Prepared { lsn, record, asked: 0 },
+            priority: DEFAULT_PRIORITY,
             waits: Default::default(),
         };
         self.txns.insert(txn, participant);

@@ -21,6 +21,9 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// How long a voter waits before it first asks for the decision.
     pub inquire_after: Duration,
+    /// The coordinator is told of lock waits that are at least so old, and told
+    /// again at least so much later.
+    pub report_after: Duration,
     /// How often joining is tried again.
     pub join_retry: Duration,
     /// How long versions that are not the newest are kept for snapshots.
@@ -48,6 +51,7 @@ impl Settings {
             session_ttl: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(5),
             inquire_after: Duration::from_millis(500),
+            report_after: Duration::from_millis(10),
             join_retry: Duration::from_millis(100),
             retention: Duration::from_secs(30),
             max_txns: 100_000,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use synod_common::deadlock::VictimPolicy;
 use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{Epoch, Peer, RequestId, SessionId, TxnId};
 use synod_common::key::Key;
@@ -16,6 +17,7 @@ use synod_common::timer::TimerTable;
 use crate::Settings;
 use crate::access::{ReadRequest, ScanRequest, page_limit};
 use crate::checkpoint::Checkpoint;
+use crate::deadlock::Reporting;
 use crate::join::Joining;
 use crate::lease::Leases;
 use crate::lock::{Capacity, Grant, LockTable, Ticket};
@@ -54,6 +56,9 @@ pub struct Shard {
     pub(crate) waits: BTreeMap<WaitId, Wait>,
     pub(crate) tickets: BTreeMap<Ticket, WaitId>,
     pub(crate) last_wait: u64,
+    pub(crate) reporting: Reporting,
+    /// Who is the victim of a deadlock.
+    pub(crate) victim: VictimPolicy,
     /// Grants that releases have brought about and nobody has heard of.
     pub(crate) granted: Vec<Grant>,
     /// Snapshot reads that wait for a prepared writer.
@@ -88,6 +93,8 @@ pub(crate) enum Timer {
     Inquire(TxnId),
     /// Ask where the window ends.
     AskWindow,
+    /// Tell who waits.
+    Report,
 }
 
 /// Counters for people; nothing depends on them.
@@ -134,6 +141,8 @@ impl Shard {
             waits: BTreeMap::new(),
             tickets: BTreeMap::new(),
             last_wait: 0,
+            reporting: Reporting::default(),
+            victim: VictimPolicy::default(),
             granted: Vec::new(),
             snapshot_waits: BTreeMap::new(),
             woken: Vec::new(),
@@ -194,6 +203,7 @@ impl Shard {
         self.rng = seed | 1;
         self.last_incarnation = self.random() >> 1 & !0xffff_ffff;
         self.last_ask = self.last_incarnation;
+        self.reporting.life = self.last_incarnation;
         self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
     }
 
@@ -233,6 +243,9 @@ impl Shard {
                 out.send(from, request, DataReply::Done);
             }
             DataRequest::Status => out.send(from, request, DataReply::Status(self.status())),
+            DataRequest::Locks { after, contended, limit } => {
+                out.send(from, request, self.list_locks(now.mono, after, contended, limit));
+            }
         }
     }
 
@@ -272,8 +285,8 @@ impl Shard {
         out: &mut Output,
     ) {
         match message {
-            CommitMessage::Welcome { nonce, epoch, floor, placement } => {
-                self.welcomed(now, nonce, epoch, floor, placement, out);
+            CommitMessage::Welcome { nonce, epoch, floor, placement, victim } => {
+                self.welcomed(now, nonce, epoch, floor, placement, victim, out);
             }
             CommitMessage::Call { epoch } => self.called(now, epoch, out),
             // What comes before the welcome belongs to a life before this one.
@@ -341,6 +354,7 @@ impl Shard {
                 Timer::Wait(id) => self.wait_timed_out(id, out),
                 Timer::Inquire(txn) => self.inquire(now, txn, out),
                 Timer::AskWindow => self.ask_window(now, out),
+                Timer::Report => self.report(now, out),
             }
         }
     }
@@ -373,6 +387,9 @@ impl Node for Shard {
                 }
                 (Peer::Coordinator(_), Message::Commit(message)) => {
                     self.coordinator_message(now, request, message, out);
+                }
+                (Peer::Coordinator(_), Message::Deadlock(message)) if self.router.is_some() => {
+                    self.deadlock_message(message, out);
                 }
                 // The driver lets through only what a role may send.
                 _ => {}

@@ -2,8 +2,8 @@
 //!
 //! A request may need several locks; it goes on when it has them all. Its wait
 //! ends with the last grant, with a time-out, or because its transaction is
-//! aborted. A cycle of waits is looked for at the moment a wait begins, the only
-//! moment at which one can close.
+//! aborted. A cycle of waits within the shard is looked for at the moment a wait
+//! begins, the only moment at which one can close; see `deadlock`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use synod_common::id::TxnId;
 use synod_common::limits::Limit;
 use synod_common::message::DataReply;
 use synod_common::node::Output;
-use synod_common::time::{Now, Timestamp};
+use synod_common::time::{Mono, Now, Timestamp};
 
 use crate::access::{ReadRequest, ScanRequest};
 use crate::lock::{Acquired, LockTarget, Mode, Refused, Ticket};
@@ -26,8 +26,12 @@ pub struct WaitId(u64);
 /// A request that waits.
 #[derive(Debug)]
 pub struct Wait {
-    txn: TxnId,
-    tickets: BTreeSet<Ticket>,
+    /// Whose it is.
+    pub txn: TxnId,
+    /// The locks that are missing.
+    pub tickets: BTreeSet<Ticket>,
+    /// When it began.
+    pub since: Mono,
     purpose: Purpose,
 }
 
@@ -85,7 +89,7 @@ impl Shard {
         for ticket in &tickets {
             self.tickets.insert(*ticket, id);
         }
-        self.waits.insert(id, Wait { txn, tickets, purpose });
+        self.waits.insert(id, Wait { txn, tickets, since: now.mono, purpose });
         if let Some(participant) = self.txns.get_mut(&txn) {
             participant.waits.insert(id);
         }
@@ -94,22 +98,13 @@ impl Shard {
             None => {
                 self.timers.set(Timer::Wait(id), now.mono + timeout);
                 self.break_deadlocks(txn, out);
+                self.see_that_reports_run(now.mono, out);
                 if self.waits.get(&id).is_some_and(|wait| wait.tickets.is_empty()) {
                     self.end_wait(now, id, out);
                 }
             }
         }
         false
-    }
-
-    /// Aborts one transaction of every cycle that the new wait of `txn` closed.
-    fn break_deadlocks(&mut self, txn: TxnId, out: &mut Output) {
-        while let Some(cycle) = self.locks.find_cycle(txn) {
-            let victim = self.locks.victim(&cycle);
-            self.stats.deadlocks += 1;
-            let told = cycle.into_iter().take(64).collect();
-            self.abort(victim, &Reason::Deadlock(told), out);
-        }
     }
 
     /// Hands out the grants that releases have brought about.

@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt::Write;
 
 use goldenscript::{Command, Runner};
+use synod_common::deadlock::VictimPolicy;
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::time::Timestamp;
@@ -36,7 +37,7 @@ impl Runner for Locks {
                 }
                 if let Some(cycle) = self.0.find_cycle(txn) {
                     let names: Vec<_> = cycle.iter().map(TxnId::to_string).collect();
-                    let victim = self.0.victim(&cycle);
+                    let victim = self.0.victim(&cycle, VictimPolicy::Youngest, |_| 0);
                     writeln!(text, "deadlock {}, victim {victim}", names.join(" -> "))?;
                 }
             }

@@ -1,6 +1,7 @@
 //! Situations of a shard, event by event.
 
 use bytes::Bytes;
+use synod_common::deadlock::VictimPolicy;
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, Values, WriteSet};
@@ -87,6 +88,7 @@ impl World {
             epoch: Epoch(epoch),
             floor: Timestamp(floor),
             placement: Placement { epoch: 1, partition: Partition::Hash, shards },
+            victim: VictimPolicy::Youngest,
         });
         self.sent.clear();
     }
@@ -165,6 +167,7 @@ impl World {
             map_epoch: 1,
             wait_ms: 1000,
             snapshot: None,
+            priority: 100,
         };
         self.ask(DataRequest::Read { access, mode, keys: Keys::one(key.as_bytes()) })
     }
@@ -410,8 +413,13 @@ fn a_deadlock_is_found_when_it_closes_and_the_cycle_is_told() {
     let before = world.sent.len();
     world.read(txn(2), "a", ReadMode::Exclusive);
     let replies = world.replies(before);
-    let deadlock = DataReply::Refused(Reason::Deadlock(vec![txn(2), txn(1)]));
-    assert!(replies.contains(&deadlock), "{replies:?}");
+    let told = replies.iter().find_map(|reply| match reply {
+        DataReply::Refused(Reason::Deadlock(deadlock)) => Some(deadlock.to_string()),
+        _ => None,
+    });
+    let story = "deadlock of 2: t1.1.2 waits for t1.1.1 (X on key a, s1), \
+                 t1.1.1 waits for t1.1.2 (X on key b, s1); t1.1.2 was aborted: it began last";
+    assert_eq!(told.as_deref(), Some(story));
     // The other one goes on.
     assert_eq!(replies.len(), 2);
 }
@@ -474,6 +482,7 @@ fn odd_requests_are_refused() {
         map_epoch: 1,
         wait_ms: u32::MAX,
         snapshot: None,
+        priority: 100,
     };
     let keys = Bytes::from_static(b"\xff\xff\xff\x00");
     let request = DataRequest::Read { access: access(txn(4)), mode: ReadMode::Shared, keys };

@@ -12,8 +12,14 @@
 //!   ReadSet    (start end?)*           an empty end stands for one key, an absent
 //!                                      one for a range without end
 //! ```
+//!
+//! A [`List`] holds records that postcard encodes, one behind another.
+
+use std::marker::PhantomData;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::Reason;
 use crate::id::{Epoch, SessionId, TxnId};
@@ -324,6 +330,65 @@ impl OnePhaseOutcomes {
     }
 }
 
+/// A list of records, each encoded by postcard.
+#[derive(Debug)]
+pub struct List<T> {
+    bytes: Vec<u8>,
+    of: PhantomData<T>,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List { bytes: Vec::new(), of: PhantomData }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> List<T> {
+    /// Of these.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a T>) -> Bytes
+    where
+        T: 'a,
+    {
+        let mut list = List::default();
+        records.into_iter().for_each(|record| list.push(record));
+        list.finish()
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, record: &T) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes = postcard::to_extend(record, bytes).expect("our own records can be serialized");
+    }
+
+    /// How many bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.bytes.into()
+    }
+
+    /// Reads them.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<T, Malformed>> {
+        pieces(bytes, |rest| {
+            let (record, tail) = postcard::take_from_bytes(rest).map_err(|_| Malformed)?;
+            // Nothing takes no bytes, so that reading comes to an end.
+            if tail.len() == rest.len() {
+                return Err(Malformed);
+            }
+            *rest = tail;
+            Ok(record)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,6 +439,18 @@ mod tests {
         assert_eq!(Keys::read(&long).next(), Some(Err(Malformed)));
         let most = Keys::one(&[0; limits::KEY_BYTES]);
         assert!(Keys::read(&most).all(|key| key.is_ok()));
+    }
+
+    #[test]
+    fn records_come_back_and_every_truncation_is_refused() {
+        let records = [(1_u64, "a".to_owned()), (300, String::new())];
+        let bytes = List::of(&records);
+        let read = |bytes: &[u8]| List::<(u64, String)>::read(bytes).collect::<Result<Vec<_>, _>>();
+        assert_eq!(read(&bytes), Ok(records.to_vec()));
+        for cut in (1..bytes.len()).filter(|cut| *cut != 3) {
+            assert_eq!(read(&bytes[..cut]), Err(Malformed), "cut at {cut}");
+        }
+        assert_eq!(List::<()>::read(&[0]).next(), Some(Err(Malformed)));
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub enum ClientRequest {
     },
     /// How is the cluster?
     Status,
+    /// Which deadlocks were there?
+    Deadlocks,
 }
 
 /// One shard's part in a transaction.
@@ -90,6 +92,13 @@ pub enum ClientReply {
     Status(CoordinatorStatus),
     /// The request was refused and has had no effect.
     Refused(Reason),
+    /// The answer to [`ClientRequest::Deadlocks`].
+    Deadlocks {
+        /// The last ones, oldest first: a [`List`](super::bulk::List) of
+        /// [`Happened`](crate::deadlock::Happened).
+        #[serde(skip)]
+        list: Bytes,
+    },
 }
 
 /// What became of a transaction.
@@ -140,7 +149,8 @@ impl ClientRequest {
             | ClientRequest::CloseSession { .. }
             | ClientRequest::Timestamp
             | ClientRequest::Outcome { .. }
-            | ClientRequest::Status => None,
+            | ClientRequest::Status
+            | ClientRequest::Deadlocks => None,
         }
     }
 
@@ -152,7 +162,34 @@ impl ClientRequest {
             | ClientRequest::CloseSession { .. }
             | ClientRequest::Timestamp
             | ClientRequest::Outcome { .. }
-            | ClientRequest::Status => None,
+            | ClientRequest::Status
+            | ClientRequest::Deadlocks => None,
+        }
+    }
+}
+
+impl ClientReply {
+    pub(super) fn bulk(&self) -> Option<&Bytes> {
+        match self {
+            ClientReply::Deadlocks { list } => Some(list),
+            ClientReply::SessionOpened { .. }
+            | ClientReply::Done
+            | ClientReply::Timestamp(_)
+            | ClientReply::Outcome(_)
+            | ClientReply::Status(_)
+            | ClientReply::Refused(_) => None,
+        }
+    }
+
+    pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            ClientReply::Deadlocks { list } => Some(list),
+            ClientReply::SessionOpened { .. }
+            | ClientReply::Done
+            | ClientReply::Timestamp(_)
+            | ClientReply::Outcome(_)
+            | ClientReply::Status(_)
+            | ClientReply::Refused(_) => None,
         }
     }
 }

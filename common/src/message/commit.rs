@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::deadlock::VictimPolicy;
 use crate::error::Reason;
 use crate::id::{ClusterId, Epoch, Incarnation, ShardId, TxnId};
 use crate::route::Placement;
@@ -45,6 +46,8 @@ pub enum CommitMessage {
         floor: Timestamp,
         /// The shard map.
         placement: Placement,
+        /// Who is the victim of a deadlock, in the whole cluster.
+        victim: VictimPolicy,
     },
     /// Coordinator: vote on this transaction.
     Prepare {

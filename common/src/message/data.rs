@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::deadlock::Target;
 use crate::error::Reason;
 use crate::id::{Incarnation, SessionId, TxnId};
 use crate::key::{Key, KeyRange};
@@ -24,6 +25,8 @@ pub struct Access {
     /// The snapshot that the transaction reads at, if it does; what has changed
     /// since is refused.
     pub snapshot: Option<Timestamp>,
+    /// Of several that could be the victim of a deadlock, the lowest loses.
+    pub priority: u8,
 }
 
 /// Which lock a read takes.
@@ -96,6 +99,15 @@ pub enum DataRequest {
     },
     /// How is the shard?
     Status,
+    /// Who holds what, and who waits?
+    Locks {
+        /// Go on behind this.
+        after: Option<LockPlace>,
+        /// Only where somebody waits.
+        contended: bool,
+        /// At most so many keys and ranges; zero asks for a whole page.
+        limit: u32,
+    },
 }
 
 /// What a shard answers.
@@ -126,6 +138,64 @@ pub enum DataReply {
     /// The request was refused. A refused access also ends the transaction on
     /// this shard: its locks here are gone.
     Refused(Reason),
+    /// The answer to [`DataRequest::Locks`].
+    Locks {
+        /// Behind what the next page begins, if there is more.
+        resume: Option<LockPlace>,
+        /// A [`List`](super::bulk::List) of [`LockRow`].
+        #[serde(skip)]
+        locks: Bytes,
+    },
+}
+
+/// Something that can be locked: keys in order, then ranges.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LockPlace {
+    /// A key.
+    Key(Key),
+    /// A range.
+    Range(KeyRange),
+}
+
+/// Who holds something and who waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRow {
+    /// What it is, cut short.
+    pub target: Target,
+    /// Who holds it.
+    pub holders: Vec<LockHolder>,
+    /// Who waits, first come first.
+    pub waiters: Vec<LockWaiter>,
+    /// Holders and waiters beyond those listed.
+    pub more: u32,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// The transaction.
+    pub txn: TxnId,
+    /// In which mode.
+    pub mode: String,
+    /// When its work began; zero for one that was prepared before a restart.
+    pub age: Timestamp,
+    /// Whether it has voted.
+    pub prepared: bool,
+}
+
+/// Who waits for a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockWaiter {
+    /// The transaction.
+    pub txn: TxnId,
+    /// In which mode.
+    pub mode: String,
+    /// When its work began.
+    pub age: Timestamp,
+    /// How long it has been waiting.
+    pub waited_ms: u32,
+    /// Who stands in its way. Those may be left out for whom another of these waits.
+    pub behind: Vec<TxnId>,
 }
 
 /// How a shard is.
@@ -151,7 +221,8 @@ impl DataRequest {
             | DataRequest::SnapshotScan { .. }
             | DataRequest::Abort { .. }
             | DataRequest::Heartbeat { .. }
-            | DataRequest::Status => None,
+            | DataRequest::Status
+            | DataRequest::Locks { .. } => None,
         }
     }
 
@@ -162,7 +233,8 @@ impl DataRequest {
             | DataRequest::SnapshotScan { .. }
             | DataRequest::Abort { .. }
             | DataRequest::Heartbeat { .. }
-            | DataRequest::Status => None,
+            | DataRequest::Status
+            | DataRequest::Locks { .. } => None,
         }
     }
 }
@@ -172,6 +244,7 @@ impl DataReply {
         match self {
             DataReply::Values { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
+            DataReply::Locks { locks, .. } => Some(locks),
             DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
         }
     }
@@ -180,6 +253,7 @@ impl DataReply {
         match self {
             DataReply::Values { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
+            DataReply::Locks { locks, .. } => Some(locks),
             DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //!   client ──ClientRequest──▶ coordinator ──CommitMessage──▶ shard
 //!      ▲◀────ClientReply────────┘       ◀──CommitMessage────┘  ▲
+//!      │                                 ◀─DeadlockMessage─▶   │
 //!      └──────────────────DataRequest / DataReply──────────────┘
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod client;
 pub mod codec;
 pub mod commit;
 pub mod data;
+pub mod deadlock;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use client::{ClientReply, ClientRequest};
 pub use commit::CommitMessage;
 pub use data::{DataReply, DataRequest};
+pub use deadlock::DeadlockMessage;
 
 use crate::id::Peer;
 
@@ -45,6 +48,8 @@ pub enum Message {
     DataReply(DataReply),
     /// Between coordinator and shard.
     Commit(CommitMessage),
+    /// Between coordinator and shard.
+    Deadlock(DeadlockMessage),
 }
 
 impl Message {
@@ -55,7 +60,8 @@ impl Message {
             Message::DataRequest(message) => message.bulk(),
             Message::DataReply(message) => message.bulk(),
             Message::Commit(message) => message.bulk(),
-            Message::ClientReply(_) => None,
+            Message::Deadlock(message) => message.bulk(),
+            Message::ClientReply(message) => message.bulk(),
         }
     }
 
@@ -65,7 +71,8 @@ impl Message {
             Message::DataRequest(message) => message.bulk_mut(),
             Message::DataReply(message) => message.bulk_mut(),
             Message::Commit(message) => message.bulk_mut(),
-            Message::ClientReply(_) => None,
+            Message::Deadlock(message) => message.bulk_mut(),
+            Message::ClientReply(message) => message.bulk_mut(),
         }
     }
 
@@ -76,6 +83,8 @@ impl Message {
             (Message::ClientRequest(_) | Message::DataRequest(_), Peer::Client(_)) => true,
             (Message::Commit(message), Peer::Shard(_)) => message.is_from_shard(),
             (Message::Commit(message), Peer::Coordinator(_)) => !message.is_from_shard(),
+            (Message::Deadlock(message), Peer::Shard(_)) => message.is_from_shard(),
+            (Message::Deadlock(message), Peer::Coordinator(_)) => !message.is_from_shard(),
             _ => false,
         }
     }
@@ -95,5 +104,6 @@ into_message!(
     ClientReply(ClientReply),
     DataRequest(DataRequest),
     DataReply(DataReply),
-    Commit(CommitMessage)
+    Commit(CommitMessage),
+    Deadlock(DeadlockMessage)
 );

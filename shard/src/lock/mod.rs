@@ -52,6 +52,7 @@
 //! * `range`: finds the ranges that contain a key.
 //! * `table`: [`LockTable`]: acquire, release, grant.
 //! * `waits`: who waits for whom, cycles, victims; when to look for them.
+//! * `report`: what is told of it, to the coordinator and to people.
 //!
 //! # Cost
 //!
@@ -87,8 +88,10 @@ mod mode;
 mod model;
 mod queue;
 mod range;
+mod report;
 mod table;
 mod waits;
 
 pub use mode::{Acquired, Capacity, Grant, LockTarget, Mode, Refused, Ticket};
+pub use report::Row;
 pub use table::LockTable;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use synod_common::deadlock::VictimPolicy;
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::time::Timestamp;
@@ -218,7 +219,7 @@ impl World {
             && self.table.is_waiting(txn)
             && let Some(cycle) = self.table.find_cycle(txn)
         {
-            let victim = self.table.victim(&cycle);
+            let victim = self.table.victim(&cycle, VictimPolicy::Youngest, |_| 0);
             let youngest = cycle.iter().map(|txn| (age(*txn), *txn)).max();
             assert_eq!(youngest, Some((age(victim), victim)));
             self.release(victim);

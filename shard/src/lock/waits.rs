@@ -32,6 +32,7 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
+use synod_common::deadlock::{Claim, VictimPolicy};
 use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
 
@@ -78,18 +79,24 @@ impl LockTable {
         None
     }
 
-    /// Who of a cycle must give way: the youngest that is not prepared.
+    /// Who of a cycle must give way. Nobody who is prepared.
     ///
     /// # Panics
     /// If all are prepared: they do not wait, so it can be no cycle.
-    pub fn victim(&self, cycle: &[TxnId]) -> TxnId {
+    pub fn victim(
+        &self,
+        cycle: &[TxnId],
+        policy: VictimPolicy,
+        priority: impl Fn(TxnId) -> u8,
+    ) -> TxnId {
         let known = cycle.iter().filter_map(|txn| Some((*txn, self.txns.get(txn)?)));
-        known
-            .filter(|(_, holdings)| !holdings.pinned)
-            .map(|(txn, holdings)| (holdings.age, txn))
-            .max()
-            .expect("prepared transactions do not wait")
-            .1
+        let claims = known.filter(|(_, holdings)| !holdings.pinned).map(|(txn, holdings)| Claim {
+            txn,
+            age: holdings.age,
+            priority: priority(txn),
+            locks: u32::try_from(holdings.held()).unwrap_or(u32::MAX),
+        });
+        policy.choose(claims).expect("prepared transactions do not wait")
     }
 
     /// Everything as text: keys and then ranges in order, with holders and queue.

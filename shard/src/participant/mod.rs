@@ -44,6 +44,8 @@ pub struct Participant {
     pub client: Option<Peer>,
     /// How far it is.
     pub stage: Stage,
+    /// For the choice of a victim.
+    pub priority: u8,
     /// Requests of it that wait for locks.
     pub waits: BTreeSet<WaitId>,
 }

@@ -6,6 +6,7 @@
 //! it before anybody is told. What did not lock what it read is validated first.
 
 use bytes::Bytes;
+use synod_common::deadlock::DEFAULT_PRIORITY;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, RequestId, TxnId};
 use synod_common::key::Key;
@@ -94,6 +95,7 @@ impl Shard {
             incarnation: next,
             client: None,
             stage: Stage::Active,
+            priority: DEFAULT_PRIORITY,
             waits: Default::default(),
         });
         participant.stage = Stage::Preparing(preparing);

@@ -3,17 +3,21 @@
 use std::fmt::Write;
 
 use super::*;
+use crate::deadlock::{Claim, Deadlock, Happened, Step, Target, VictimPolicy};
 use crate::error::Reason;
 use crate::id::*;
 use crate::key::{Key, KeyRange};
 use crate::limits::Limit;
-use crate::message::bulk::{Keys, WriteSet};
+use crate::message::bulk::{Keys, List, WriteSet};
 use crate::message::client::{CoordinatorStatus, Outcome, Part};
 use crate::message::commit::{Decision, Validation, Vote};
-use crate::message::data::{Access, ReadMode, ShardStatus};
-use crate::message::{ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest};
+use crate::message::data::{Access, LockPlace, LockRow, ReadMode, ShardStatus};
+use crate::message::deadlock::{Edge, Holder, Wait};
+use crate::message::{
+    ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
+};
 use crate::route::{Partition, Placement, ShardAddress};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wall};
 
 fn session() -> SessionId {
     SessionId { epoch: Epoch(3), number: 40 }
@@ -40,7 +44,36 @@ fn access() -> Access {
         map_epoch: 1,
         wait_ms: 5000,
         snapshot: Some(Timestamp(70)),
+        priority: 100,
     }
+}
+
+fn deadlock() -> Deadlock {
+    let other = TxnId { sequence: 301, ..txn() };
+    let range = KeyRange { start: Key::from("a"), end: None };
+    let step = |waiter, target, shard, holder| Step {
+        waiter,
+        target,
+        mode: "X".to_owned(),
+        shard: ShardId(shard),
+        holder,
+    };
+    let steps = vec![
+        step(txn(), Target::key(&Key::from("k")), 1, other),
+        step(other, Target::range(&range), 2, txn()),
+    ];
+    Deadlock::new(steps, txn(), VictimPolicy::LowestPriority)
+}
+
+fn edge() -> Edge {
+    Edge { waiter: txn(), wait: 9, holder: TxnId { sequence: 301, ..txn() } }
+}
+
+fn wait() -> Wait {
+    let claim = Claim { txn: txn(), age: Timestamp(77), priority: 100, locks: 3 };
+    let holders = vec![Holder { txn: edge().holder, locks: 1 }];
+    let target = Target::key(&Key::from("k"));
+    Wait { waiter: claim, wait: 9, target, mode: "X".to_owned(), holders }
 }
 
 fn writes() -> Bytes {
@@ -67,7 +100,7 @@ fn samples() -> Vec<Message> {
         committing: 5,
     };
     let reasons = vec![
-        Reason::Deadlock(vec![txn(), txn()]),
+        Reason::Deadlock(Box::new(deadlock())),
         Reason::LockTimeout,
         Reason::LocksLost,
         Reason::WindowPassed,
@@ -162,6 +195,7 @@ fn samples() -> Vec<Message> {
             epoch: Epoch(3),
             floor: Timestamp(8),
             placement: placement(),
+            victim: VictimPolicy::FewestLocks,
         }
         .into(),
         CommitMessage::Prepare {
@@ -202,6 +236,27 @@ fn samples() -> Vec<Message> {
         CommitMessage::Window { hi: Timestamp(99) }.into(),
         CommitMessage::Call { epoch: Epoch(3) }.into(),
     ];
+    let place = LockPlace::Key(Key::from("k"));
+    let row =
+        LockRow { target: Target::key(&Key::from("k")), holders: vec![], waiters: vec![], more: 0 };
+    let happened = Happened { at: Wall(5), local: Some(ShardId(1)), deadlock: deadlock() };
+    all.extend::<[Message; 9]>([
+        ClientRequest::Deadlocks.into(),
+        ClientReply::Deadlocks { list: List::of(&[happened]) }.into(),
+        DataRequest::Locks { after: Some(place.clone()), contended: true, limit: 10 }.into(),
+        DataReply::Locks { resume: Some(place), locks: List::of(&[row]) }.into(),
+        DeadlockMessage::Waits { life: 1, number: 2, waits: List::of(&[wait()]) }.into(),
+        DeadlockMessage::Confirm { candidate: 3, edges: List::of(&[edge()]) }.into(),
+        DeadlockMessage::Confirmed { candidate: 3, stands: true }.into(),
+        DeadlockMessage::Break {
+            candidate: 3,
+            txn: txn(),
+            wait: 9,
+            deadlock: Box::new(deadlock()),
+        }
+        .into(),
+        DeadlockMessage::Broken { deadlock: Box::new(deadlock()) }.into(),
+    ]);
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
     all

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use synod_common::deadlock::DEFAULT_PRIORITY;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, RequestId, TxnId};
 use synod_common::key::{Key, KeyRange};
@@ -123,6 +124,7 @@ impl World {
             map_epoch: self.router.epoch(),
             wait_ms: active.wait_ms,
             snapshot: None,
+            priority: DEFAULT_PRIORITY,
         };
         match access {
             Access::Keys(keys, mode) => {

@@ -1,0 +1,232 @@
+//! The detector: reports in, questions and victims out. It knows no network; what it
+//! wants to be sent it returns.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use synod_common::deadlock::{Deadlock, Happened, Step, VictimPolicy};
+use synod_common::id::{Epoch, ShardId, TxnId};
+use synod_common::message::DeadlockMessage;
+use synod_common::message::bulk::List;
+use synod_common::message::deadlock::{Edge, Wait};
+use synod_common::time::{Mono, Now};
+
+use super::graph::{Cycle, Graph};
+
+/// The shortest time between two searches; and what each edge adds to it, so that
+/// searching takes a small part of the time, however many wait.
+const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE_PER_EDGE: Duration = Duration::from_micros(5);
+/// A question that was not answered so soon is asked anew, and a victim that still
+/// waits is aborted again.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// A shard whose waits go on says so much more often than this.
+const STALE: Duration = Duration::from_secs(5);
+/// Edges that are kept of all reports together.
+const MAX_EDGES: usize = 1_000_000;
+/// Deadlocks that are remembered.
+const REMEMBERED: usize = 100;
+
+/// A message for a shard.
+pub type ToShard = (ShardId, DeadlockMessage);
+
+/// What is known of waits, and what is being done about cycles.
+#[derive(Debug)]
+pub struct Detector {
+    policy: VictimPolicy,
+    reports: BTreeMap<ShardId, Report>,
+    candidates: BTreeMap<u64, Candidate>,
+    last_candidate: u64,
+    /// Victims, and until when they are taken for gone.
+    aborted: BTreeMap<TxnId, Mono>,
+    searched: Mono,
+    due: Option<Mono>,
+    history: VecDeque<Happened>,
+    counts: Counts,
+}
+
+/// Counters for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Deadlocks across shards that were broken.
+    pub broken: u64,
+    /// Cycles that turned out to be over.
+    pub dissolved: u64,
+}
+
+/// The newest report of a shard.
+#[derive(Debug)]
+struct Report {
+    life: u64,
+    number: u64,
+    heard: Mono,
+    waits: Vec<Wait>,
+    edges: usize,
+}
+
+/// A cycle about which shards are being asked.
+#[derive(Debug)]
+struct Candidate {
+    asked: Mono,
+    victim: TxnId,
+    steps: Vec<(Step, u64)>,
+    /// Who has not answered.
+    missing: BTreeSet<ShardId>,
+}
+
+impl Detector {
+    /// Knows nothing yet.
+    pub fn new(policy: VictimPolicy) -> Detector {
+        Detector {
+            policy,
+            reports: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            last_candidate: 0,
+            aborted: BTreeMap::new(),
+            searched: Mono::default(),
+            due: None,
+            history: VecDeque::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The coordinator is in this epoch: its questions have names of their own.
+    pub fn begin(&mut self, epoch: Epoch) {
+        self.last_candidate = u64::from(epoch.0) << 32;
+    }
+
+    /// When to search next.
+    pub fn next(&self) -> Option<Mono> {
+        self.due
+    }
+
+    /// Counters for people.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The last deadlocks, oldest first.
+    pub fn history(&self) -> impl Iterator<Item = &Happened> {
+        self.history.iter()
+    }
+
+    /// A shard tells all its waits.
+    pub fn report(
+        &mut self,
+        now: Mono,
+        shard: ShardId,
+        (life, number): (u64, u64),
+        mut waits: Vec<Wait>,
+    ) {
+        let old = self.reports.get(&shard);
+        if old.is_some_and(|old| old.life == life && old.number >= number) {
+            return;
+        }
+        let others = self.reports.iter().filter(|(other, _)| **other != shard);
+        let mut edges = others.map(|(_, report)| report.edges).sum::<usize>();
+        let before = edges;
+        let fits = waits.iter().position(|wait| {
+            edges += wait.holders.len();
+            edges > MAX_EDGES
+        });
+        waits.truncate(fits.unwrap_or(waits.len()));
+        let edges = edges.min(MAX_EDGES);
+        let pause = PAUSE + PAUSE_PER_EDGE.saturating_mul(edges as u32);
+        let edges = edges - before.min(edges);
+        self.reports.insert(shard, Report { life, number, heard: now, waits, edges });
+        if self.due.is_none() {
+            self.due = Some(now.max(self.searched + pause));
+        }
+    }
+
+    /// A shard is gone: what it said, and was asked, counts no more.
+    pub fn left(&mut self, shard: ShardId) {
+        self.reports.remove(&shard);
+        self.candidates.retain(|_, candidate| !candidate.missing.contains(&shard));
+    }
+
+    /// Searches, if it is time to. Returns questions.
+    pub fn search(&mut self, now: Mono) -> Vec<ToShard> {
+        if self.due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        self.due = None;
+        self.searched = now;
+        self.reports.retain(|_, report| now.since(report.heard) < STALE);
+        self.candidates.retain(|_, candidate| now.since(candidate.asked) < PATIENCE);
+        self.aborted.retain(|_, until| *until > now);
+        // Whoever is about to go counts as gone, with all cycles through him.
+        let without = self.candidates.values().map(|candidate| candidate.victim);
+        let without: BTreeSet<TxnId> = without.chain(self.aborted.keys().copied()).collect();
+        let reports = self.reports.iter().map(|(shard, report)| (*shard, &report.waits[..]));
+        let cycles = Graph::of(reports, &without).cycles(self.policy);
+        cycles.into_iter().flat_map(|cycle| self.ask(now, &cycle)).collect()
+    }
+
+    /// Asks the shards of a cycle whether it stands.
+    fn ask(&mut self, now: Mono, cycle: &Cycle) -> Vec<ToShard> {
+        self.last_candidate += 1;
+        let id = self.last_candidate;
+        let mut steps = Vec::with_capacity(cycle.arcs.len());
+        let mut questions: BTreeMap<ShardId, List<Edge>> = BTreeMap::new();
+        for arc in &cycle.arcs {
+            let wait = &self.reports[&arc.shard].waits[arc.wait];
+            let (waiter, holder) = (wait.waiter.txn, arc.holder);
+            let (target, mode) = (wait.target.clone(), wait.mode.clone());
+            steps.push((Step { waiter, target, mode, shard: arc.shard, holder }, wait.wait));
+            let edge = Edge { waiter, wait: wait.wait, holder };
+            questions.entry(arc.shard).or_default().push(&edge);
+        }
+        let missing = questions.keys().copied().collect();
+        self.candidates.insert(id, Candidate { asked: now, victim: cycle.victim, steps, missing });
+        let question = |(shard, edges): (ShardId, List<Edge>)| {
+            (shard, DeadlockMessage::Confirm { candidate: id, edges: edges.finish() })
+        };
+        questions.into_iter().map(question).collect()
+    }
+
+    /// A shard answers. Returns what is to be broken, if that was the last answer.
+    pub fn answered(&mut self, now: Now, shard: ShardId, id: u64, stands: bool) -> Option<ToShard> {
+        let candidate = self.candidates.get_mut(&id)?;
+        if !candidate.missing.remove(&shard) {
+            return None;
+        }
+        if !stands {
+            let candidate = self.candidates.remove(&id)?;
+            self.counts.dissolved += 1;
+            self.forget_edges(shard, &candidate);
+            return None;
+        }
+        if !candidate.missing.is_empty() {
+            return None;
+        }
+        let Candidate { victim, steps, .. } = self.candidates.remove(&id)?;
+        let last = steps.iter().find(|(step, _)| step.waiter == victim)?;
+        let (shard, wait) = (last.0.shard, last.1);
+        let steps = steps.into_iter().map(|(step, _)| step).collect();
+        let deadlock = Deadlock::new(steps, victim, self.policy);
+        self.aborted.insert(victim, now.mono + PATIENCE);
+        self.counts.broken += 1;
+        self.remember(Happened { at: now.wall, local: None, deadlock: deadlock.clone() });
+        let deadlock = Box::new(deadlock);
+        Some((shard, DeadlockMessage::Break { candidate: id, txn: victim, wait, deadlock }))
+    }
+
+    /// One of these edges is gone. The next report says which.
+    fn forget_edges(&mut self, shard: ShardId, candidate: &Candidate) {
+        let Some(report) = self.reports.get_mut(&shard) else { return };
+        let asked: BTreeSet<(u64, TxnId)> =
+            candidate.steps.iter().map(|(step, wait)| (*wait, step.holder)).collect();
+        for wait in &mut report.waits {
+            wait.holders.retain(|holder| !asked.contains(&(wait.wait, holder.txn)));
+        }
+    }
+
+    /// Remembers a deadlock for people.
+    pub fn remember(&mut self, happened: Happened) {
+        if self.history.len() >= REMEMBERED {
+            self.history.pop_front();
+        }
+        self.history.push_back(happened);
+    }
+}

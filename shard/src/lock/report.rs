@@ -1,0 +1,243 @@
+//! What the table tells about those who wait: edges for the search for deadlocks
+//! across shards, and a listing for people.
+//!
+//! An edge is told as waits.rs follows it: of all who stand in the way of a request,
+//! those may be left out for whom another one of them waits anyway. So a queue of
+//! `n` is told in `n` edges and not in `n²`. A few more are told as short cuts, the
+//! holders first: a cycle found over them has fewer innocent members.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow};
+
+use synod_common::deadlock::Target;
+use synod_common::id::TxnId;
+use synod_common::message::data::LockPlace;
+use synod_common::time::Timestamp;
+
+use super::mode::{LockTarget, Mode, Ticket};
+use super::queue::Rank;
+use super::table::LockTable;
+
+/// Edges told beyond those that are needed, per request.
+const SHORT_CUTS: usize = 4;
+
+/// Who holds and who waits for one key or range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What it is.
+    pub target: LockTarget,
+    /// Who holds it.
+    pub holders: Vec<(TxnId, Mode)>,
+    /// Who waits for it, in the order in which they will be served.
+    pub waiters: Vec<Ticket>,
+}
+
+impl LockTarget {
+    /// Cut short, for people.
+    pub fn shown(&self) -> Target {
+        match self {
+            LockTarget::Key(key) => Target::key(key),
+            LockTarget::Range(range) => Target::range(range),
+        }
+    }
+}
+
+impl From<LockTarget> for LockPlace {
+    fn from(target: LockTarget) -> LockPlace {
+        match target {
+            LockTarget::Key(key) => LockPlace::Key(key),
+            LockTarget::Range(range) => LockPlace::Range(range),
+        }
+    }
+}
+
+impl From<LockPlace> for LockTarget {
+    fn from(place: LockPlace) -> LockTarget {
+        match place {
+            LockPlace::Key(key) => LockTarget::Key(key),
+            LockPlace::Range(range) => LockTarget::Range(range),
+        }
+    }
+}
+
+impl LockTable {
+    /// Whose request waits under a ticket, for what, and how.
+    pub fn request(&self, ticket: Ticket) -> Option<(TxnId, &LockTarget, Mode)> {
+        let request = self.requests.get(&ticket)?;
+        Some((request.txn, &request.target, request.mode))
+    }
+
+    /// Who stands in the way of a request that waits. Left out may be for whom
+    /// another one of them waits.
+    pub fn in_the_way(&self, ticket: Ticket) -> BTreeSet<TxnId> {
+        let mut found = BTreeSet::new();
+        let Some(request) = self.requests.get(&ticket) else { return found };
+        _ = self.blockers(request, true, &mut |other| {
+            found.insert(other);
+            ControlFlow::Continue(())
+        });
+        let mut visited = 0;
+        _ = self.blockers(request, false, &mut |other| {
+            found.insert(other);
+            visited += 1;
+            if visited < SHORT_CUTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        found
+    }
+
+    /// Whether a transaction stands in the way of a request that waits.
+    pub fn is_in_the_way(&self, ticket: Ticket, other: TxnId) -> bool {
+        self.requests.get(&ticket).is_some_and(|request| {
+            let is = |found| match found == other {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            self.blockers(request, false, &mut { is }).is_break()
+        })
+    }
+
+    /// The request of one transaction that another one stands in the way of.
+    pub fn waits_because_of(&self, waiter: TxnId, other: TxnId) -> Option<Ticket> {
+        let waiting = &self.txns.get(&waiter)?.waiting;
+        waiting.iter().copied().find(|ticket| self.is_in_the_way(*ticket, other))
+    }
+
+    /// How many locks a transaction holds.
+    pub fn held_by(&self, txn: TxnId) -> usize {
+        self.txns.get(&txn).map_or(0, |holdings| holdings.held())
+    }
+
+    /// When a transaction began, as it said first, and whether it is prepared.
+    pub fn age_of(&self, txn: TxnId) -> (Timestamp, bool) {
+        self.txns.get(&txn).map_or_else(Default::default, |known| (known.age, known.pinned))
+    }
+
+    /// Up to `limit` rows behind `after`: keys in order, then ranges. `contended`
+    /// leaves out what nobody waits for.
+    pub fn rows(&self, after: Option<&LockTarget>, contended: bool, limit: usize) -> Vec<Row> {
+        let mut waiting: BTreeMap<&LockTarget, BTreeSet<Rank>> = BTreeMap::new();
+        for request in self.requests.values() {
+            waiting.entry(&request.target).or_default().insert(request.rank);
+        }
+        let is_behind = |target: &LockTarget| after.is_none_or(|after| after < target);
+        let mut targets: BTreeSet<LockTarget> =
+            waiting.keys().copied().filter(|target| is_behind(target)).cloned().collect();
+        if !contended {
+            let from = match after {
+                None => Some(Bound::Unbounded),
+                Some(LockTarget::Key(key)) => Some(Bound::Excluded(key.clone())),
+                Some(LockTarget::Range(_)) => None,
+            };
+            let keys = from.map(|from| self.keys.range((from, Bound::Unbounded)).take(limit));
+            targets.extend(keys.into_iter().flatten().map(|(key, _)| LockTarget::Key(key.clone())));
+            if targets.len() < limit {
+                targets.extend(self.held_ranges().map(|(target, _)| target).filter(is_behind));
+            }
+        }
+        let mut range_holders: BTreeMap<LockTarget, Vec<TxnId>> = BTreeMap::new();
+        if targets.iter().take(limit).any(|target| matches!(target, LockTarget::Range(_))) {
+            for (target, txn) in self.held_ranges() {
+                range_holders.entry(target).or_default().push(txn);
+            }
+        }
+        let row = |target: LockTarget| {
+            let ranks = waiting.get(&target).into_iter().flatten();
+            let waiters = ranks.map(|rank| rank.ticket).collect();
+            let holders = match &target {
+                LockTarget::Key(key) => {
+                    let holders = self.keys.get(key).into_iter().flat_map(|queue| queue.holders());
+                    holders.map(|(mode, txn)| (txn, mode)).collect()
+                }
+                LockTarget::Range(_) => {
+                    let holders = range_holders.get(&target).into_iter().flatten();
+                    holders.map(|txn| (*txn, Mode::Shared)).collect()
+                }
+            };
+            Row { target, holders, waiters }
+        };
+        targets.into_iter().take(limit).map(row).collect()
+    }
+
+    fn held_ranges(&self) -> impl Iterator<Item = (LockTarget, TxnId)> {
+        self.txns.iter().flat_map(|(txn, holdings)| {
+            let ranges = holdings.locks().filter(|(t, _)| matches!(t, LockTarget::Range(_)));
+            ranges.map(|(target, _)| (target, *txn))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_common::key::{Key, KeyRange};
+
+    use super::*;
+    use crate::lock::model::txn;
+    use crate::lock::{Acquired, Capacity};
+
+    fn table() -> LockTable {
+        LockTable::new(Capacity { per_txn: 100, total: 1000 })
+    }
+
+    fn lock(table: &mut LockTable, n: u64, target: &str, mode: Mode) -> Option<Ticket> {
+        let target = match target.split_once("..") {
+            None => LockTarget::Key(Key::from(target)),
+            Some((start, end)) => {
+                LockTarget::Range(KeyRange { start: Key::from(start), end: Some(Key::from(end)) })
+            }
+        };
+        match table.acquire(txn(n), Timestamp(n), target, mode, &mut Vec::new()) {
+            Ok(Acquired::Waiting(ticket)) => Some(ticket),
+            Ok(Acquired::Granted) => None,
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
+    #[test]
+    fn a_long_queue_is_told_in_few_edges_that_reach_everybody() {
+        let mut table = table();
+        lock(&mut table, 1, "k", Mode::Exclusive);
+        let tickets: Vec<Ticket> =
+            (2..=50).filter_map(|n| lock(&mut table, n, "k", Mode::Exclusive)).collect();
+        assert_eq!(tickets.len(), 49);
+        for (ticket, n) in tickets.iter().zip(2..) {
+            let told = table.in_the_way(*ticket);
+            assert!(told.len() <= 1 + SHORT_CUTS && !told.contains(&txn(n)), "{told:?}");
+            // The holder, and who stands directly in front.
+            assert!(told.contains(&txn(1)) && told.contains(&txn(n - 1)));
+            // Whoever is in front counts, told or not.
+            assert!((1..n).all(|other| table.is_in_the_way(*ticket, txn(other))));
+            assert!((n..=50).all(|other| !table.is_in_the_way(*ticket, txn(other))));
+        }
+        assert_eq!(table.waits_because_of(txn(9), txn(4)), Some(tickets[7]));
+        assert_eq!(table.waits_because_of(txn(4), txn(9)), None);
+    }
+
+    #[test]
+    fn rows_come_in_pages() {
+        let mut table = table();
+        for (n, target, mode) in [
+            (1, "b", Mode::Shared),
+            (2, "b", Mode::Shared),
+            (1, "a", Mode::Exclusive),
+            (3, "c", Mode::Exclusive),
+            (4, "d..f", Mode::Shared),
+            (5, "e", Mode::Exclusive),
+            (6, "b", Mode::Exclusive),
+        ] {
+            lock(&mut table, n, target, mode);
+        }
+        let all = table.rows(None, false, 100);
+        let names: Vec<String> = all.iter().map(|row| row.target.to_string()).collect();
+        assert_eq!(names, ["key a", "key b", "key c", "key e", "range d..f"]);
+        assert_eq!(all[1].holders, [(txn(1), Mode::Shared), (txn(2), Mode::Shared)]);
+        assert_eq!(table.request(all[1].waiters[0]).map(|found| found.0), Some(txn(6)));
+        assert_eq!(all[4].holders, [(txn(4), Mode::Shared)]);
+        let mut paged = Vec::new();
+        while let [row] = &table.rows(paged.last().map(|r: &Row| &r.target), false, 1)[..] {
+            paged.push(row.clone());
+        }
+        assert_eq!(paged, all);
+        let contended = table.rows(None, true, 100);
+        assert_eq!(contended, [all[1].clone(), all[3].clone()]);
+    }
+}
