@@ -366,9 +366,14 @@ impl Txn {
         doomed.map_or(Ok(()), |reason| Err(self.ended(reason)))
     }
 
-    /// It can not commit any more.
+    /// It can not commit any more, so nobody should wait for what it holds.
     pub(crate) fn doom(&self, reason: Reason) -> Error {
-        self.held.state.lock().doomed = Some(reason.clone());
+        let used = {
+            let mut state = self.held.state.lock();
+            state.doomed = Some(reason.clone());
+            std::mem::take(&mut state.used)
+        };
+        self.held.tell_abort(used.into_keys());
         self.ended(reason)
     }
 
@@ -449,12 +454,8 @@ impl Txn {
             (None, Some(_)) => *known = given,
             (Some(known), Some(given)) if known == given => {}
             _ => {
-                state.doomed = Some(Reason::LocksLost);
-                return Err(Error::Retry(Refusal {
-                    reason: Reason::LocksLost,
-                    txn: Some(self.held.id),
-                    attempts: 1,
-                }));
+                drop(state);
+                return Err(self.doom(Reason::LocksLost));
             }
         }
         Ok(())

@@ -36,6 +36,11 @@ fn isolation() {
     play("isolation");
 }
 
+#[test]
+fn deadlocks() {
+    play("deadlock");
+}
+
 /// The table of docs/isolation.md says of every anomaly and level what the script
 /// of that name shows.
 #[test]
