@@ -24,16 +24,20 @@ struct World {
     sent: Vec<(Peer, Message)>,
 }
 
-fn coordinator() -> Coordinator {
+fn settings() -> Settings {
     let shards = (1..=2).map(|id| ShardAddress { id: ShardId(id), address: String::new() });
     let placement = Placement { epoch: 1, partition: Partition::Hash, shards: shards.collect() };
-    Coordinator::new(Settings::new(CoordinatorId(1), CLUSTER, placement))
+    Settings::new(CoordinatorId(1), CLUSTER, placement)
 }
 
 impl World {
     /// Recovers from a log, starts, and lets both shards join.
     fn start(log: Vec<Vec<u8>>) -> World {
-        let mut coordinator = coordinator();
+        World::start_with(settings(), log)
+    }
+
+    fn start_with(settings: Settings, log: Vec<Vec<u8>>) -> World {
+        let mut coordinator = Coordinator::new(settings);
         for (record, lsn) in log.iter().zip(1..) {
             coordinator.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
         }
@@ -47,7 +51,11 @@ impl World {
     }
 
     fn joined() -> World {
-        let mut world = World::start(vec![]);
+        World::joined_with(settings())
+    }
+
+    fn joined_with(settings: Settings) -> World {
+        let mut world = World::start_with(settings, vec![]);
         world.join_all(Epoch(1));
         world
     }
@@ -321,9 +329,9 @@ fn a_window_is_passed_once() {
 fn nothing_may_be_left_over() {
     let world = World::start(vec![]);
     let mut record = world.log[0].clone();
-    assert_eq!(coordinator().recover(Recovered::Record(Lsn(1), &record)), Ok(()));
+    assert_eq!(Coordinator::new(settings()).recover(Recovered::Record(Lsn(1), &record)), Ok(()));
     record.push(0);
-    assert!(coordinator().recover(Recovered::Record(Lsn(1), &record)).is_err());
+    assert!(Coordinator::new(settings()).recover(Recovered::Record(Lsn(1), &record)).is_err());
 }
 
 /// Also a commit that only read is told when it is durable, and not lost after.
@@ -355,7 +363,19 @@ fn a_commit_that_only_read_is_told_when_it_is_durable() {
 /// later timestamp above it.
 #[test]
 fn a_shard_that_restarted_gets_the_window_closed() {
-    let mut world = World::joined();
+    shard_restarts(settings());
+}
+
+/// Rare in the simulator, so it is shown here that it would be noticed.
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "floor > h")]
+fn a_shard_that_gets_no_floor_is_noticed() {
+    shard_restarts(Settings { mutant: Some(synod_coordinator::Mutant::NoFloor), ..settings() });
+}
+
+fn shard_restarts(settings: Settings) {
+    let mut world = World::joined_with(settings);
     let txn = first(world.session());
     world.commit(txn, &[1, 2]);
     let (h, before) = (world.h(txn), world.sent.len());

@@ -138,15 +138,14 @@ fn mutants() -> ExitCode {
     let mut escaped = 0;
     let list = Mutation::all();
     for &(mutation, within) in &list {
-        let seeds = mutation.first_seed()..mutation.first_seed() + within;
-        match seeds.clone().map(|seed| run(seed, Some(mutation), false)).find_map(caught) {
+        match (0..within).map(|seed| run(seed, Some(mutation), false)).find_map(caught) {
             Some((seed, violation)) => {
                 let violation: String = violation.chars().take(100).collect();
-                println!("{mutation:?}: caught by seed {seed} of {seeds:?}: {violation}");
+                println!("{mutation:?}: caught by seed {seed} of 0..{within}: {violation}");
             }
             None => {
                 escaped += 1;
-                println!("{mutation:?}: ESCAPED seeds {seeds:?}");
+                println!("{mutation:?}: ESCAPED seeds 0..{within}");
             }
         }
     }

@@ -74,16 +74,6 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    /// The first seed that it is tried with: one shortly before the first that shows
-    /// it, if that is a rare thing.
-    pub fn first_seed(self) -> u64 {
-        match self {
-            #[cfg(feature = "mutants")]
-            Mutation::Coordinator(synod_coordinator::Mutant::NoFloor) => 7_000,
-            _ => 0,
-        }
-    }
-
     /// All of them, each with the number of seeds within which it must be caught.
     pub fn all() -> Vec<(Mutation, u64)> {
         use Mutation as M;
