@@ -402,7 +402,7 @@ mod tests {
         workspace.operate(key.clone(), most.clone()).unwrap();
         let before = workspace.clone();
         let too_large = |limit| Err(Error::TooLarge(limit));
-        assert_eq!(workspace.operate(key.clone(), append(b"x")), too_large(Limit::ValueBytes));
+        assert_eq!(workspace.operate(key, append(b"x")), too_large(Limit::ValueBytes));
         workspace.write("v".into(), value(limits::VALUE_BYTES)).unwrap();
         assert_eq!(workspace.operate("v".into(), append(b"x")), too_large(Limit::ValueBytes));
         workspace.writes.remove(&Key::from("v"));
