@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   get ──▶ shard: lock, value, incarnation        (once per key, then from memory
-//!   put ──▶ buffer                                  if it was written here)
+//!   put, add ──▶ workspace                          if it was written here)
 //!   commit ──▶ coordinator: parts = shards read or written, with their writes
 //!   drop ──▶ every shard that was used: abort
 //! ```
@@ -22,6 +22,7 @@ use synod_common::message::bulk::{Keys, Values};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::data::{Access, ReadMode};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
+use synod_common::operation::IntegerOp;
 use synod_common::time::Timestamp;
 
 use crate::client::Shared;
@@ -30,8 +31,8 @@ use crate::net::{Reply, Unreachable};
 use crate::reads::Reads;
 use crate::scan::{Scan, Source};
 use crate::session::Session;
-use crate::workspace::Workspace;
-use crate::{AsKey, AsRange, Error, Options, Refusal, Snapshot, Value, retry, value};
+use crate::workspace::{Operand, Workspace, Written};
+use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
 pub struct Txn {
@@ -148,50 +149,73 @@ impl Txn {
 
     async fn read_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
         limits::check_key(&key)?;
-        if let Some(bytes) = self.written(&key) {
+        let written = self.written(&key);
+        if let Some(Written::Value(bytes)) = written {
             return Ok(Value { key, bytes });
         }
+        let mut found = self.read_below(vec![key], mode).await?;
+        found.pop().ok_or_else(Error::protocol)?.below(written)
+    }
+
+    async fn read_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
+        let mut found: Vec<Value> = Vec::new();
+        let (mut asked, mut places) = (Vec::new(), Vec::new());
+        for key in keys {
+            limits::check_key(&key)?;
+            let written = self.written(&key);
+            if let Some(Written::Value(bytes)) = written {
+                found.push(Value { key, bytes });
+            } else {
+                asked.push(key.clone());
+                places.push((found.len(), written));
+                found.push(Value { key, bytes: None });
+            }
+        }
+        if !asked.is_empty() {
+            let below = self.read_below(asked, mode).await?;
+            for ((place, written), value) in places.into_iter().zip(below) {
+                found[place] = value.below(written)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads what the shards hold, below the transaction's own writes.
+    async fn read_below(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
         if mode == ReadMode::Shared
             && let Some(view) = self.view().await?
         {
-            let mut found = self.read_view(&view, vec![key]).await?;
-            return found.pop().ok_or_else(Error::protocol);
+            return self.read_view(&view, keys).await;
         }
         self.settle_snapshot().await?;
+        match &keys[..] {
+            [key] => Ok(vec![self.lock_one(key.clone(), mode).await?]),
+            _ => self.lock_many(keys, mode).await,
+        }
+    }
+
+    async fn lock_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
         let shard = self.held.session.router.shard_of(&key);
         let reply = self.request_read(shard, mode, Keys::one(&key))?;
         let bytes = self.values(shard, reply.await)?;
         let mut values = Values::read(&bytes);
         match (values.next(), values.next()) {
             (Some(Ok(value)), None) => {
-                let bytes = value.map(|value| bytes.slice_ref(value));
-                Ok(Value { key, bytes })
+                Ok(Value { key, bytes: value.map(|value| bytes.slice_ref(value)) })
             }
             _ => Err(Error::protocol()),
         }
     }
 
-    async fn read_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
-        if mode == ReadMode::Shared
-            && let Some(view) = self.view().await?
-        {
-            return self.read_many_at(&view, keys).await;
-        }
-        self.settle_snapshot().await?;
+    async fn lock_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
         let mut found: Vec<Value> = Vec::new();
         let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
-        for (i, key) in keys.into_iter().enumerate() {
-            limits::check_key(&key)?;
-            match self.written(&key) {
-                Some(bytes) => found.push(Value { key, bytes }),
-                None => {
-                    let shard = self.held.session.router.shard_of(&key);
-                    let (list, places) = by_shard.entry(shard).or_default();
-                    list.push(&key);
-                    places.push(i);
-                    found.push(Value { key, bytes: None });
-                }
-            }
+        for key in keys {
+            let shard = self.held.session.router.shard_of(&key);
+            let (list, places) = by_shard.entry(shard).or_default();
+            list.push(&key);
+            places.push(found.len());
+            found.push(Value { key, bytes: None });
         }
         let mut replies = Vec::new();
         for (shard, (list, places)) in by_shard {
@@ -205,27 +229,6 @@ impl Txn {
                 let value = values.next().ok_or_else(Error::protocol)?;
                 let value = value.map_err(|_| Error::protocol())?;
                 found[place].bytes = value.map(|value| bytes.slice_ref(value));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Reads many keys at a view; what was written here is as it was written.
-    async fn read_many_at(&self, view: &Snapshot, keys: Vec<Key>) -> Result<Vec<Value>, Error> {
-        let mut found: Vec<Value> = Vec::new();
-        let (mut places, mut asked) = (Vec::new(), Vec::new());
-        for (i, key) in keys.into_iter().enumerate() {
-            limits::check_key(&key)?;
-            let written = self.written(&key);
-            if written.is_none() {
-                places.push(i);
-                asked.push(key.clone());
-            }
-            found.push(Value { key, bytes: written.flatten() });
-        }
-        if !asked.is_empty() {
-            for (place, value) in places.into_iter().zip(self.read_view(view, asked).await?) {
-                found[place] = value;
             }
         }
         Ok(found)
@@ -262,6 +265,52 @@ impl Txn {
     /// As [`Txn::put`].
     pub fn delete(&self, key: impl AsKey) -> Result<(), Error> {
         self.write(key.as_key(), None)
+    }
+
+    /// Adds to an integer cell, when the transaction commits. The sum wraps around;
+    /// an absent key counts as zero.
+    ///
+    /// Transactions that add to one key do not wait for each other; nor do those
+    /// that take its minimum or maximum. One that has read the key does.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if a limit is passed; the transaction is unharmed. If
+    /// the value is no integer cell, [`Error::Misuse`] here if it was written by
+    /// this transaction, else when it is read or committed.
+    pub fn add(&self, key: impl AsKey, n: i64) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Integer(IntegerOp::Add(n)))
+    }
+
+    /// Lowers an integer cell to `n` if it is greater, when the transaction
+    /// commits. An absent key becomes `n`.
+    ///
+    /// # Errors
+    /// As [`Txn::add`].
+    pub fn min(&self, key: impl AsKey, n: i64) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Integer(IntegerOp::Min(n)))
+    }
+
+    /// Raises an integer cell to `n` if it is smaller, when the transaction
+    /// commits. An absent key becomes `n`.
+    ///
+    /// # Errors
+    /// As [`Txn::add`].
+    pub fn max(&self, key: impl AsKey, n: i64) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Integer(IntegerOp::Max(n)))
+    }
+
+    /// Puts bytes behind the value of a key, when the transaction commits.
+    /// Transactions that append to one key do not wait for each other.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if a limit is passed; the transaction is unharmed. If
+    /// the whole value becomes too long, [`Txn::commit`] says so.
+    pub fn append(&self, key: impl AsKey, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Append(bytes.as_ref().to_vec()))
+    }
+
+    fn operate(&self, key: Key, operand: Operand) -> Result<(), Error> {
+        self.held.state.lock().workspace.operate(key, operand)
     }
 
     fn write(&self, key: Key, value: Option<Bytes>) -> Result<(), Error> {
@@ -348,8 +397,8 @@ impl Txn {
     /// Gives the transaction up. Dropping it does the same.
     pub fn abort(self) {}
 
-    /// The value that this transaction wrote to the key, if it did.
-    fn written(&self, key: &Key) -> Option<Option<Bytes>> {
+    /// What this transaction wrote to the key, if it did.
+    fn written(&self, key: &Key) -> Option<Written> {
         self.held.state.lock().workspace.written(key)
     }
 

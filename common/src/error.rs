@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::deadlock::Deadlock;
+use crate::key::Key;
 use crate::limits::Limit;
 use crate::time::Timestamp;
 
@@ -66,6 +67,8 @@ pub enum Reason {
     /// Something that it read or writes was changed after its snapshot, by a
     /// transaction that committed or may still commit.
     Conflict,
+    /// An integer operation on this key, whose value is no integer cell.
+    NotAnInteger(Key),
 }
 
 impl Reason {
@@ -90,7 +93,8 @@ impl Reason {
             | Reason::SnapshotInFuture
             | Reason::TooLarge(_)
             | Reason::Malformed
-            | Reason::Denied => false,
+            | Reason::Denied
+            | Reason::NotAnInteger(_) => false,
         }
     }
 }
@@ -119,6 +123,9 @@ impl fmt::Display for Reason {
             Reason::Malformed => f.write_str("the request is malformed"),
             Reason::Denied => f.write_str("the certificate's role may not do this"),
             Reason::Conflict => f.write_str("somebody else changed what it read or writes"),
+            Reason::NotAnInteger(key) => {
+                write!(f, "the value of key {key} is no integer cell (8 bytes)")
+            }
         }
     }
 }

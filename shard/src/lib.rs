@@ -21,6 +21,7 @@
 mod access;
 mod checkpoint;
 mod deadlock;
+mod intents;
 mod join;
 mod lease;
 mod listing;
@@ -37,6 +38,7 @@ mod settings;
 mod shard;
 mod snapshot;
 mod wait;
+mod writes;
 
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;

@@ -36,12 +36,18 @@ pub enum Mutant {
     ReportsOnce,
     /// BREAK aborts the victim although its wait is over.
     BreaksWhoHasVoted,
+    /// Operations are done in the order in which they are installed.
+    FoldByArrival,
+    /// A snapshot read that has waited for one prepared writer waits for no other.
+    ReaderWaitsOnce,
+    /// What a replay finds installed already is done once more.
+    ReplayTwice,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 14] = [
+    pub const ALL: [Mutant; 17] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -56,6 +62,9 @@ impl Mutant {
         Mutant::ConfirmIgnoresNumber,
         Mutant::ReportsOnce,
         Mutant::BreaksWhoHasVoted,
+        Mutant::FoldByArrival,
+        Mutant::ReaderWaitsOnce,
+        Mutant::ReplayTwice,
     ];
 }
 

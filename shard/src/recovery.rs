@@ -6,8 +6,6 @@
 
 use synod_common::deadlock::DEFAULT_PRIORITY;
 use synod_common::error::Corrupt;
-use synod_common::key::Key;
-use synod_common::message::bulk::WriteSet;
 use synod_common::node::{Lsn, Recovered, decode};
 
 use crate::lock::{LockTarget, Mode};
@@ -16,6 +14,7 @@ use crate::over::End;
 use crate::participant::{Participant, Stage};
 use crate::record::{HeldLock, OnePhase, Prepared, Record};
 use crate::shard::Shard;
+use crate::writes;
 
 impl Shard {
     pub(crate) fn recover_piece(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
@@ -65,8 +64,8 @@ impl Shard {
         if self.txns.contains_key(&txn) {
             return;
         }
-        for (key, _) in WriteSet::read(&record.writes).map_while(Result::ok) {
-            self.locks.reinstate(txn, LockTarget::Key(Key::from(key)), Mode::Exclusive);
+        for (key, mode) in writes::locks(&record.writes).unwrap_or_default() {
+            self.locks.reinstate(txn, LockTarget::Key(key), mode);
         }
         let forgotten = mutated!(self, ForgetReadLocks);
         for lock in record.locks.iter().filter(|_| !forgotten) {

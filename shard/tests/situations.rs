@@ -611,7 +611,7 @@ fn a_snapshot_that_is_not_of_the_past_is_refused_at_prepare() {
 /// A tombstone above the snapshot may be gone already.
 #[test]
 fn a_snapshot_below_the_safe_point_is_not_validated_but_refused() {
-    below_the_safe_point(settings());
+    below_the_safe_point(brief());
 }
 
 /// Rare in the simulator, so it is shown here that it would be noticed.
@@ -620,12 +620,15 @@ fn a_snapshot_below_the_safe_point_is_not_validated_but_refused() {
 #[should_panic(expected = "SnapshotTooOld")]
 fn validation_below_the_safe_point_is_noticed() {
     let mutant = Some(synod_shard::Mutant::ValidateBelowSafePoint);
-    below_the_safe_point(Settings { mutant, ..settings() });
+    below_the_safe_point(Settings { mutant, ..brief() });
+}
+
+fn brief() -> Settings {
+    Settings { retention: Duration::from_millis(1), ..settings() }
 }
 
 fn below_the_safe_point(settings: Settings) {
-    let retention = Duration::from_millis(1);
-    let mut world = World::recover(Settings { retention, ..settings }, vec![], None);
+    let mut world = World::recover(settings, vec![], None);
     world.welcome(1, 1000);
     world.put(1, 1100, "k", "old");
     world.one_phase(txn(2), 1200, writes(&[("k", None)]));

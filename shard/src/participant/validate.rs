@@ -33,7 +33,7 @@ use synod_common::error::Reason;
 use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
 use synod_common::limits::{self, Limit};
-use synod_common::message::bulk::{Malformed, ReadPiece, ReadSet, WriteSet};
+use synod_common::message::bulk::{Malformed, ReadPiece, ReadSet, Write, WriteSet};
 use synod_common::message::commit::Validation;
 use synod_common::time::Timestamp;
 
@@ -104,6 +104,8 @@ impl Shard {
             Validation::Locked => true,
             Validation::Writes(_) => WriteSet::read(&preparing.writes)
                 .map_while(Result::ok)
+                // Operations read nothing, so nothing is lost.
+                .filter(|(_, write)| !matches!(write, Write::Operate(_)))
                 .all(|(key, _)| self.is_unchanged(key, at)),
             Validation::Reads(_) => reads(&preparing.reads)?.iter().all(|target| match target {
                 LockTarget::Key(key) => self.is_unchanged(key, at),

@@ -1,7 +1,8 @@
 //! **I20** A transaction that was answered before another began has the smaller
 //! timestamp. **I21**, **I22** Run one after another in the order of their
 //! timestamps against a plain map, all committed transactions read what they read,
-//! and so do the snapshots.
+//! and so do the snapshots. Operations of transactions of equal timestamps are done
+//! in the order of their names.
 //!
 //! A transaction at the level `snapshot` read the state as of its snapshot, and
 //! nothing that it wrote was written between that and its commit. One at the level
@@ -9,18 +10,19 @@
 //!
 //! Together that is strict serializability: Papadimitriou (1979) with the real-time
 //! order of Herlihy and Wing (1990). Transactions of equal timestamps must not
-//! conflict, so their order does not matter.
+//! conflict, so their order does not matter else.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use synod_common::id::TxnId;
-use synod_common::key::{Key, KeyRange};
+use synod_common::key::{Escaped, Key, KeyRange};
 use synod_common::message::client::Outcome;
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
 use super::Check;
+use crate::sim::deed::{Deed, fold};
 use crate::sim::history::{History, ReadsAt, Seen, Txn};
 use crate::sim::ledger::Ledger;
 
@@ -31,8 +33,9 @@ pub fn check(history: &History, ledger: &Ledger, router: &Router) -> Result<Stat
     let committed = committed(history, ledger);
     real_time(history, &committed)?;
     first_committer_wins(&committed)?;
-    read_committed(history, &committed)?;
-    replay(history, &committed, router)
+    let (state, timeline) = replay(history, &committed, router)?;
+    read_committed(history, &committed, &timeline)?;
+    Ok(state)
 }
 
 /// Nothing that a transaction at the level `snapshot` wrote was written by others
@@ -40,8 +43,12 @@ pub fn check(history: &History, ledger: &Ledger, router: &Router) -> Result<Stat
 fn first_committer_wins(committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check {
     let mut written: BTreeMap<&Key, (Timestamp, TxnId)> = BTreeMap::new();
     for ((at, id), txn) in committed {
-        for key in txn.writes.keys() {
+        for (key, deeds) in &txn.writes {
             let before = written.insert(key, (*at, *id));
+            // Operations read nothing, so they do not mind.
+            if !deeds.iter().any(|deed| matches!(deed, Deed::Put(_))) {
+                continue;
+            }
             if let (ReadsAt::Snapshot(snapshot), Some((when, who))) = (txn.reads_at, before)
                 && when > snapshot
             {
@@ -56,24 +63,22 @@ fn first_committer_wins(committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check
 
 /// What was read loosely was the newest at some time after all that was answered
 /// before the transaction began.
-fn read_committed(history: &History, committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check {
-    let mut versions: BTreeMap<&Key, Vec<(Timestamp, Option<&Bytes>)>> = BTreeMap::new();
-    for ((at, _), txn) in committed {
-        for (key, value) in &txn.writes {
-            versions.entry(key).or_default().push((*at, value.as_ref()));
-        }
-    }
+fn read_committed(
+    history: &History,
+    committed: &BTreeMap<(Timestamp, TxnId), &Txn>,
+    timeline: &Timeline,
+) -> Check {
     for (id, txn) in history.txns.iter().filter(|(_, txn)| !txn.seen.loose.is_empty()) {
         let answered = committed.iter().filter(|(_, t)| t.answered.is_some_and(|t| t < txn.begun));
         let since = answered.map(|((at, _), _)| *at).max().unwrap_or(Timestamp::ZERO);
         for (key, value) in &txn.seen.loose {
-            let versions = versions.get(key).map_or(&[][..], |list| list);
+            let versions = timeline.get(key).map_or(&[][..], |list| list);
             let first = versions.first().map_or(Timestamp::MAX, |(at, _)| *at);
             let absent = value.is_none() && first > since;
             let mut replaced = versions.iter().skip(1).map(|(at, _)| *at);
             let seen = versions.iter().any(|(_, version)| {
                 let until = replaced.next().unwrap_or(Timestamp::MAX);
-                *version == value.as_ref() && until > since
+                version == value && until > since
             });
             if !seen && !absent {
                 return Err(format!("I22: {id} read {key} = {value:?}, which it was not then"));
@@ -158,7 +163,7 @@ fn replay(
     history: &History,
     committed: &BTreeMap<(Timestamp, TxnId), &Txn>,
     router: &Router,
-) -> Result<State, String> {
+) -> Result<(State, Timeline), String> {
     let mut snapshots: Vec<(Timestamp, String, &Seen)> = history
         .snapshots
         .iter()
@@ -174,19 +179,12 @@ fn replay(
     let mut snapshots = snapshots.into_iter().peekable();
     let mut state = State::new();
     let mut writers: BTreeMap<Key, (Timestamp, TxnId)> = BTreeMap::new();
-    let mut group: BTreeMap<Key, (TxnId, Option<Bytes>)> = BTreeMap::new();
+    let mut group: Group<'_> = BTreeMap::new();
+    let mut timeline = Timeline::new();
     let mut now = Timestamp::ZERO;
-    let apply = |state: &mut State, group: &mut BTreeMap<Key, (TxnId, Option<Bytes>)>| {
-        for (key, (_, value)) in std::mem::take(group) {
-            match value {
-                Some(value) => state.insert(key, value),
-                None => state.remove(&key),
-            };
-        }
-    };
     for ((at, id), txn) in committed {
         if *at > now {
-            apply(&mut state, &mut group);
+            apply(now, &mut state, &mut group, &mut timeline)?;
             while let Some((_, who, seen)) = snapshots.next_if(|snapshot| snapshot.0 < *at) {
                 compare(&who, seen, &state, router, &writers)?;
             }
@@ -195,18 +193,50 @@ fn replay(
         if !matches!(txn.reads_at, ReadsAt::Snapshot(_)) {
             compare(&format!("{id} at {at}"), &txn.seen, &state, router, &writers)?;
         }
-        for (key, value) in &txn.writes {
-            if let Some((other, _)) = group.insert(key.clone(), (*id, value.clone())) {
-                return Err(format!("I21: {other} and {id} both wrote {key} at {at}"));
+        for (key, deeds) in &txn.writes {
+            let group = group.entry(key.clone()).or_default();
+            for (other, before) in &*group {
+                let mut pairs = before.iter().flat_map(|a| deeds.iter().map(move |b| (a, b)));
+                if !pairs.all(|(a, b)| a.commutes(b)) {
+                    return Err(format!("I21: {other} and {id} both wrote {key} at {at}"));
+                }
             }
+            group.push((*id, deeds));
             writers.insert(key.clone(), (*at, *id));
         }
     }
-    apply(&mut state, &mut group);
+    apply(now, &mut state, &mut group, &mut timeline)?;
     for (_, who, seen) in snapshots {
         compare(&who, seen, &state, router, &writers)?;
     }
-    Ok(state)
+    Ok((state, timeline))
+}
+
+/// What is written at one timestamp, by transaction.
+type Group<'a> = BTreeMap<Key, Vec<(TxnId, &'a Vec<Deed>)>>;
+
+/// The values of every key, each with when it began.
+type Timeline = BTreeMap<Key, Vec<(Timestamp, Option<Bytes>)>>;
+
+/// Operations of one timestamp are done in the order of their transactions.
+fn apply(
+    now: Timestamp,
+    state: &mut State,
+    group: &mut Group<'_>,
+    timeline: &mut Timeline,
+) -> Check {
+    for (key, writers) in std::mem::take(group) {
+        for (id, deeds) in writers {
+            let value = fold(deeds, state.get(&key).cloned());
+            match value.map_err(|what| format!("I21: {id} did {what} to {key}"))? {
+                Some(value) => state.insert(key.clone(), value),
+                None => state.remove(&key),
+            };
+        }
+        let value = state.get(&key).cloned();
+        timeline.entry(key).or_default().push((now, value));
+    }
+    Ok(())
 }
 
 fn compare(
@@ -217,9 +247,8 @@ fn compare(
     writers: &BTreeMap<Key, (Timestamp, TxnId)>,
 ) -> Check {
     let wrong = |key: &Key, saw: Option<&Bytes>, is: Option<&Bytes>| {
-        let show = |value: Option<&Bytes>| {
-            value.map_or("nothing".to_owned(), |v| String::from_utf8_lossy(v).into_owned())
-        };
+        let show =
+            |value: Option<&Bytes>| value.map_or("nothing".to_owned(), |v| Escaped(v).to_string());
         let writer = writers.get(key).map(|(at, id)| format!(", written by {id} at {at}"));
         let writer = writer.unwrap_or_default();
         Err(format!("I22: {who} saw {key} = {}; it is {}{writer}", show(saw), show(is)))
@@ -227,6 +256,12 @@ fn compare(
     for (key, value) in &seen.keys {
         if state.get(key) != value.as_ref() {
             return wrong(key, value.as_ref(), state.get(key));
+        }
+    }
+    for (key, deeds, value) in &seen.after {
+        let is = fold(deeds, state.get(key).cloned())?;
+        if is != *value {
+            return wrong(key, value.as_ref(), is.as_ref());
         }
     }
     for (range, part, rows) in &seen.ranges {

@@ -9,6 +9,7 @@ use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, List, WriteSet};
 use synod_common::message::client::{Outcome, Part};
+use synod_common::message::commit::Validation;
 use synod_common::message::data::{Access, ReadMode};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Output};
@@ -236,6 +237,7 @@ impl Cluster {
             incarnation: self.incarnations.get(&(txn, shard)).copied(),
             map_epoch: 1,
             wait_ms: 1_000_000,
+            snapshot: None,
             priority: self.priority.get(&txn).copied().unwrap_or(100),
         };
         self.touched.entry(txn).or_default().insert(shard);
@@ -267,15 +269,16 @@ impl Cluster {
         let mut writes = Vec::new();
         for key in keys {
             let mut set = WriteSet::default();
-            set.push(key.as_bytes(), Some(b"v"));
+            set.push(key.as_bytes(), Some(&b"v"[..]));
             let shard: u16 = key.split('/').next().and_then(|n| n.parse().ok()).expect("1/key");
             let (shard, write_bytes) = (ShardId(shard), set.len() as u32);
             let incarnation = self.incarnations.get(&(txn, shard.0)).copied();
-            parts.push(Part { shard, incarnation, write_bytes });
+            parts.push(Part { shard, incarnation, read_bytes: 0, write_bytes });
             writes.extend_from_slice(&set.finish());
         }
         let writes = Bytes::from(writes);
-        let message = ClientRequest::Commit { txn, parts, writes }.into();
+        let validation = Validation::Locked;
+        let message = ClientRequest::Commit { txn, validation, parts, writes }.into();
         let request = self.request(txn);
         self.handle(0, Event::Message { from: CLIENT, request, message });
         self.deliver();

@@ -78,7 +78,7 @@ fn wait() -> Wait {
 
 fn writes() -> Bytes {
     let mut set = WriteSet::default();
-    set.push(b"k", Some(b"v"));
+    set.push(b"k", Some(&b"v"[..]));
     set.push(b"gone", None);
     set.finish()
 }
@@ -124,6 +124,7 @@ fn samples() -> Vec<Message> {
         Reason::Malformed,
         Reason::Denied,
         Reason::Conflict,
+        Reason::NotAnInteger(Key::from("k")),
     ];
     let mut all: Vec<Message> = vec![
         ClientRequest::OpenSession.into(),

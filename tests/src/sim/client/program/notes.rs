@@ -2,17 +2,14 @@
 //! the library reports is held against what the coordinator told it and what is
 //! durable.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::TxnId;
-use synod_common::key::Key;
-use synod_common::message::bulk::WriteSet;
 use synod_common::message::client::{Outcome, Part};
 use synod_common::time::Timestamp;
 
-use super::super::super::history::{ReadsAt, Seen, Snapshot, Txn};
+use super::super::super::deed::sent;
+use super::super::super::history::{ReadsAt, Seen, Snapshot, Txn, Writes};
 use super::super::super::world::World;
 use crate::invariants::Check;
 
@@ -45,7 +42,7 @@ pub struct Meant {
     /// What it saw.
     pub seen: Seen,
     /// What it wrote.
-    pub writes: BTreeMap<Key, Option<Bytes>>,
+    pub writes: Writes,
     /// Whether it read all accounts, at one time.
     pub full_scan: bool,
     /// When it read.
@@ -61,15 +58,12 @@ impl World {
         parts: &[Part],
         bulk: &Bytes,
     ) -> Check {
-        let mut sent = BTreeMap::new();
-        let mut rest = bulk.clone();
+        let (mut rest, mut writes) = (bulk.clone(), Vec::new());
         for part in parts {
             drop(rest.split_to(part.read_bytes as usize));
-            for write in WriteSet::read(&rest.split_to(part.write_bytes as usize)) {
-                let (key, value) = write.map_err(|_| format!("COMMIT of {id} is malformed"))?;
-                sent.insert(Key::from(key), value.map(Bytes::copy_from_slice));
-            }
+            writes.extend_from_slice(&rest.split_to(part.write_bytes as usize));
         }
+        let sent = sent(&writes).map_err(|what| format!("COMMIT of {id} is {what}"))?;
         // Transactions that the library begins by itself are met here first.
         let begun = self.time;
         let txn = self.history.txns.entry(id).or_insert_with(|| {
@@ -162,7 +156,7 @@ fn began(client: usize, begun: u64) -> Txn {
         client,
         begun,
         seen: Seen::default(),
-        writes: BTreeMap::new(),
+        writes: Writes::new(),
         asked: false,
         full_scan: false,
         reads_at: ReadsAt::Commit,
