@@ -177,13 +177,11 @@ impl Shard {
 
     /// What the transaction holds on things that it does not write.
     fn held_beyond_writes(&self, txn: TxnId) -> Vec<HeldLock> {
-        let held = self.locks.locks_of(txn).filter_map(|(target, mode)| match (target, mode) {
-            (LockTarget::Key(key), _) if self.intents.get(&key) == Some(&txn) => None,
-            (LockTarget::Key(key), Mode::Shared) => Some(HeldLock::Shared(key)),
-            (LockTarget::Key(key), Mode::Exclusive) => Some(HeldLock::Exclusive(key)),
-            (LockTarget::Range(range), _) => Some(HeldLock::SharedRange(range)),
+        let held = self.locks.locks_of(txn).filter(|(target, _)| match target {
+            LockTarget::Key(key) => self.intents.get(key) != Some(&txn),
+            LockTarget::Range(_) => true,
         });
-        held.collect()
+        held.map(|(target, mode)| HeldLock::new(target, mode)).collect()
     }
 
     /// Votes NO and remembers it, so that the same request can not succeed later.
