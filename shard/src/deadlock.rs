@@ -78,7 +78,7 @@ impl Shard {
         let next = cycle.iter().cycle().skip(1);
         let step = |(waiter, holder): (&TxnId, &TxnId)| {
             let ticket = self.locks.waits_because_of(*waiter, *holder)?;
-            let (_, target, mode) = self.locks.request(ticket)?;
+            let (_, target, mode) = self.locks.request_of(ticket)?;
             Some(Step {
                 waiter: *waiter,
                 target: target.shown(),
@@ -143,7 +143,7 @@ impl Shard {
         let old = |since| now.since(since) >= self.settings.report_after;
         for wait in self.waits.values().take_while(|wait| old(wait.since)) {
             for ticket in &wait.tickets {
-                let Some((txn, target, mode)) = self.locks.request(*ticket) else { continue };
+                let Some((txn, target, mode)) = self.locks.request_of(*ticket) else { continue };
                 let holders = self.locks.in_the_way(*ticket).into_iter();
                 list.push(&Wait {
                     waiter: self.claim(txn),
@@ -205,7 +205,7 @@ impl Shard {
             return self.locks.is_waiting(edge.waiter);
         }
         let ticket = self.ticket_of(edge.wait);
-        let waits = self.locks.request(ticket).is_some_and(|(txn, ..)| txn == edge.waiter);
+        let waits = self.locks.request_of(ticket).is_some_and(|(txn, ..)| txn == edge.waiter);
         waits && self.locks.is_in_the_way(ticket, edge.holder)
     }
 

@@ -61,7 +61,7 @@ impl Shard {
     }
 
     fn lock_waiter(&self, now: Mono, ticket: Ticket) -> Option<LockWaiter> {
-        let (txn, _, mode) = self.locks.request(ticket)?;
+        let (txn, _, mode) = self.locks.request_of(ticket)?;
         let since = self.tickets.get(&ticket).and_then(|id| self.waits.get(id))?.since;
         let waited_ms = u32::try_from(now.since(since).as_millis()).unwrap_or(u32::MAX);
         let behind = self.locks.in_the_way(ticket).into_iter().collect();

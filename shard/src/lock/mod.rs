@@ -89,9 +89,10 @@ mod model;
 mod queue;
 mod range;
 mod report;
+mod span;
 mod table;
 mod waits;
 
-pub use mode::{Acquired, Capacity, Grant, LockTarget, Mode, Refused, Ticket};
+pub use mode::{Acquired, Capacity, Grant, LockTarget, Mode, Refused, Ticket, Tried};
 pub use report::Row;
 pub use table::LockTable;

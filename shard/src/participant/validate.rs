@@ -79,7 +79,7 @@ impl Shard {
                 }
                 Err(Refused::TxnFull(_)) => return Err(Reason::TooLarge(Limit::TxnKeys)),
                 Err(Refused::TableFull(_)) => return Err(Reason::Overloaded),
-                Err(Refused::Pinned | Refused::ExclusiveRange) => {
+                Err(Refused::Pinned) => {
                     panic!("{txn} has not voted and asks for a shared lock")
                 }
             }
