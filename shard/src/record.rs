@@ -6,6 +6,8 @@ use synod_common::id::{CoordinatorId, ShardId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::time::Timestamp;
 
+use crate::lock::{LockTarget, Mode};
+
 /// A record of the shard's log. Applying one twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -51,10 +53,49 @@ pub struct Prepared {
 pub enum HeldLock {
     /// It read the key.
     Shared(Key),
-    /// It read the key for update.
+    /// It locked the key to write it.
     Exclusive(Key),
     /// It read the range.
     SharedRange(KeyRange),
+    /// It read the key and might have written it.
+    Update(Key),
+    /// It adds to the key.
+    Increment(Key),
+    /// It appends to the key.
+    Append(Key),
+    /// It keeps the range to itself.
+    ExclusiveRange(KeyRange),
+}
+
+impl HeldLock {
+    /// As it is stored.
+    pub fn new(target: LockTarget, mode: Mode) -> HeldLock {
+        match (target, mode) {
+            (LockTarget::Key(key), Mode::Shared) => HeldLock::Shared(key),
+            (LockTarget::Key(key), Mode::Exclusive) => HeldLock::Exclusive(key),
+            (LockTarget::Key(key), Mode::Update) => HeldLock::Update(key),
+            (LockTarget::Key(key), Mode::Increment) => HeldLock::Increment(key),
+            (LockTarget::Key(key), Mode::Append) => HeldLock::Append(key),
+            (LockTarget::Range(range), Mode::Shared) => HeldLock::SharedRange(range),
+            (
+                LockTarget::Range(range),
+                Mode::Exclusive | Mode::Update | Mode::Increment | Mode::Append,
+            ) => HeldLock::ExclusiveRange(range),
+        }
+    }
+
+    /// As it is held.
+    pub fn lock(&self) -> (LockTarget, Mode) {
+        match self {
+            HeldLock::Shared(key) => (LockTarget::Key(key.clone()), Mode::Shared),
+            HeldLock::Exclusive(key) => (LockTarget::Key(key.clone()), Mode::Exclusive),
+            HeldLock::SharedRange(range) => (LockTarget::Range(range.clone()), Mode::Shared),
+            HeldLock::Update(key) => (LockTarget::Key(key.clone()), Mode::Update),
+            HeldLock::Increment(key) => (LockTarget::Key(key.clone()), Mode::Increment),
+            HeldLock::Append(key) => (LockTarget::Key(key.clone()), Mode::Append),
+            HeldLock::ExclusiveRange(range) => (LockTarget::Range(range.clone()), Mode::Exclusive),
+        }
+    }
 }
 
 /// A transaction that this shard committed by itself.
@@ -70,4 +111,21 @@ pub struct OnePhase {
     pub coordinator: CoordinatorId,
     /// What it writes, as it came.
     pub writes: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lock_is_stored_as_it_was_held() {
+        let key = LockTarget::Key(Key::from("k"));
+        let range = LockTarget::Range(KeyRange::all());
+        let modes = [Mode::Shared, Mode::Exclusive, Mode::Update, Mode::Increment, Mode::Append];
+        for mode in modes {
+            assert_eq!(HeldLock::new(key.clone(), mode).lock(), (key.clone(), mode));
+            let on_range = (range.clone(), mode.on(&range));
+            assert_eq!(HeldLock::new(range.clone(), mode).lock(), on_range);
+        }
+    }
 }

@@ -7,11 +7,11 @@
 use synod_common::error::Corrupt;
 use synod_common::node::{Lsn, Recovered, decode};
 
-use crate::lock::{LockTarget, Mode};
+use crate::lock::LockTarget;
 use crate::mutant::mutated;
 use crate::over::End;
 use crate::participant::{Participant, Stage};
-use crate::record::{HeldLock, OnePhase, Prepared, Record};
+use crate::record::{OnePhase, Prepared, Record};
 use crate::shard::Shard;
 use crate::writes;
 
@@ -68,11 +68,7 @@ impl Shard {
         }
         let forgotten = mutated!(self, ForgetReadLocks);
         for lock in record.locks.iter().filter(|_| !forgotten) {
-            let (target, mode) = match lock {
-                HeldLock::Shared(key) => (LockTarget::Key(key.clone()), Mode::Shared),
-                HeldLock::Exclusive(key) => (LockTarget::Key(key.clone()), Mode::Exclusive),
-                HeldLock::SharedRange(range) => (LockTarget::Range(range.clone()), Mode::Shared),
-            };
+            let (target, mode) = lock.lock();
             self.locks.reinstate(txn, target, mode);
         }
         self.mark_intents(txn, record.m, &record.writes);

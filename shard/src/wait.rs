@@ -64,7 +64,7 @@ impl Shard {
                 }
                 Err(Refused::TxnFull(_)) => refused = Some(Reason::TooLarge(Limit::TxnKeys)),
                 Err(Refused::TableFull(_)) => refused = Some(Reason::Overloaded),
-                Err(Refused::Pinned | Refused::ExclusiveRange) => {
+                Err(Refused::Pinned) => {
                     panic!("{txn} asked for a lock that a shard never asks for")
                 }
             }

@@ -6,15 +6,8 @@ use std::ops::Bound;
 use synod_common::key::{Key, KeyRange};
 use synod_common::time::Timestamp;
 
-use super::mode::{LockTarget, Mode, Ticket};
-
-/// A range that a transaction holds, without its start.
-#[derive(Debug)]
-pub(super) struct Span {
-    pub(super) end: Option<Key>,
-    /// Its id in the index of held ranges.
-    pub(super) id: u64,
-}
+use super::mode::{LockTarget, Mode, Modes, Ticket};
+use super::span::{Spans, bounds};
 
 /// A transaction's side of the table.
 #[derive(Debug, Default)]
@@ -23,20 +16,31 @@ pub(super) struct Holdings {
     pub(super) age: Timestamp,
     /// Prepared: can not be a victim.
     pub(super) pinned: bool,
-    /// Keys held to read. Not those held to write.
-    pub(super) shared: BTreeSet<Key>,
-    /// Keys held to write.
-    pub(super) exclusive: BTreeSet<Key>,
-    /// Ranges held to read, by start. They neither overlap nor touch.
-    pub(super) ranges: BTreeMap<Key, Span>,
+    /// Keys held in a mode beside which others may read.
+    read: BTreeMap<Key, Mode>,
+    /// Keys held in a mode that keeps readers away.
+    written: BTreeMap<Key, Mode>,
+    /// Ranges held to read.
+    pub(super) shared: Spans,
+    /// Ranges held to write.
+    pub(super) exclusive: Spans,
     /// Requests that wait.
     pub(super) waiting: BTreeSet<Ticket>,
+    /// Those of them for a key.
+    waiting_keys: BTreeSet<(Key, Ticket)>,
+    /// Those of them for a range.
+    waiting_ranges: BTreeMap<Ticket, KeyRange>,
 }
 
 impl Holdings {
+    /// Of a transaction that began at `age`.
+    pub(super) fn new(age: Timestamp) -> Holdings {
+        Holdings { age, ..Holdings::default() }
+    }
+
     /// How many locks.
     pub(super) fn held(&self) -> usize {
-        self.shared.len() + self.exclusive.len() + self.ranges.len()
+        self.read.len() + self.written.len() + self.shared.len() + self.exclusive.len()
     }
 
     /// Whether there is no reason to remember it.
@@ -44,117 +48,127 @@ impl Holdings {
         !self.pinned && self.waiting.is_empty() && self.held() == 0
     }
 
+    /// The mode in which it holds a key by itself.
+    pub(super) fn key_mode(&self, key: &[u8]) -> Option<Mode> {
+        self.written.get(key).or_else(|| self.read.get(key)).copied()
+    }
+
+    /// Sets the mode in which it holds a key by itself.
+    pub(super) fn set_key(&mut self, key: &Key, mode: Option<Mode>) {
+        match mode {
+            Some(mode) if mode.is_write() => {
+                self.read.remove(key);
+                self.written.insert(key.clone(), mode);
+            }
+            Some(mode) => {
+                self.written.remove(key);
+                self.read.insert(key.clone(), mode);
+            }
+            None => {
+                self.read.remove(key);
+                self.written.remove(key);
+            }
+        }
+    }
+
+    /// Ranges held in a mode.
+    pub(super) fn spans(&mut self, mode: Mode) -> &mut Spans {
+        if mode.is_write() { &mut self.exclusive } else { &mut self.shared }
+    }
+
+    /// The modes that it keeps others from holding on a key, by all its locks.
+    pub(super) fn keeps_away(&self, key: &[u8]) -> Modes {
+        let mode = self.key_mode(key);
+        let shared = self.shared.contains(key).then_some(Mode::Shared);
+        let exclusive = self.exclusive.contains(key).then_some(Mode::Exclusive);
+        let modes = [mode, shared, exclusive].into_iter().flatten();
+        modes.fold(Modes::default(), |all, mode| all.with(mode.conflicting()))
+    }
+
     /// Whether it holds this already, be it by several locks together.
     pub(super) fn covers(&self, target: &LockTarget, mode: Mode) -> bool {
         match target {
             LockTarget::Key(key) => self.covers_key(key, mode),
-            LockTarget::Range(range) => mode == Mode::Shared && self.covers_range(range),
+            LockTarget::Range(range) => self.covers_range(range, mode),
         }
     }
 
     /// Whether it holds a key at least so strongly.
     pub(super) fn covers_key(&self, key: &[u8], mode: Mode) -> bool {
-        self.exclusive.contains(key)
-            || mode == Mode::Shared && (self.shared.contains(key) || self.span_at(key).is_some())
+        self.keeps_away(key).contains_all(mode.conflicting())
     }
 
-    fn covers_range(&self, range: &KeyRange) -> bool {
-        range.is_empty()
-            || self.span_at(&range.start).is_some_and(|span| match (&span.end, &range.end) {
-                (None, _) => true,
-                (Some(_), None) => false,
-                (Some(held), Some(asked)) => held >= asked,
-            })
-    }
-
-    /// The range held that contains a key.
-    fn span_at(&self, key: &[u8]) -> Option<&Span> {
-        let (_, span) =
-            self.ranges.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
-        span.end.as_ref().is_none_or(|end| key < end.as_bytes()).then_some(span)
+    fn covers_range(&self, range: &KeyRange, mode: Mode) -> bool {
+        let mut from = &range.start;
+        while range.end.as_ref().is_none_or(|end| from < end) {
+            let shared = self.shared.end_at(from).filter(|_| !mode.is_write());
+            match shared.or_else(|| self.exclusive.end_at(from)) {
+                None => return false,
+                Some(None) => return true,
+                Some(Some(end)) => from = end,
+            }
+        }
+        true
     }
 
     /// Whether it holds something that conflicts with a request of another.
     pub(super) fn blocks(&self, target: &LockTarget, mode: Mode) -> bool {
-        match (target, mode) {
-            (LockTarget::Key(key), Mode::Shared) => self.exclusive.contains(key),
-            (LockTarget::Key(key), Mode::Exclusive) => self.covers_key(key, Mode::Shared),
-            (LockTarget::Range(range), _) => {
-                self.exclusive.range::<[u8], _>(bounds(range)).next().is_some()
+        match target {
+            LockTarget::Key(key) => self.keeps_away(key).contains(mode),
+            LockTarget::Range(range) => {
+                let any = |keys: &BTreeMap<Key, Mode>| {
+                    keys.range::<[u8], _>(bounds(range)).next().is_some()
+                };
+                any(&self.written)
+                    || self.exclusive.overlap(range)
+                    || mode.is_write() && (any(&self.read) || self.shared.overlap(range))
             }
         }
     }
 
-    /// Takes out the ranges that overlap or touch `range` and widens it by them.
-    pub(super) fn absorb(&mut self, range: &mut KeyRange) -> Vec<(Key, u64)> {
-        let mut absorbed = Vec::new();
-        // From the back: the last range that starts at or before the end.
-        while let Some((start, span)) = match &range.end {
-            Some(end) => self.ranges.range(..=end.clone()).next_back(),
-            None => self.ranges.last_key_value(),
-        } {
-            if span.end.as_ref().is_some_and(|end| *end < range.start) {
-                break;
-            }
-            let start = start.clone();
-            let span = self.ranges.remove(&start).expect("just found");
-            match (&span.end, &range.end) {
-                (None, _) => range.end = None,
-                (Some(held), Some(end)) if held > end => range.end = span.end,
-                _ => {}
-            }
-            range.start = range.start.clone().min(start.clone());
-            absorbed.push((start, span.id));
+    /// Adds a request that waits.
+    pub(super) fn wait(&mut self, ticket: Ticket, target: &LockTarget) {
+        self.waiting.insert(ticket);
+        match target {
+            LockTarget::Key(key) => _ = self.waiting_keys.insert((key.clone(), ticket)),
+            LockTarget::Range(range) => _ = self.waiting_ranges.insert(ticket, range.clone()),
         }
-        absorbed
     }
 
-    /// Everything held: keys to read, keys to write, ranges; each in key order.
-    pub(super) fn locks(&self) -> impl Iterator<Item = (LockTarget, Mode)> {
-        let shared = self.shared.iter().map(|key| (LockTarget::Key(key.clone()), Mode::Shared));
-        let exclusive =
-            self.exclusive.iter().map(|key| (LockTarget::Key(key.clone()), Mode::Exclusive));
-        let ranges = self.ranges.iter().map(|(start, span)| {
-            let range = KeyRange { start: start.clone(), end: span.end.clone() };
-            (LockTarget::Range(range), Mode::Shared)
+    /// Removes a request that waited.
+    pub(super) fn unwait(&mut self, ticket: Ticket, target: &LockTarget) {
+        self.waiting.remove(&ticket);
+        match target {
+            LockTarget::Key(key) => _ = self.waiting_keys.remove(&(key.clone(), ticket)),
+            LockTarget::Range(_) => _ = self.waiting_ranges.remove(&ticket),
+        }
+    }
+
+    /// Its requests that wait for something of a target.
+    pub(super) fn waiting_on(&self, target: &LockTarget) -> Vec<Ticket> {
+        let (from, end) = match target {
+            LockTarget::Key(key) => (key, Some(key.successor())),
+            LockTarget::Range(range) => (&range.start, range.end.clone()),
+        };
+        let keys = self.waiting_keys.range((
+            Bound::Included((from.clone(), Ticket(0))),
+            end.map_or(Bound::Unbounded, |end| Bound::Excluded((end, Ticket(0)))),
+        ));
+        let ranges = self.waiting_ranges.iter().filter(|(_, range)| match target {
+            LockTarget::Key(key) => range.contains(key),
+            LockTarget::Range(other) => range.overlaps(other),
         });
-        shared.chain(exclusive).chain(ranges)
-    }
-}
-
-/// The bounds of a range that is not empty, as a tree wants them.
-pub(super) fn bounds(range: &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    let end = range.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_bytes()));
-    (Bound::Included(range.start.as_bytes()), end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(start: &str, end: &str) -> KeyRange {
-        KeyRange { start: Key::from(start), end: (!end.is_empty()).then(|| Key::from(end)) }
+        keys.map(|(_, ticket)| *ticket).chain(ranges.map(|(ticket, _)| *ticket)).collect()
     }
 
-    fn hold(holdings: &mut Holdings, mut range: KeyRange, id: u64) -> usize {
-        let absorbed = holdings.absorb(&mut range).len();
-        holdings.ranges.insert(range.start, Span { end: range.end, id });
-        absorbed
-    }
-
-    #[test]
-    fn ranges_that_touch_become_one() {
-        let mut holdings = Holdings::default();
-        assert_eq!(hold(&mut holdings, range("a", "c"), 1), 0);
-        assert_eq!(hold(&mut holdings, range("e", "g"), 2), 0);
-        assert!(!holdings.covers(&LockTarget::Range(range("b", "f")), Mode::Shared));
-        assert_eq!(hold(&mut holdings, range("c", "e"), 3), 2);
-        assert!(holdings.covers(&LockTarget::Range(range("b", "f")), Mode::Shared));
-        assert!(holdings.covers_key(b"f", Mode::Shared));
-        assert!(!holdings.covers_key(b"g", Mode::Shared));
-        assert_eq!(hold(&mut holdings, range("f", ""), 4), 1);
-        assert_eq!(hold(&mut holdings, range("x", "y"), 5), 1);
-        assert!(holdings.covers(&LockTarget::Range(range("a", "")), Mode::Shared));
-        assert_eq!(holdings.held(), 1);
+    /// Everything held: keys beside which others may read, other keys, ranges to
+    /// read, ranges to write; each in key order.
+    pub(super) fn locks(&self) -> impl Iterator<Item = (LockTarget, Mode)> {
+        let keys = self.read.iter().chain(&self.written);
+        let keys = keys.map(|(key, mode)| (LockTarget::Key(key.clone()), *mode));
+        let shared = self.shared.iter().map(|(range, _)| (LockTarget::Range(range), Mode::Shared));
+        let exclusive =
+            self.exclusive.iter().map(|(range, _)| (LockTarget::Range(range), Mode::Exclusive));
+        keys.chain(shared).chain(exclusive)
     }
 }

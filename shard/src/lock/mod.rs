@@ -87,8 +87,9 @@ mod mode;
 mod model;
 mod queue;
 mod range;
+mod span;
 mod table;
 mod waits;
 
-pub use mode::{Acquired, Capacity, Grant, LockTarget, Mode, Refused, Ticket};
+pub use mode::{Acquired, Capacity, Grant, LockTarget, Mode, Refused, Ticket, Tried};
 pub use table::LockTable;

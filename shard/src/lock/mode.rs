@@ -6,27 +6,76 @@ use serde::{Deserialize, Serialize};
 use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
 
-/// How strongly something is locked.
+/// How strongly something is locked. Stored: only append variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mode {
     /// To read: others may read too.
     Shared,
-    /// To write: nobody else may do either.
+    /// To write: nobody else may do anything.
     Exclusive,
+    /// To read and then, perhaps, write: others may read, until the write is
+    /// asked for, but only one holds this.
+    Update,
+    /// To add, or to take the least or the greatest: others may do the same, as
+    /// the order does not matter and nobody learns a result.
+    Increment,
+    /// To append: others may do the same.
+    Append,
 }
+
+/// Every mode, weaker ones before those that cover them.
+const MODES: [Mode; 5] =
+    [Mode::Shared, Mode::Update, Mode::Increment, Mode::Append, Mode::Exclusive];
 
 impl Mode {
     /// Whether two transactions can not hold these on one key.
     pub fn conflicts(self, other: Mode) -> bool {
         match (self, other) {
-            (Mode::Shared, Mode::Shared) => false,
-            (Mode::Exclusive, _) | (_, Mode::Exclusive) => true,
+            (Mode::Shared, Mode::Shared | Mode::Update)
+            | (Mode::Update, Mode::Shared)
+            | (Mode::Increment, Mode::Increment)
+            | (Mode::Append, Mode::Append) => false,
+            (Mode::Shared | Mode::Exclusive | Mode::Update | Mode::Increment | Mode::Append, _) => {
+                true
+            }
         }
     }
 
-    /// Whether who holds this needs not ask for `other`.
+    /// Whether who holds this needs not ask for `other`: it keeps away all that
+    /// the other would.
     pub fn covers(self, other: Mode) -> bool {
-        self >= other
+        self.conflicting().contains_all(other.conflicting())
+    }
+
+    /// What a transaction holds that has this and is given `other`: the weakest
+    /// mode that covers both.
+    pub fn join(self, other: Mode) -> Mode {
+        let covers = |mode: &Mode| mode.covers(self) && mode.covers(other);
+        MODES.into_iter().find(covers).unwrap_or(Mode::Exclusive)
+    }
+
+    /// The mode as it is held on a target. Ranges are held to read or to write,
+    /// and nothing in between: `Update` and the commutative modes become
+    /// `Exclusive` there.
+    pub fn on(self, target: &LockTarget) -> Mode {
+        match (self, target) {
+            (mode, LockTarget::Key(_)) => mode,
+            (Mode::Shared, LockTarget::Range(_)) => Mode::Shared,
+            (
+                Mode::Exclusive | Mode::Update | Mode::Increment | Mode::Append,
+                LockTarget::Range(_),
+            ) => Mode::Exclusive,
+        }
+    }
+
+    /// Whether readers are kept away.
+    pub fn is_write(self) -> bool {
+        self.conflicts(Mode::Shared)
+    }
+
+    /// The modes that others can not hold beside it.
+    pub(super) fn conflicting(self) -> Modes {
+        MODES.into_iter().filter(|mode| self.conflicts(*mode)).collect()
     }
 }
 
@@ -35,7 +84,51 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Mode::Shared => "S",
             Mode::Exclusive => "X",
+            Mode::Update => "U",
+            Mode::Increment => "I",
+            Mode::Append => "A",
         })
+    }
+}
+
+/// A set of modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Modes(u8);
+
+impl Modes {
+    /// Each mode.
+    pub(super) fn all() -> Modes {
+        MODES.into_iter().collect()
+    }
+
+    pub(super) fn contains(self, mode: Mode) -> bool {
+        self.0 & (1 << mode as u8) != 0
+    }
+
+    pub(super) fn contains_all(self, other: Modes) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn with(self, other: Modes) -> Modes {
+        Modes(self.0 | other.0)
+    }
+
+    pub(super) fn without(self, other: Modes) -> Modes {
+        Modes(self.0 & !other.0)
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Mode> {
+        MODES.into_iter().filter(move |mode| self.contains(*mode))
+    }
+}
+
+impl FromIterator<Mode> for Modes {
+    fn from_iter<I: IntoIterator<Item = Mode>>(modes: I) -> Modes {
+        Modes(modes.into_iter().fold(0, |bits, mode| bits | 1 << mode as u8))
     }
 }
 
@@ -89,6 +182,16 @@ pub enum Acquired {
     Waiting(Ticket),
 }
 
+/// The answer to a request that does not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It holds.
+    Granted,
+    /// One of those who hold it, or wait for it and came before. The table is as
+    /// it was.
+    Blocked(TxnId),
+}
+
 /// A request that waited and now holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -116,8 +219,6 @@ pub enum Refused {
     TableFull(usize),
     /// The transaction is prepared: its set of locks is final.
     Pinned,
-    /// Ranges can be locked to read only.
-    ExclusiveRange,
 }
 
 impl fmt::Display for Refused {
@@ -126,9 +227,42 @@ impl fmt::Display for Refused {
             Refused::TxnFull(limit) => write!(f, "a transaction holds at most {limit} locks"),
             Refused::TableFull(limit) => write!(f, "a shard holds at most {limit} locks"),
             Refused::Pinned => f.write_str("a prepared transaction acquires no locks"),
-            Refused::ExclusiveRange => f.write_str("a range can be locked to read only"),
         }
     }
 }
 
 impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_hold_a_key_only_to_read_or_for_the_same_commutative_writes() {
+        let text = MODES.map(|a| MODES.map(|b| if a.conflicts(b) { '-' } else { 'b' }));
+        let rows: Vec<String> = text.iter().map(|row| row.iter().collect()).collect();
+        // S U I A X in both directions.
+        assert_eq!(rows, ["bb---", "b----", "--b--", "---b-", "-----"]);
+    }
+
+    #[test]
+    fn a_join_is_the_weakest_that_covers_both() {
+        let text = MODES.map(|a| MODES.map(|b| a.join(b).to_string()).join(""));
+        assert_eq!(text, ["SUXXX", "UUXXX", "XXIXX", "XXXAX", "XXXXX"]);
+        for (a, b) in MODES.iter().flat_map(|a| MODES.iter().map(move |b| (*a, *b))) {
+            assert!(a.join(b).covers(a) && a.join(b).covers(b));
+            // Nothing is kept away that neither keeps away: both together are
+            // exactly their join.
+            assert_eq!(a.join(b).conflicting(), a.conflicting().with(b.conflicting()));
+            assert_eq!(a.conflicts(b), b.conflicts(a));
+        }
+    }
+
+    #[test]
+    fn stored_positions_do_not_move() {
+        let modes = [Mode::Shared, Mode::Exclusive, Mode::Update, Mode::Increment, Mode::Append];
+        for (position, mode) in (0..).zip(modes) {
+            assert_eq!(postcard::to_allocvec(&mode).unwrap(), [position]);
+        }
+    }
+}

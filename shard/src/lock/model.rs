@@ -11,7 +11,7 @@ use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::time::Timestamp;
 
-use super::{Acquired, Capacity, Grant, LockTable, LockTarget, Mode, Refused, Ticket};
+use super::{Acquired, Capacity, Grant, LockTable, LockTarget, Mode, Refused, Ticket, Tried};
 
 const TXNS: u64 = 5;
 const KEYS: u8 = 5;
@@ -45,10 +45,31 @@ fn cells(target: &LockTarget) -> u32 {
     }
 }
 
+/// Which modes a mode keeps others from, as bits in the order of `MODES`.
+fn keeps_away(mode: Mode) -> u8 {
+    match mode {
+        Mode::Shared => 0b11100,
+        Mode::Update => 0b11110,
+        Mode::Increment => 0b11011,
+        Mode::Append => 0b10111,
+        Mode::Exclusive => 0b11111,
+    }
+}
+
+const MODES: [Mode; 5] =
+    [Mode::Shared, Mode::Update, Mode::Increment, Mode::Append, Mode::Exclusive];
+
+fn conflict(a: Mode, b: Mode) -> bool {
+    let place = MODES.iter().position(|mode| *mode == b).expect("it is one of them");
+    keeps_away(a) & 1 << place != 0
+}
+
+/// A lock or a request.
 #[derive(Clone, Debug)]
 struct Entry {
     ticket: u64,
     txn: TxnId,
+    is_key: bool,
     cells: u32,
     mode: Mode,
     upgrade: bool,
@@ -57,13 +78,12 @@ struct Entry {
 
 impl Entry {
     fn conflicts(&self, other: &Entry) -> bool {
-        self.txn != other.txn
-            && self.cells & other.cells != 0
-            && (self.mode == Mode::Exclusive || other.mode == Mode::Exclusive)
+        self.txn != other.txn && self.cells & other.cells != 0 && conflict(self.mode, other.mode)
     }
 }
 
-/// All requests in the order in which they came, held or not.
+/// All locks and requests in the order in which they came. One transaction may
+/// hold several things on one key here, which the table joins.
 #[derive(Default)]
 struct Model(Vec<Entry>);
 
@@ -72,9 +92,33 @@ impl Model {
         self.0.iter().filter(move |entry| entry.txn == txn && entry.held == held)
     }
 
+    /// What a transaction keeps away from one cell.
+    fn kept(&self, txn: TxnId, cell: u32) -> u8 {
+        let locks = self.of(txn, true).filter(|entry| entry.cells & 1 << cell != 0);
+        locks.fold(0, |all, entry| all | keeps_away(entry.mode))
+    }
+
+    /// The cells on which a transaction keeps away at least so much.
     fn covered(&self, txn: TxnId, mode: Mode) -> u32 {
-        let strong = self.of(txn, true).filter(|entry| entry.mode >= mode);
-        strong.fold(0, |cells, entry| cells | entry.cells)
+        let needed = keeps_away(mode);
+        let cells = (0..32).filter(|cell| self.kept(txn, *cell) & needed == needed);
+        cells.fold(0, |all, cell| all | 1 << cell)
+    }
+
+    fn is_upgrade(&self, request: &Entry) -> bool {
+        let mut cells = (0..32).filter(|cell| request.cells & 1 << cell != 0);
+        if request.mode == Mode::Update
+            && self.kept(request.txn, cells.clone().next().unwrap()) == keeps_away(Mode::Shared)
+        {
+            // Only in front of a writer that waits for it.
+            return self.0.iter().any(|other| {
+                !other.held
+                    && other.txn != request.txn
+                    && other.cells & request.cells != 0
+                    && conflict(Mode::Shared, other.mode)
+            });
+        }
+        cells.all(|cell| self.kept(request.txn, cell) != 0)
     }
 
     /// The rules of the essay, word by word.
@@ -82,10 +126,34 @@ impl Model {
         let rank = |entry: &Entry| (!entry.upgrade, entry.ticket);
         let blocks = |other: &&Entry| {
             let awaits_us = || self.of(request.txn, true).any(|own| own.conflicts(other));
-            other.conflicts(request)
-                && (other.held || !request.upgrade && rank(other) < rank(request) && !awaits_us())
+            other.conflicts(request) && (other.held || rank(other) < rank(request) && !awaits_us())
         };
         self.0.iter().filter(blocks).map(|entry| entry.txn).collect()
+    }
+
+    /// Whether anything became weaker.
+    fn downgrade(&mut self, txn: TxnId, is_key: bool, cells: u32, to: Option<Mode>) -> bool {
+        let own = |entry: &Entry| entry.held && entry.txn == txn && entry.is_key == is_key;
+        let entry =
+            |cells, mode| Entry { ticket: 0, txn, is_key, cells, mode, upgrade: false, held: true };
+        let mut all = 0;
+        for lock in self.0.iter().filter(|lock| own(lock) && lock.cells & cells != 0) {
+            all |= keeps_away(lock.mode);
+        }
+        let left = to.map_or(0, keeps_away);
+        if all & left != left || all == left || !is_key && to.is_some_and(|to| to != Mode::Shared) {
+            return false;
+        }
+        let mut kept = 0;
+        for lock in self.0.iter_mut().filter(|lock| own(lock)) {
+            kept |= lock.cells & cells;
+            lock.cells &= !cells;
+        }
+        self.0.retain(|lock| lock.cells != 0);
+        if let Some(to) = to {
+            self.0.push(entry(kept, to));
+        }
+        true
     }
 
     fn waits_for(&self, txn: TxnId) -> BTreeSet<TxnId> {
@@ -120,24 +188,42 @@ impl Model {
 #[derive(Clone, Debug)]
 enum Step {
     Acquire(u64, LockTarget, Mode),
+    Try(u64, LockTarget, Mode),
+    Downgrade(u64, LockTarget, Option<Mode>),
     Release(u64),
     Cancel(usize),
     Pin(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let mode = prop_oneof![Just(Mode::Shared), Just(Mode::Exclusive)];
-    let range = (0..KEYS, proptest::option::weighted(0.8, 0..KEYS));
+fn mode() -> impl Strategy<Value = Mode> {
     prop_oneof![
-        8 => (1..=TXNS, 0..KEYS, mode)
-            .prop_map(|(txn, n, mode)| Step::Acquire(txn, LockTarget::Key(key(n)), mode)),
-        4 => (1..=TXNS, range).prop_map(|(txn, (start, end))| {
-            let range = KeyRange { start: key(start), end: end.map(key) };
-            Step::Acquire(txn, LockTarget::Range(range), Mode::Shared)
-        }),
-        2 => (1..=TXNS).prop_map(Step::Release),
+        3 => Just(Mode::Shared),
+        3 => Just(Mode::Exclusive),
+        2 => Just(Mode::Update),
+        2 => Just(Mode::Increment),
+        1 => Just(Mode::Append),
+    ]
+}
+
+fn target() -> impl Strategy<Value = LockTarget> {
+    let range = (0..KEYS, proptest::option::weighted(0.8, 0..KEYS));
+    let range = range.prop_map(|(start, end)| KeyRange { start: key(start), end: end.map(key) });
+    prop_oneof![
+        2 => (0..KEYS).prop_map(|n| LockTarget::Key(key(n))),
+        1 => range.prop_map(LockTarget::Range),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let txn = 1..=TXNS;
+    prop_oneof![
+        12 => (txn.clone(), target(), mode()).prop_map(|(t, on, mode)| Step::Acquire(t, on, mode)),
+        2 => (txn.clone(), target(), mode()).prop_map(|(t, on, mode)| Step::Try(t, on, mode)),
+        2 => (txn.clone(), target(), proptest::option::of(mode()))
+            .prop_map(|(t, on, to)| Step::Downgrade(t, on, to)),
+        2 => txn.clone().prop_map(Step::Release),
         1 => any::<usize>().prop_map(Step::Cancel),
-        1 => (1..=TXNS).prop_map(Step::Pin),
+        1 => txn.prop_map(Step::Pin),
     ]
 }
 
@@ -158,6 +244,8 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Acquire(number, target, mode) => self.acquire(txn(number), &target, mode),
+            Step::Try(number, target, mode) => self.try_acquire(txn(number), &target, mode),
+            Step::Downgrade(number, target, to) => self.downgrade(txn(number), &target, to),
             Step::Release(number) => self.release(txn(number)),
             Step::Cancel(pick) => {
                 let waiting: Vec<_> =
@@ -181,39 +269,86 @@ impl World {
         self.check();
     }
 
+    /// What is asked for, unless it is refused or held already.
+    fn request(
+        &self,
+        txn: TxnId,
+        target: &LockTarget,
+        mode: Mode,
+    ) -> Result<Option<Entry>, Refused> {
+        let (cells, mode) = (cells(target), mode.on(target));
+        let is_key = matches!(target, LockTarget::Key(_));
+        if cells != 0 && self.pinned.contains(&txn) {
+            return Err(Refused::Pinned);
+        }
+        if cells & !self.model.covered(txn, mode) == 0 {
+            return Ok(None);
+        }
+        let ticket = u64::MAX;
+        let mut entry = Entry { ticket, txn, is_key, cells, mode, upgrade: false, held: false };
+        entry.upgrade = self.model.is_upgrade(&entry);
+        Ok(Some(entry))
+    }
+
     fn acquire(&mut self, txn: TxnId, target: &LockTarget, mode: Mode) {
         let mut out = Vec::new();
         let acquired = self.table.acquire(txn, age(txn), target.clone(), mode, &mut out);
-        let cells = cells(target);
-        if cells != 0 && self.pinned.contains(&txn) {
-            assert_eq!(acquired, Err(Refused::Pinned));
-            return;
-        }
-        let acquired = acquired.expect("far from the limits");
-        if cells & !self.model.covered(txn, mode) == 0 {
-            assert_eq!(acquired, Acquired::Granted);
-            return;
-        }
-        let last = self.model.0.iter().map(|entry| entry.ticket).max().unwrap_or(0);
-        let ticket = match acquired {
-            Acquired::Waiting(ticket) => ticket.0,
-            // Granted ones have none; anything after the others will do.
-            Acquired::Granted => last,
+        let mut entry = match self.request(txn, target, mode) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return assert_eq!(acquired, Ok(Acquired::Granted)),
+            Err(refused) => return assert_eq!(acquired, Err(refused)),
         };
-        let upgrade =
-            mode == Mode::Exclusive && cells & !self.model.covered(txn, Mode::Shared) == 0;
-        let mut entry = Entry { ticket, txn, cells, mode, upgrade, held: false };
-        if acquired == Acquired::Granted {
-            entry.ticket = u64::MAX;
-            assert!(self.model.blockers(&entry).is_empty());
-            entry.held = true;
-            entry.ticket = 0;
-        } else {
-            assert!(ticket > last);
-            assert!(!self.model.blockers(&entry).is_empty());
-        }
+        let blocked = !self.model.blockers(&entry).is_empty();
+        entry.ticket = match acquired.expect("far from the limits") {
+            Acquired::Granted => 0,
+            Acquired::Waiting(Ticket(ticket)) => {
+                assert!(self.model.0.iter().all(|other| other.ticket < ticket));
+                ticket
+            }
+        };
+        entry.held = entry.ticket == 0;
+        assert_eq!(entry.held, !blocked);
         self.model.0.push(entry);
         self.settle(&out);
+        self.break_cycles(txn);
+    }
+
+    fn try_acquire(&mut self, txn: TxnId, target: &LockTarget, mode: Mode) {
+        let (mut out, before) = (Vec::new(), self.table.dump());
+        let tried = self.table.try_acquire(txn, age(txn), target.clone(), mode, &mut out);
+        let mut entry = match self.request(txn, target, mode) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return assert_eq!(tried, Ok(Tried::Granted)),
+            Err(refused) => return assert_eq!(tried, Err(refused)),
+        };
+        let blockers = self.model.blockers(&entry);
+        match tried.expect("far from the limits") {
+            Tried::Granted => {
+                assert!(blockers.is_empty());
+                (entry.held, entry.ticket) = (true, 0);
+                self.model.0.push(entry);
+            }
+            Tried::Blocked(other) => {
+                assert!(blockers.contains(&other));
+                assert_eq!(before, self.table.dump());
+            }
+        }
+        self.settle(&out);
+        self.break_cycles(txn);
+    }
+
+    fn downgrade(&mut self, txn: TxnId, target: &LockTarget, to: Option<Mode>) {
+        let is_key = matches!(target, LockTarget::Key(_));
+        let mut out = Vec::new();
+        let changed = self.table.downgrade(txn, target, to, &mut out);
+        let expected =
+            !self.pinned.contains(&txn) && self.model.downgrade(txn, is_key, cells(target), to);
+        assert_eq!(changed, expected);
+        self.settle(&out);
+        self.break_cycles(txn);
+    }
+
+    fn break_cycles(&mut self, txn: TxnId) {
         while self.resolve
             && self.table.is_waiting(txn)
             && let Some(cycle) = self.table.find_cycle(txn)
@@ -249,18 +384,30 @@ impl World {
             assert!(edges.is_empty() || !self.pinned.contains(&txn));
             assert_eq!(self.table.is_waiting(txn), self.model.of(txn, false).count() > 0);
             self.check_cycle(txn);
-            for mode in [Mode::Shared, Mode::Exclusive] {
-                let locks = self.table.locks_of(txn).filter(|(_, held)| *held >= mode);
-                let locks = locks.fold(0, |all, (target, _)| all | cells(&target));
-                assert_eq!(locks, self.model.covered(txn, mode));
+            let locks: Vec<_> = self.table.locks_of(txn).collect();
+            for cell in 0..2 * u32::from(KEYS) {
+                let on_cell = locks.iter().filter(|(on, _)| cells(on) & 1 << cell != 0);
+                let kept = on_cell.fold(0, |all, (_, mode)| all | keeps_away(*mode));
+                assert_eq!(kept, self.model.kept(txn, cell), "{}", self.table.dump());
+            }
+            for mode in MODES {
+                let covered = self.model.covered(txn, mode);
                 for n in 0..KEYS {
                     let holds = self.table.holds(txn, &key(n), mode);
-                    assert_eq!(holds, locks & cells(&LockTarget::Key(key(n))) != 0);
+                    assert_eq!(holds, covered & cells(&LockTarget::Key(key(n))) != 0);
                 }
             }
-            for (target, mode) in self.table.locks_of(txn) {
-                let cells = cells(&target);
-                held.push(Entry { ticket: 0, txn, cells, mode, upgrade: false, held: true });
+            for (target, mode) in locks {
+                let (is_key, cells) = (matches!(target, LockTarget::Key(_)), cells(&target));
+                held.push(Entry {
+                    ticket: 0,
+                    txn,
+                    is_key,
+                    cells,
+                    mode,
+                    upgrade: false,
+                    held: true,
+                });
             }
         }
         assert_eq!(self.table.held(), held.len());
@@ -300,7 +447,7 @@ impl World {
         }
         assert_eq!(self.table.dump(), "");
         assert!(self.table.txns.is_empty() && self.table.keys.is_empty());
-        assert!(self.table.written.is_empty() && self.table.contended.is_empty());
+        assert!(self.table.written.is_empty() && self.table.queued.is_empty());
     }
 }
 

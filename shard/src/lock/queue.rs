@@ -1,10 +1,11 @@
 //! One key: who holds it, who waits for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeBounds};
 
 use synod_common::id::TxnId;
 
-use super::mode::{Mode, Ticket};
+use super::mode::{Mode, Modes, Ticket};
 
 /// The place of a request among those that wait: upgrades first, then in the
 /// order in which they came.
@@ -16,37 +17,99 @@ pub(super) struct Rank {
     pub(super) ticket: Ticket,
 }
 
+impl Rank {
+    const FIRST: Rank = Rank { ordinary: false, ticket: Ticket(0) };
+    const FIRST_ORDINARY: Rank = Rank { ordinary: true, ticket: Ticket(0) };
+    const LAST: Rank = Rank { ordinary: true, ticket: Ticket(u64::MAX) };
+}
+
 /// Who holds a key. One holder, the usual case, takes no further memory.
 #[derive(Debug, Default)]
-pub(super) enum Holders {
+enum Holders {
     /// Nobody.
     #[default]
     Free,
-    /// One writer.
-    Writer(TxnId),
-    /// One reader.
-    Reader(TxnId),
-    /// Several readers.
-    Readers(BTreeSet<TxnId>),
+    /// One, in whatever mode.
+    One(Mode, TxnId),
+    /// Several.
+    Many(Box<Many>),
 }
 
-impl Holders {
-    fn readers(&self) -> impl Iterator<Item = TxnId> {
-        let (one, many) = match self {
-            Holders::Free | Holders::Writer(_) => (None, None),
-            Holders::Reader(txn) => (Some(*txn), None),
-            Holders::Readers(txns) => (None, Some(txns)),
-        };
-        one.into_iter().chain(many.into_iter().flatten().copied())
+/// Several who hold one key: in the same mode, but for one who holds it for
+/// update among readers.
+#[derive(Debug)]
+struct Many {
+    mode: Mode,
+    txns: BTreeSet<TxnId>,
+    update: Option<TxnId>,
+}
+
+impl Many {
+    fn parts(&self) -> impl Iterator<Item = (Mode, TxnId)> {
+        let update = self.update.map(|txn| (Mode::Update, txn));
+        update.into_iter().chain(self.txns.iter().map(|txn| (self.mode, *txn)))
     }
 }
 
-/// Those who wait for one key. Apart by mode, so that the first conflicting one
-/// is found without passing those that do not conflict.
+/// Those who wait for one key.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    pub(super) shared: BTreeMap<Rank, TxnId>,
-    pub(super) exclusive: BTreeMap<Rank, TxnId>,
+    /// By mode, so that conflicting ones are found without passing others.
+    by_mode: BTreeMap<(Mode, Rank), TxnId>,
+    /// Those who may pass although a conflicting one waits in front: they hold
+    /// the key in some way by now, or several of one transaction wait for it.
+    odd: BTreeSet<Rank>,
+}
+
+impl Waiters {
+    /// Those in one mode, in order.
+    fn of(
+        &self,
+        mode: Mode,
+        ranks: impl RangeBounds<Rank>,
+    ) -> impl DoubleEndedIterator<Item = (Rank, TxnId)> {
+        let within = |bound: Bound<&Rank>, outermost: Rank| match bound {
+            Bound::Included(rank) => Bound::Included((mode, *rank)),
+            Bound::Excluded(rank) => Bound::Excluded((mode, *rank)),
+            Bound::Unbounded => Bound::Included((mode, outermost)),
+        };
+        let from = within(ranks.start_bound(), Rank::FIRST);
+        let to = within(ranks.end_bound(), Rank::LAST);
+        self.by_mode.range((from, to)).map(|((_, rank), txn)| (*rank, *txn))
+    }
+
+    /// Those of some modes from `from` and in front of `before`.
+    pub(super) fn between(
+        &self,
+        modes: Modes,
+        from: Option<Rank>,
+        before: Rank,
+    ) -> impl Iterator<Item = (Mode, TxnId)> {
+        let from = from.unwrap_or(Rank::FIRST).min(before);
+        modes.iter().flat_map(move |mode| self.of(mode, from..before).map(move |w| (mode, w.1)))
+    }
+
+    /// Whether anybody waits in one of these modes, but for one transaction.
+    pub(super) fn any_but(&self, modes: Modes, txn: TxnId) -> bool {
+        modes.iter().any(|mode| self.of(mode, ..).any(|(_, other)| other != txn))
+    }
+
+    /// Those of some modes who may pass, as far as this queue says: nothing that
+    /// conflicts waits in front, or it may not matter.
+    pub(super) fn front(&self, modes: Modes, out: &mut BTreeSet<Rank>) {
+        for mode in modes.iter() {
+            let first = |mode| self.of(mode, ..).next().map(|(rank, _)| rank);
+            let limit = mode.conflicting().iter().filter_map(first).min().unwrap_or(Rank::LAST);
+            out.extend(self.of(mode, ..=limit).map(|(rank, _)| rank));
+            out.extend(self.of(mode, ..Rank::FIRST_ORDINARY).map(|(rank, _)| rank));
+        }
+        out.extend(&self.odd);
+    }
+
+    /// All of them in order.
+    pub(super) fn ranks(&self) -> BTreeSet<Rank> {
+        self.by_mode.keys().map(|(_, rank)| *rank).collect()
+    }
 }
 
 /// The state of one key.
@@ -60,52 +123,82 @@ pub(super) struct Queue {
 impl Queue {
     /// The transaction that holds it exclusively.
     pub(super) fn writer(&self) -> Option<TxnId> {
-        if let Holders::Writer(txn) = self.holders { Some(txn) } else { None }
+        if let Holders::One(Mode::Exclusive, txn) = self.holders { Some(txn) } else { None }
     }
 
     /// Holders whose lock conflicts with one of this mode.
     pub(super) fn conflicting(&self, mode: Mode) -> impl Iterator<Item = TxnId> {
-        let readers = self.holders.readers().filter(move |_| Mode::Shared.conflicts(mode));
-        self.writer().into_iter().chain(readers)
+        let (one, update, many) = match &self.holders {
+            Holders::Free => (None, None, None),
+            Holders::One(held, txn) => (held.conflicts(mode).then_some(*txn), None, None),
+            Holders::Many(many) => (
+                None,
+                many.update.filter(|_| Mode::Update.conflicts(mode)),
+                many.mode.conflicts(mode).then_some(&many.txns),
+            ),
+        };
+        one.into_iter().chain(update).chain(many.into_iter().flatten().copied())
     }
 
     /// All holders with the mode that they hold.
     pub(super) fn holders(&self) -> impl Iterator<Item = (Mode, TxnId)> {
-        let readers = self.holders.readers().map(|txn| (Mode::Shared, txn));
-        self.writer().map(|txn| (Mode::Exclusive, txn)).into_iter().chain(readers)
+        let (one, many) = match &self.holders {
+            Holders::Free => (None, None),
+            Holders::One(mode, txn) => (Some((*mode, *txn)), None),
+            Holders::Many(many) => (None, Some(many.parts())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
     }
 
-    /// Adds a holder, or makes a reader the writer. The caller has made sure that
+    /// Adds a holder, or changes the mode of one. The caller has made sure that
     /// nobody else is in the way.
     pub(super) fn hold(&mut self, txn: TxnId, mode: Mode) {
-        self.holders = match (mode, std::mem::take(&mut self.holders)) {
-            (Mode::Exclusive, holders) => {
-                let alone = matches!(holders, Holders::Free | Holders::Reader(_))
-                    && holders.readers().all(|reader| reader == txn);
-                assert!(alone, "{txn} can not be the writer beside {holders:?}");
-                Holders::Writer(txn)
+        self.release(txn);
+        let other = self.conflicting(mode).next();
+        assert!(other.is_none(), "{txn} can not hold {mode} beside {other:?}");
+        self.holders = match std::mem::take(&mut self.holders) {
+            Holders::Free => Holders::One(mode, txn),
+            Holders::One(first, other) => {
+                let mut many = Many { mode: first, txns: BTreeSet::new(), update: None };
+                for (mode, txn) in [(first, other), (mode, txn)] {
+                    if mode == Mode::Update {
+                        many.mode = Mode::Shared;
+                        many.update = Some(txn);
+                    } else {
+                        many.txns.insert(txn);
+                    }
+                }
+                Holders::Many(Box::new(many))
             }
-            (Mode::Shared, Holders::Free) => Holders::Reader(txn),
-            (Mode::Shared, Holders::Reader(first)) => Holders::Readers([first, txn].into()),
-            (Mode::Shared, Holders::Readers(mut txns)) => {
-                txns.insert(txn);
-                Holders::Readers(txns)
+            Holders::Many(mut many) => {
+                if mode == Mode::Update {
+                    many.update = Some(txn);
+                } else {
+                    many.txns.insert(txn);
+                }
+                Holders::Many(many)
             }
-            (Mode::Shared, Holders::Writer(writer)) => panic!("{txn} reads what {writer} writes"),
         };
     }
 
     /// Removes a holder.
     pub(super) fn release(&mut self, txn: TxnId) {
         self.holders = match std::mem::take(&mut self.holders) {
-            Holders::Readers(mut txns) => {
-                txns.remove(&txn);
-                match txns.first() {
-                    Some(&last) if txns.len() == 1 => Holders::Reader(last),
-                    _ => Holders::Readers(txns),
+            Holders::One(_, one) if one == txn => Holders::Free,
+            Holders::Many(mut many) => {
+                if !many.txns.remove(&txn) && many.update == Some(txn) {
+                    many.update = None;
+                }
+                let (first, second) = {
+                    let mut rest = many.parts();
+                    (rest.next(), rest.next())
+                };
+                match (first, second) {
+                    (Some((mode, last)), None) => Holders::One(mode, last),
+                    _ => Holders::Many(many),
                 }
             }
-            Holders::Free | Holders::Writer(_) | Holders::Reader(_) => Holders::Free,
+            others => others,
         };
     }
 
@@ -116,26 +209,24 @@ impl Queue {
 
     /// Adds a request that waits.
     pub(super) fn wait(&mut self, rank: Rank, txn: TxnId, mode: Mode) {
-        let waiters = self.waiters.get_or_insert_default();
-        match mode {
-            Mode::Shared => waiters.shared.insert(rank, txn),
-            Mode::Exclusive => waiters.exclusive.insert(rank, txn),
-        };
+        self.waiters.get_or_insert_default().by_mode.insert((mode, rank), txn);
     }
 
-    /// Removes a request that waited.
-    pub(super) fn unwait(&mut self, rank: Rank) {
-        let Some(waiters) = &mut self.waiters else { return };
-        waiters.shared.remove(&rank);
-        waiters.exclusive.remove(&rank);
-        if waiters.shared.is_empty() && waiters.exclusive.is_empty() {
-            self.waiters = None;
+    /// Marks a request that waits as one that may pass others.
+    pub(super) fn mark_odd(&mut self, rank: Rank) {
+        if let Some(waiters) = &mut self.waiters {
+            waiters.odd.insert(rank);
         }
     }
 
-    /// Whether somebody waits to write.
-    pub(super) fn is_contended(&self) -> bool {
-        self.waiters().is_some_and(|waiters| !waiters.exclusive.is_empty())
+    /// Removes a request that waited.
+    pub(super) fn unwait(&mut self, rank: Rank, mode: Mode) {
+        let Some(waiters) = &mut self.waiters else { return };
+        waiters.by_mode.remove(&(mode, rank));
+        waiters.odd.remove(&rank);
+        if waiters.by_mode.is_empty() {
+            self.waiters = None;
+        }
     }
 
     /// Whether nobody holds it and nobody waits.
@@ -168,5 +259,23 @@ mod tests {
         assert_eq!(queue.writer(), Some(txn(3)));
         queue.release(txn(3));
         assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn one_of_many_readers_may_mean_to_write() {
+        let mut queue = Queue::default();
+        for n in 1..=3 {
+            queue.hold(txn(n), Mode::Shared);
+        }
+        queue.hold(txn(2), Mode::Update);
+        assert_eq!(queue.conflicting(Mode::Shared).count(), 0);
+        assert_eq!(queue.conflicting(Mode::Update).collect::<Vec<_>>(), [txn(2)]);
+        assert_eq!(queue.conflicting(Mode::Increment).count(), 3);
+        queue.release(txn(1));
+        queue.release(txn(3));
+        assert_eq!(queue.holders().collect::<Vec<_>>(), [(Mode::Update, txn(2))]);
+        queue.hold(txn(4), Mode::Shared);
+        queue.release(txn(2));
+        assert_eq!(queue.holders().collect::<Vec<_>>(), [(Mode::Shared, txn(4))]);
     }
 }

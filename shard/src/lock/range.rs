@@ -1,4 +1,4 @@
-//! Ranges, to be found by a key that they contain.
+//! Ranges, to be found by a key that they contain or a range that they overlap.
 //!
 //! An interval tree (Cormen et al., *Introduction to Algorithms*, §14.3): ordered
 //! by start, each subtree knows how far its ranges reach, so a search passes over
@@ -12,6 +12,8 @@ use std::ops::ControlFlow;
 
 use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
+
+use super::mode::{LockTarget, Mode, Modes};
 
 /// A set of ranges, each with an id of its own and an owner.
 #[derive(Debug, Default)]
@@ -56,6 +58,52 @@ impl RangeIndex {
         visit: &mut dyn FnMut(u64, TxnId) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         containing(&self.root, key, visit)
+    }
+
+    /// Visits the ranges that overlap a range that is not empty, likewise.
+    pub(super) fn overlapping(
+        &self,
+        range: &KeyRange,
+        visit: &mut dyn FnMut(u64, TxnId) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        overlapping(&self.root, range, visit)
+    }
+}
+
+/// Ranges apart by mode, so that readers do not pass readers.
+#[derive(Debug, Default)]
+pub(super) struct Ranges {
+    shared: RangeIndex,
+    exclusive: RangeIndex,
+}
+
+impl Ranges {
+    /// Those of one mode.
+    pub(super) fn of(&mut self, mode: Mode) -> &mut RangeIndex {
+        if mode.is_write() { &mut self.exclusive } else { &mut self.shared }
+    }
+
+    /// Visits those of some modes that overlap a target.
+    pub(super) fn overlapping(
+        &self,
+        modes: Modes,
+        target: &LockTarget,
+        visit: &mut dyn FnMut(u64, TxnId) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let shared = modes.contains(Mode::Shared).then_some(&self.shared);
+        let exclusive = modes.contains(Mode::Exclusive).then_some(&self.exclusive);
+        for index in shared.into_iter().chain(exclusive) {
+            match target {
+                LockTarget::Key(key) => index.containing(key, visit)?,
+                LockTarget::Range(range) => index.overlapping(range, visit)?,
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether any overlaps a target.
+    pub(super) fn any(&self, target: &LockTarget) -> bool {
+        self.overlapping(Modes::all(), target, &mut |_, _| ControlFlow::Break(())).is_break()
     }
 }
 
@@ -158,6 +206,25 @@ fn containing(
     containing(&node.right, key, visit)
 }
 
+fn overlapping(
+    tree: &Tree,
+    range: &KeyRange,
+    visit: &mut dyn FnMut(u64, TxnId) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let Some(node) = tree else { return ControlFlow::Continue(()) };
+    if node.reach.as_ref().is_some_and(|reach| *reach <= range.start) {
+        return ControlFlow::Continue(());
+    }
+    overlapping(&node.left, range, visit)?;
+    if range.end.as_ref().is_some_and(|end| node.range.start >= *end) {
+        return ControlFlow::Continue(());
+    }
+    if node.range.overlaps(range) {
+        visit(node.id, node.txn)?;
+    }
+    overlapping(&node.right, range, visit)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -198,6 +265,19 @@ mod tests {
                     prop_assert!(all.is_continue());
                     found.sort_unstable();
                     let expected = list.iter().filter(|(_, range)| range.contains(&[key]));
+                    prop_assert_eq!(found, expected.map(|(id, _)| *id).collect::<Vec<_>>());
+                }
+                for (start, end) in (0..20_u8).flat_map(|a| (a + 1..21_u8).map(move |b| (a, b))) {
+                    let end = (end < 20).then(|| Key::from(&[end][..]));
+                    let range = KeyRange { start: Key::from(&[start][..]), end };
+                    let mut found = Vec::new();
+                    let all = index.overlapping(&range, &mut |id, _| {
+                        found.push(id);
+                        ControlFlow::Continue(())
+                    });
+                    prop_assert!(all.is_continue());
+                    found.sort_unstable();
+                    let expected = list.iter().filter(|(_, other)| range.overlaps(other));
                     prop_assert_eq!(found, expected.map(|(id, _)| *id).collect::<Vec<_>>());
                 }
             }

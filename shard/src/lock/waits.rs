@@ -22,22 +22,24 @@
 //! of cycles. Deadlocks over several shards are another room's business.
 //!
 //! **Cost.** The n-th request in a queue waits for n others, so to follow each
-//! edge would be quadratic. The search uses fewer edges with the same reach: from
-//! a request to the nearest one in front of it that wants to write, as that one
-//! conflicts with, and so waits for, everything further in front and every
-//! holder (unless it reads the key already). So a search takes time linear in the
-//! queue. Mostly none is needed: if nobody waits for the transaction's few locks
-//! and its request came last, it is in no cycle.
+//! edge would be quadratic. But requests of one mode wait for the same in front
+//! of them: a search remembers per key and mode how far back in the queue it has
+//! been, and does not go there again (unless the transaction holds the key, which
+//! changes whom it waits for). So it takes time linear in the queue. Mostly none
+//! is needed: if nobody waits for the transaction's few locks and its request
+//! came last, it is in no cycle.
 
-use std::collections::BTreeSet;
-use std::ops::{Bound, ControlFlow};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use synod_common::id::TxnId;
-use synod_common::key::{Key, KeyRange};
+use synod_common::key::Key;
 
-use super::holdings::{Holdings, Span, bounds};
-use super::mode::{LockTarget, Mode, Ticket};
-use super::queue::{Queue, Rank};
+use super::holdings::Holdings;
+use super::mode::{LockTarget, Mode, Modes, Ticket};
+use super::queue::{Queue, Rank, Waiters};
+use super::span::bounds;
 use super::table::{LockTable, Request};
 
 /// Up to so many locks a look at each is cheaper than a search.
@@ -48,7 +50,7 @@ type Visit<'a> = &'a mut dyn FnMut(TxnId) -> ControlFlow<()>;
 impl LockTable {
     /// The transactions that must go before this one gets all that it asked for.
     pub fn waits_for(&self, txn: TxnId) -> BTreeSet<TxnId> {
-        self.edges(txn, false)
+        self.edges(txn, None)
     }
 
     /// A cycle of waits through a transaction: it waits for the second, and so
@@ -60,13 +62,16 @@ impl LockTable {
         }
         let mut seen = BTreeSet::from([from]);
         let mut path = vec![from];
-        let mut ahead = vec![self.edges(from, true)];
+        // Not for `from` itself: the search passes over its own requests, which
+        // others do not.
+        let mut ahead = vec![self.edges(from, None)];
+        let mut search = Search::default();
         while let Some(next) = ahead.last_mut().map(BTreeSet::pop_first) {
             match next {
                 Some(txn) if txn == from => return Some(path),
                 Some(txn) if seen.insert(txn) => {
                     path.push(txn);
-                    ahead.push(self.edges(txn, true));
+                    ahead.push(self.edges(txn, Some(&mut search)));
                 }
                 Some(_) => {}
                 None => {
@@ -93,14 +98,12 @@ impl LockTable {
     }
 
     /// Everything as text: keys and then ranges in order, with holders and queue.
-    /// An upgrade shows as `X+`.
+    /// What goes in front shows as `X+`.
     pub fn dump(&self) -> String {
         let mut lines = String::new();
         for (key, queue) in &self.keys {
             let holders = queue.holders().map(|(mode, txn)| format!("{mode} {txn}"));
-            let ranks =
-                queue.waiters().into_iter().flat_map(|w| w.shared.keys().chain(w.exclusive.keys()));
-            let ranks: BTreeSet<&Rank> = ranks.collect();
+            let ranks = queue.waiters().map(Waiters::ranks).unwrap_or_default();
             let requests = ranks.iter().map(|rank| self.requests[&rank.ticket].to_string());
             line(&mut lines, &format!("key {key}"), holders, requests);
         }
@@ -126,11 +129,11 @@ impl LockTable {
 
     /// Visits whoever stands in the way of a request: those who hold what
     /// conflicts, and those in front who wait for it; some more than once.
-    /// `sparse` leaves out whom a visited one is sure to wait for.
-    pub(super) fn blockers(
-        &self,
+    /// `search` leaves out whom it has visited before for others.
+    pub(super) fn blockers<'t>(
+        &'t self,
         request: &Request,
-        sparse: bool,
+        mut search: Option<&mut Search<'t>>,
         visit: Visit<'_>,
     ) -> ControlFlow<()> {
         let Request { txn, target, mode, rank } = request;
@@ -138,121 +141,132 @@ impl LockTable {
         let mut others =
             |other| if other == *txn { ControlFlow::Continue(()) } else { visit(other) };
         let others: Visit<'_> = &mut others;
-        match (target, mode) {
-            (LockTarget::Key(key), Mode::Shared) => {
-                let Some(queue) = self.keys.get(key) else { return ControlFlow::Continue(()) };
-                self.queue_blockers(key, queue, request, own, sparse, others).map_continue(|_| ())
-            }
-            (LockTarget::Key(key), Mode::Exclusive) => {
-                let cut = match self.keys.get(key) {
-                    Some(queue) => self.queue_blockers(key, queue, request, own, sparse, others)?,
-                    None => false,
-                };
-                if !cut {
-                    self.ranges_held.containing(key, &mut |_, other| others(other))?;
+        let modes = mode.conflicting();
+        self.ranges_held.overlapping(modes, target, &mut |_, other| others(other))?;
+        match target {
+            LockTarget::Key(key) => {
+                if let Some((key, queue)) = self.keys.get_key_value(key) {
+                    let seen = search.as_deref().is_some_and(|search| search.knows(key, *mode));
+                    if !seen || own.is_some_and(|own| !own.keeps_away(key).is_empty()) {
+                        holders(queue, *mode, others)?;
+                    }
+                    self.queue_blockers(key, queue, request, own, search.as_deref_mut(), others)?;
                 }
-                if !rank.ordinary {
-                    return ControlFlow::Continue(());
-                }
-                self.ranges_waiting.containing(key, &mut |id, other| {
-                    let ahead = Ticket(id) < rank.ticket
-                        && other != *txn
-                        && !own.is_some_and(|own| {
-                            own.blocks(&self.requests[&Ticket(id)].target, Mode::Shared)
-                        });
-                    if ahead { others(other) } else { ControlFlow::Continue(()) }
-                })
             }
-            (LockTarget::Range(range), _) => {
+            LockTarget::Range(range) if mode.is_write() => {
+                for (key, queue) in self.keys.range::<[u8], _>(bounds(range)) {
+                    holders(queue, *mode, others)?;
+                    self.queue_blockers(key, queue, request, own, search.as_deref_mut(), others)?;
+                }
+            }
+            LockTarget::Range(range) => {
                 for key in self.written.range::<[u8], _>(bounds(range)) {
-                    others(self.keys[key].writer().expect("a written key has a writer"))?;
+                    holders(&self.keys[key], *mode, others)?;
                 }
-                for key in self.contended.range::<[u8], _>(bounds(range)) {
-                    self.queue_blockers(key, &self.keys[key], request, own, sparse, others)?;
+                for key in self.queued.range::<[u8], _>(bounds(range)) {
+                    let queue = &self.keys[key];
+                    self.queue_blockers(key, queue, request, own, search.as_deref_mut(), others)?;
                 }
-                ControlFlow::Continue(())
             }
         }
+        self.ranges_waiting.overlapping(modes, target, &mut |id, other| {
+            let ahead = &self.requests[&Ticket(id)];
+            if other == *txn
+                || ahead.rank > *rank
+                || own.is_some_and(|own| own.blocks(&ahead.target, ahead.mode))
+            {
+                return ControlFlow::Continue(());
+            }
+            others(other)
+        })
     }
 
-    /// The part of `blockers` that one key's queue has. Says whether it stopped
-    /// at one who waits for all the rest.
-    fn queue_blockers(
-        &self,
-        key: &Key,
-        queue: &Queue,
+    /// Those who wait for one key and block a request.
+    fn queue_blockers<'t>(
+        &'t self,
+        key: &'t Key,
+        queue: &'t Queue,
         request: &Request,
         own: Option<&Holdings>,
-        sparse: bool,
+        search: Option<&mut Search<'t>>,
         others: Visit<'_>,
-    ) -> ControlFlow<(), bool> {
+    ) -> ControlFlow<()> {
+        let Some(waiters) = queue.waiters() else { return ControlFlow::Continue(()) };
+        let kept = own.map_or(Modes::default(), |own| own.keeps_away(key));
         // Nobody waits behind a request that waits for him already.
-        let awaits_us = |mode| match mode {
-            Mode::Shared => own.is_some_and(|own| own.covers_key(key, Mode::Exclusive)),
-            Mode::Exclusive => own.is_some_and(|own| own.covers_key(key, Mode::Shared)),
+        let modes = request.mode.conflicting().without(kept);
+        let from = match search {
+            Some(search) if kept.is_empty() => search.advance(key, request),
+            _ => None,
         };
-        if !sparse {
-            for holder in queue.conflicting(request.mode) {
-                others(holder)?;
-            }
+        for (_, other) in waiters.between(modes, from, request.rank) {
+            others(other)?;
         }
-        let mut nearest: Option<Rank> = None;
-        if let (true, Some(waiters)) = (request.rank.ordinary, queue.waiters()) {
-            if !awaits_us(Mode::Exclusive) {
-                let ahead = waiters.exclusive.range(..request.rank);
-                for (rank, other) in ahead.rev().filter(|(_, other)| **other != request.txn) {
-                    others(*other)?;
-                    // Who reads the key does not wait for all in front of him.
-                    let waits_for_all = || !self.txns[other].covers_key(key, Mode::Shared);
-                    if sparse && waits_for_all() {
-                        nearest = Some(*rank);
-                        break;
-                    }
-                }
-            }
-            if request.mode == Mode::Exclusive && !awaits_us(Mode::Shared) {
-                let from = nearest.map_or(Bound::Unbounded, Bound::Excluded);
-                for (_, other) in waiters.shared.range((from, Bound::Excluded(request.rank))) {
-                    others(*other)?;
-                }
-            }
-        }
-        if sparse && nearest.is_none() {
-            for holder in queue.conflicting(request.mode) {
-                others(holder)?;
-            }
-        }
-        ControlFlow::Continue(nearest.is_some())
+        ControlFlow::Continue(())
     }
 
     /// Whether it is cheap to see that nobody waits for a transaction: it has few
-    /// locks, none with a queue, and its only request came last.
+    /// locks, none that is waited for, and its only request came last.
     fn is_awaited_by_nobody(&self, holdings: &Holdings) -> bool {
-        let is_queued = |key: &Key| self.keys.get(key).is_some_and(|q| q.waiters().is_some());
-        let in_range = |key: &Key| {
-            self.ranges_waiting.containing(key, &mut |_, _| ControlFlow::Break(())).is_break()
-        };
-        let is_contended = |(start, span): (&Key, &Span)| {
-            let range = KeyRange { start: start.clone(), end: span.end.clone() };
-            self.contended.range::<[u8], _>(bounds(&range)).next().is_some()
+        let is_queued = |target: &LockTarget| match target {
+            LockTarget::Key(key) => self.queued.contains(key),
+            LockTarget::Range(range) => {
+                self.queued.range::<[u8], _>(bounds(range)).next().is_some()
+            }
         };
         holdings.held() <= FEW_LOCKS
             && holdings.waiting.iter().eq([&self.last_ticket])
-            && !holdings.shared.iter().any(|key| self.contended.contains(key))
-            && !holdings.exclusive.iter().any(|key| is_queued(key) || in_range(key))
-            && !holdings.ranges.iter().any(is_contended)
+            && !holdings
+                .locks()
+                .any(|(target, _)| is_queued(&target) || self.ranges_waiting.any(&target))
     }
 
-    fn edges(&self, txn: TxnId, sparse: bool) -> BTreeSet<TxnId> {
+    fn edges<'t>(&'t self, txn: TxnId, mut search: Option<&mut Search<'t>>) -> BTreeSet<TxnId> {
         let mut edges = BTreeSet::new();
         for ticket in self.txns.get(&txn).into_iter().flat_map(|holdings| &holdings.waiting) {
-            _ = self.blockers(&self.requests[ticket], sparse, &mut |other| {
+            _ = self.blockers(&self.requests[ticket], search.as_deref_mut(), &mut |other| {
                 edges.insert(other);
                 ControlFlow::Continue(())
             });
         }
         edges
     }
+}
+
+/// How far back in the queues a search for a cycle has been.
+#[derive(Debug, Default)]
+pub(super) struct Search<'t> {
+    /// Up to which place, per key and mode of the request that looked back.
+    seen: BTreeMap<(&'t Key, Mode), Rank>,
+}
+
+impl<'t> Search<'t> {
+    fn knows(&self, key: &'t Key, mode: Mode) -> bool {
+        self.seen.contains_key(&(key, mode))
+    }
+
+    /// From where on a request has to look; all in front of it is seen then.
+    fn advance(&mut self, key: &'t Key, request: &Request) -> Option<Rank> {
+        match self.seen.entry((key, request.mode)) {
+            Entry::Vacant(entry) => {
+                entry.insert(request.rank);
+                None
+            }
+            Entry::Occupied(mut entry) => {
+                let from = *entry.get();
+                entry.insert(from.max(request.rank));
+                Some(from)
+            }
+        }
+    }
+}
+
+/// Those who hold one key in a mode that conflicts.
+fn holders(queue: &Queue, mode: Mode, others: Visit<'_>) -> ControlFlow<()> {
+    for other in queue.conflicting(mode) {
+        others(other)?;
+    }
+    ControlFlow::Continue(())
 }
 
 impl std::fmt::Display for Request {

@@ -184,13 +184,11 @@ impl Shard {
     fn held_beyond_writes(&self, txn: TxnId, writes: &[u8]) -> Vec<HeldLock> {
         let said: BTreeMap<Key, Mode> =
             writes::locks(writes).unwrap_or_default().into_iter().collect();
-        let held = self.locks.locks_of(txn).filter_map(|(target, mode)| match (target, mode) {
-            (LockTarget::Key(key), mode) if said.get(&key) == Some(&mode) => None,
-            (LockTarget::Key(key), Mode::Shared) => Some(HeldLock::Shared(key)),
-            (LockTarget::Key(key), Mode::Exclusive) => Some(HeldLock::Exclusive(key)),
-            (LockTarget::Range(range), _) => Some(HeldLock::SharedRange(range)),
+        let held = self.locks.locks_of(txn).filter(|(target, mode)| match target {
+            LockTarget::Key(key) => said.get(key) != Some(mode),
+            LockTarget::Range(_) => true,
         });
-        held.collect()
+        held.map(|(target, mode)| HeldLock::new(target, mode)).collect()
     }
 
     /// Votes NO and remembers it, so that the same request can not succeed later.
