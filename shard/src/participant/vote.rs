@@ -69,7 +69,7 @@ impl Shard {
     }
 
     fn lock_writes(&mut self, now: Now, txn: TxnId, preparing: Preparing, out: &mut Output) {
-        let Ok(mut locks) = writes::locks(&preparing.writes) else {
+        let Ok(locks) = writes::locks(&preparing.writes) else {
             return self.refuse(txn, &preparing, Reason::Malformed, out);
         };
         if locks.iter().any(|(key, _)| !self.owns(key)) {
@@ -89,12 +89,6 @@ impl Shard {
             waits: Default::default(),
         });
         participant.stage = Stage::Preparing(preparing);
-        for (key, mode) in &mut locks {
-            // Who read the value must see nobody else change it.
-            if self.locks.holds(txn, key, Mode::Shared) {
-                *mode = Mode::Exclusive;
-            }
-        }
         let targets = locks.into_iter().map(|(key, mode)| (LockTarget::Key(key), mode));
         let timeout = self.settings.lock_timeout;
         if self.lock(now, (txn, age), targets, timeout, Purpose::Prepare, out) {
