@@ -2,7 +2,8 @@
 //! operation can be done, whatever else commits.
 //!
 //! Who puts or deletes must be alone with the key. Operations of one kind need
-//! not: in which order they are done is settled by their timestamps. Two things
+//! not: in which order they are done is settled by their timestamps. (Who has read
+//! the key before holds both locks, and is alone.) Two things
 //! could go wrong with them, and both are looked at when the locks are held,
 //! because then nobody can change the answer before the outcome: an integer
 //! operation needs an integer cell or an absent key, and appending must not make
@@ -20,8 +21,8 @@ use crate::lock::Mode;
 fn mode(write: &Write<'_>) -> Mode {
     match write {
         Write::Put(_) | Write::Delete => Mode::Exclusive,
-        Write::Operate(Operation::Integer(_)) => Mode::Exclusive,
-        Write::Operate(Operation::Append(_)) => Mode::Exclusive,
+        Write::Operate(Operation::Integer(_)) => Mode::Increment,
+        Write::Operate(Operation::Append(_)) => Mode::Append,
     }
 }
 
@@ -38,9 +39,7 @@ pub fn locks(writes: &[u8]) -> Result<Vec<(Key, Mode)>, Malformed> {
         let operates = matches!(write, Write::Operate(_));
         match locks.last_mut() {
             Some((last, held)) if last.as_bytes() == key && operated && operates => {
-                if *held != mode {
-                    *held = Mode::Exclusive;
-                }
+                *held = held.join(mode);
             }
             Some((last, _)) if last.as_bytes() >= key => return Err(Malformed),
             Some(_) | None => locks.push((Key::from(key), mode)),
@@ -111,6 +110,16 @@ mod tests {
         assert!(!ok(&[("a", ADD), ("a", Write::Put(b"x"))]));
         assert!(!ok(&[("a", Write::Delete), ("a", Write::Delete)]));
         assert!(!ok(&[("b", ADD), ("a", ADD)]));
+    }
+
+    #[test]
+    fn operations_of_one_kind_share_a_key() {
+        let of = |writes: &[(&str, Write<'_>)]| -> Vec<Mode> {
+            locks(&set(writes)).unwrap().into_iter().map(|(_, mode)| mode).collect()
+        };
+        let writes = [("a", Write::Delete), ("b", ADD), ("b", MIN), ("c", append(b"x"))];
+        assert_eq!(of(&writes), [Mode::Exclusive, Mode::Increment, Mode::Append]);
+        assert_eq!(of(&[("a", ADD), ("a", append(b"x"))]), [Mode::Exclusive]);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Shard {
     }
 
     fn lock_writes(&mut self, now: Now, txn: TxnId, preparing: Preparing, out: &mut Output) {
-        let Ok(mut locks) = writes::locks(&preparing.writes) else {
+        let Ok(locks) = writes::locks(&preparing.writes) else {
             return self.refuse(txn, &preparing, Reason::Malformed, out);
         };
         let Ok(reads) = reads(&preparing.reads) else {
@@ -97,12 +97,6 @@ impl Shard {
         participant.stage = Stage::Preparing(preparing);
         if let Err(reason) = self.lock_reads((txn, age), reads) {
             return self.abort(txn, &reason, out);
-        }
-        for (key, mode) in &mut locks {
-            // Who read the value must see nobody else change it.
-            if self.locks.holds(txn, key, Mode::Shared) {
-                *mode = Mode::Exclusive;
-            }
         }
         let targets = locks.into_iter().map(|(key, mode)| (LockTarget::Key(key), mode));
         let timeout = self.settings.lock_timeout;
