@@ -297,7 +297,9 @@ impl Cluster {
     pub fn history(&mut self) -> Vec<Happened> {
         self.ask_coordinator(ClientRequest::Deadlocks);
         match self.last.take() {
-            Some(ClientReply::Deadlocks { list }) => List::read(&list).map(Result::unwrap).collect(),
+            Some(ClientReply::Deadlocks { list }) => {
+                List::read(&list).map(Result::unwrap).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
