@@ -32,6 +32,8 @@ pub enum Workload {
     Commit(u16),
     /// A million keys, and a restart.
     Load,
+    /// Deadlocks across two shards, beside transfers.
+    Deadlock,
 }
 
 /// There is no such workload.
@@ -43,7 +45,7 @@ impl fmt::Display for BadWorkload {
         write!(
             f,
             "there is no workload '{}'; there are transfer, put, get, rmw-hot, snapshot10, \
-             scan100, commit, load",
+             scan100, commit, load, deadlock",
             self.0
         )
     }
@@ -64,6 +66,7 @@ impl FromStr for Workload {
             "scan100" => Workload::Scan100,
             "commit" => Workload::Commit(2),
             "load" => Workload::Load,
+            "deadlock" => Workload::Deadlock,
             other => return Err(BadWorkload(other.to_owned())),
         })
     }
@@ -81,6 +84,7 @@ impl Workload {
             Workload::Scan100 => "scan100",
             Workload::Commit(_) => "commit",
             Workload::Load => "load",
+            Workload::Deadlock => "deadlock",
         }
     }
 
@@ -93,7 +97,8 @@ impl Workload {
             | Workload::Get
             | Workload::RmwHot
             | Workload::Commit(_)
-            | Workload::Load => "serializable",
+            | Workload::Load
+            | Workload::Deadlock => "serializable",
         }
     }
 
@@ -199,7 +204,9 @@ impl Workload {
                 })
                 .await
             }
-            Workload::Load => Err(Error::Misuse("`load` is no loop".to_owned())),
+            Workload::Load | Workload::Deadlock => {
+                Err(Error::Misuse(format!("`{}` is no loop", self.name())))
+            }
         }
     }
 }

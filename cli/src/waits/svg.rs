@@ -1,7 +1,10 @@
 //! The wait-for graph as an SVG: boxes are transactions, an arrow leads from who waits
-//! to whom he waits for. What is waited for stands left of those who wait. Cycles are
-//! red, and run back below the boxes.
+//! to whom he waits for, and says beside the one who waits what it is for. What is
+//! waited for stands left of those who wait. Cycles are red, and run back below the
+//! boxes.
 
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use synod_client::TxnId;
@@ -11,7 +14,7 @@ use super::{age_ms, span};
 
 const BOX: (f64, f64) = (150.0, 46.0);
 /// From the corner of a box to that of the next, across and down.
-const GRID: (f64, f64) = (430.0, 96.0);
+const GRID: (f64, f64) = (480.0, 112.0);
 const MARGIN: f64 = 40.0;
 /// Transactions that are drawn.
 const MAX_BOXES: usize = 500;
@@ -22,7 +25,7 @@ const STYLE: &str = "\
 <style>
   text { font: 13px ui-monospace, 'DejaVu Sans Mono', monospace; fill: #222 }
   .age, .label { font-size: 11px; fill: #555 }
-  .label { paint-order: stroke; stroke: #fff; stroke-width: 5px; text-anchor: middle }
+  .label { paint-order: stroke; stroke: #fff; stroke-width: 4px }
   rect { fill: #f4f6fa; stroke: #57606a; rx: 6px }
   path { fill: none; stroke: #57606a; stroke-width: 1.4px }
   .deadlock rect { fill: #ffebe9; stroke: #cf222e }
@@ -45,7 +48,7 @@ pub fn draw(graph: &WaitGraph) -> String {
     let places = places(graph, shown);
     let columns = places.iter().map(|(column, _)| *column).max().unwrap_or(0) + 1;
     let rows = places.iter().map(|(_, row)| *row).max().unwrap_or(0) + 1;
-    let width = 2.0 * MARGIN + (columns - 1) as f64 * GRID.0 + BOX.0;
+    let width = MARGIN + columns as f64 * GRID.0 + MARGIN;
     let height = 2.0 * MARGIN + rows as f64 * GRID.1;
     let mut svg = format!(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' \
@@ -53,13 +56,25 @@ pub fn draw(graph: &WaitGraph) -> String {
          style='fill:#fff;stroke:none'/>\n{STYLE}"
     );
     let arrows = || graph.arrows.iter().filter(|arrow| arrow.from.max(arrow.to) < shown);
-    let red = |vertex| arrows().any(|arrow| arrow.deadlock && arrow.from == vertex);
-    for (arrow, nth) in arrows().zip(nths(graph)) {
-        draw_arrow(&mut svg, arrow, nth, corner(places[arrow.from]), corner(places[arrow.to]));
+    let ends = |arrow: &Arrow| (corner(places[arrow.from]), corner(places[arrow.to]));
+    for arrow in arrows() {
+        draw_arrow(&mut svg, arrow, ends(arrow));
     }
+    let red: BTreeSet<usize> =
+        arrows().filter(|arrow| arrow.deadlock).map(|arrow| arrow.from).collect();
     for (vertex, known) in graph.txns.iter().enumerate().take(shown) {
         let age = age_ms(known.age).map_or(String::new(), |ms| format!("{} old", span(ms)));
-        draw_box(&mut svg, corner(places[vertex]), known.txn, &age, red(vertex));
+        let is_red = red.contains(&vertex);
+        draw_box(&mut svg, corner(places[vertex]), known.txn, &age, is_red);
+    }
+    // One for all arrows of a wait, on top of everything.
+    let mut labelled: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for arrow in arrows() {
+        let labels = labelled.entry(arrow.from).or_default();
+        if !labels.contains(&&arrow.what[..]) {
+            draw_label(&mut svg, arrow, labels.len(), ends(arrow));
+            labels.push(&arrow.what);
+        }
     }
     if shown < graph.txns.len() {
         let more = graph.txns.len() - shown;
@@ -69,14 +84,6 @@ pub fn draw(graph: &WaitGraph) -> String {
         _ = write!(svg, "<text x='{MARGIN}' y='{MARGIN}'>nobody waits</text>");
     }
     svg + "</svg>\n"
-}
-
-/// For every arrow, how many lead between the same two boxes before it.
-fn nths(graph: &WaitGraph) -> impl Iterator<Item = usize> {
-    graph.arrows.iter().enumerate().map(|(i, arrow)| {
-        let same = |other: &&Arrow| (other.from, other.to) == (arrow.from, arrow.to);
-        graph.arrows[..i].iter().filter(same).count()
-    })
 }
 
 /// Column and row of each box. Who waits stands right of whom he waits for, as far as
@@ -132,32 +139,53 @@ fn draw_box(svg: &mut String, (x, y): (f64, f64), txn: TxnId, age: &str, red: bo
     );
 }
 
-/// To the left straight to the other box; otherwise around below.
-fn draw_arrow(svg: &mut String, arrow: &Arrow, nth: usize, from: (f64, f64), to: (f64, f64)) {
-    let shift = 16.0 * nth as f64;
+/// From which side of its box an arrow leaves.
+fn side(from: (f64, f64), to: (f64, f64)) -> Ordering {
+    to.0.total_cmp(&from.0)
+}
+
+/// To the left straight to the other box, to the right around below, within a column
+/// around on the right.
+fn draw_arrow(svg: &mut String, arrow: &Arrow, (from, to): ((f64, f64), (f64, f64))) {
     let (class, head) = if arrow.deadlock { (" class='deadlock'", "red") } else { ("", "end") };
-    let (path, label) = if from.0 > to.0 {
-        let (x1, y1) = (from.0, from.1 + BOX.1 / 2.0);
-        let (x2, y2) = (to.0 + BOX.0, to.1 + BOX.1 / 2.0 + shift.min(BOX.1 / 2.0));
-        let reach = 60.0;
-        let path = format!("M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}", x1 - reach, x2 + reach);
-        // Nearer to who waits, where fewer arrows meet.
-        (path, (x1 - (x1 - x2) * 0.42, y1 - (y1 - y2) * 0.42 - 6.0))
-    } else {
-        let (x1, y1) = (from.0 + BOX.0 * 0.6, from.1 + BOX.1);
-        let (x2, y2) = (to.0 + BOX.0 * 0.4, to.1 + BOX.1);
-        let low = y1.max(y2) + 40.0 + shift;
-        let path = format!("M{x1} {y1}C{x1} {low} {x2} {low} {x2} {y2}");
-        (path, ((x1 + x2) / 2.0, (y1 + y2) / 8.0 + low * 0.75 - 6.0))
+    let path = match side(from, to) {
+        Ordering::Less => {
+            let (x1, y1) = (from.0, from.1 + BOX.1 / 2.0);
+            let (x2, y2) = (to.0 + BOX.0, to.1 + BOX.1 / 2.0);
+            format!("M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}", x1 - 90.0, x2 + 90.0)
+        }
+        Ordering::Equal => {
+            let (x, y1, y2) = (from.0 + BOX.0, from.1 + BOX.1 / 2.0, to.1 + BOX.1 / 2.0);
+            let far = x + 30.0 + (y1 - y2).abs() / 8.0;
+            format!("M{x} {y1}C{far} {y1} {far} {y2} {x} {y2}")
+        }
+        Ordering::Greater => {
+            let (x1, y1) = (from.0 + BOX.0 * 0.2, from.1 + BOX.1);
+            let (x2, y2) = (to.0 + BOX.0 * 0.5, to.1 + BOX.1);
+            let low = y1.max(y2) + 46.0;
+            format!("M{x1} {y1}C{x1} {low} {x2} {low} {x2} {y2}")
+        }
     };
+    _ = writeln!(svg, "<g{class}><path d='{path}' marker-end='url(#{head})'/></g>");
+}
+
+/// What a wait is for, beside the box of who waits; below the labels it has already.
+fn draw_label(svg: &mut String, arrow: &Arrow, nth: usize, (from, to): ((f64, f64), (f64, f64))) {
+    let class = if arrow.deadlock { " class='deadlock'" } else { "" };
+    let middle = from.1 + BOX.1 / 2.0;
+    let (x, y, anchor) = match side(from, to) {
+        Ordering::Less if from.1 > to.1 => (from.0 - 10.0, middle + 16.0, "end"),
+        Ordering::Less => (from.0 - 10.0, middle - 6.0, "end"),
+        Ordering::Equal => (from.0 + BOX.0 + 12.0, middle + 18.0, "start"),
+        Ordering::Greater => (from.0 + BOX.0 * 0.2 + 24.0, from.1 + BOX.1 + 16.0, "start"),
+    };
+    let y = y + 14.0 * nth as f64;
     let what: String = arrow.what.chars().take(LABEL).collect();
     let cut = if what.len() < arrow.what.len() { "…" } else { "" };
     let text = escaped(&format!("{what}{cut} · {}", span(arrow.waited_ms)));
     _ = writeln!(
         svg,
-        "<g{class}><path d='{path}' marker-end='url(#{head})'/>\
-         <text class='label' x='{}' y='{}'>{text}</text></g>",
-        label.0, label.1
+        "<g{class}><text class='label' x='{x}' y='{y}' text-anchor='{anchor}'>{text}</text></g>"
     );
 }
 
