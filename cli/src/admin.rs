@@ -100,6 +100,8 @@ fn export(server: &Running) {
             level("synod_commits_in_progress", name, is.in_progress);
             level("synod_sessions", name, is.sessions);
             level("synod_outcome_blocks", name, is.outcome_blocks);
+            total("synod_deadlocks_total", name, is.deadlocks);
+            total("synod_deadlocks_dissolved_total", name, is.dissolved);
             export_log(name, &status.log);
             export_net(name, &status.net);
         }

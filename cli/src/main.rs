@@ -8,6 +8,7 @@
 //!     servers, admin    servers of this process, their metrics and health
 //!     local             the folder of `synod up`
 //!     shell             what is typed into `synod shell`
+//!     waits             who holds which locks, who waits for whom
 //!     render, text      what is printed, and keys as people type them
 //! ```
 //!
@@ -25,6 +26,7 @@ mod servers;
 mod shell;
 mod state;
 mod text;
+mod waits;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

@@ -135,7 +135,8 @@ pub fn table<const N: usize>(
     Ok(())
 }
 
-fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
+/// Bytes as text, or where they are none as base64.
+pub fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text), None),
         Err(_) => (None, Some(base64(bytes))),

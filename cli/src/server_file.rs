@@ -80,6 +80,9 @@ pub struct CoordinatorFile {
     pub max_sessions: Option<usize>,
     /// Commits that may be in progress at once.
     pub max_commits: Option<usize>,
+    /// Who is the victim of a deadlock, in the whole cluster: `youngest`,
+    /// `fewest-locks` or `lowest-priority`.
+    pub deadlock_victim: Option<String>,
 }
 
 /// What `synod shard` reads.
@@ -108,6 +111,8 @@ pub struct ShardFile {
     pub session_ttl_ms: Option<u64>,
     /// How long PREPARE waits for its write locks.
     pub lock_timeout_ms: Option<u64>,
+    /// From which age on the coordinator is told of lock waits, and how often.
+    pub report_after_ms: Option<u64>,
     /// How long a voter waits before it first asks for the decision.
     pub inquire_after_ms: Option<u64>,
     /// How often joining is tried again.
@@ -166,6 +171,9 @@ impl CoordinatorFile {
         set_count("outcome_blocks", self.outcome_blocks, &mut settings.outcome_blocks)?;
         set_count("max_sessions", self.max_sessions, &mut settings.max_sessions)?;
         set_count("max_commits", self.max_commits, &mut settings.max_commits)?;
+        if let Some(policy) = &self.deadlock_victim {
+            settings.victim = policy.parse().context("deadlock_victim")?;
+        }
         set_bytes("checkpoint_bytes", self.checkpoint_bytes, &mut settings.checkpoint_bytes)?;
         let mut segment_bytes = SEGMENT_BYTES;
         set_bytes("segment_bytes", self.segment_bytes, &mut segment_bytes)?;
@@ -199,6 +207,7 @@ impl ShardFile {
             synod_shard::Settings::new(id, cluster_id(&self.cluster)?, CoordinatorId(1));
         set_ms("session_ttl_ms", self.session_ttl_ms, &mut settings.session_ttl)?;
         set_ms("lock_timeout_ms", self.lock_timeout_ms, &mut settings.lock_timeout)?;
+        set_ms("report_after_ms", self.report_after_ms, &mut settings.report_after)?;
         set_ms("inquire_after_ms", self.inquire_after_ms, &mut settings.inquire_after)?;
         set_ms("join_retry_ms", self.join_retry_ms, &mut settings.join_retry)?;
         set_ms("retention_ms", self.retention_ms, &mut settings.retention)?;

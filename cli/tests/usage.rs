@@ -35,8 +35,6 @@ fn what_is_planned_says_so() {
     for args in [
         &["txn", "list", "--in-doubt"][..],
         &["txn"],
-        &["locks", "--graph"],
-        &["deadlocks"],
         &["saga", "start", "x", "--input", "{}"],
         &["up", "--coordinators", "3"],
     ] {

@@ -61,7 +61,7 @@ pub use quic::Credentials;
 pub use range::{AsRange, prefix};
 pub use scan::{Row, Scan};
 pub use snapshot::Snapshot;
-pub use synod_common::deadlock::{Deadlock, Happened, Step, Target, VictimPolicy};
+pub use synod_common::deadlock::{Deadlock, Happened, Shown, Step, Target, VictimPolicy};
 pub use synod_common::error::Reason;
 pub use synod_common::id::{SessionId, ShardId, TxnId};
 pub use synod_common::key::{Escaped, Key, KeyRange};

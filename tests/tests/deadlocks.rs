@@ -108,7 +108,7 @@ fn questions_answers_and_orders_that_get_lost_are_made_good() {
         let txns = ring(&mut cluster, 3, 4);
         cluster.pass(SOON);
         assert_eq!(cluster.waiting(), 3, "something is missing");
-        cluster.pass(400);
+        cluster.pass(3 * 600);
         all_but_one_get_through(&mut cluster, &txns);
     }
 }

@@ -16,6 +16,7 @@
 mod bulk;
 mod cost;
 mod counter;
+mod deadlock;
 mod keyspace;
 mod measure;
 mod report;
@@ -122,6 +123,11 @@ async fn measure_on(
 ) -> Result<Report> {
     let keyspace = Keyspace::prepare(db, options.keys, options.progress).await?;
     options.workload.check(&keyspace)?;
+    if options.workload == Workload::Deadlock {
+        let measured = deadlock::run(db, &keyspace, cluster, options).await?;
+        let sum = keyspace.audit(db).await?;
+        return Ok(report::of_deadlocks(options, measured, &sum));
+    }
     let measured = measure::run(db, &keyspace, cluster, options).await?;
     let sum = keyspace.audit(db).await?;
     Ok(Report::of(options, &measured, &sum))

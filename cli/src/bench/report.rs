@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::bulk::Bulk;
 use super::cost::{Cost, round};
+use super::deadlock::Broken;
 use super::keyspace::Sum;
 use super::measure::Measured;
 use super::{BenchOptions, Workload};
@@ -62,6 +64,9 @@ pub struct Report {
     /// What only `load` finds.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<Bulk>,
+    /// What only `deadlock` finds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
 }
 
 impl Report {
@@ -95,6 +100,7 @@ impl Report {
             sum: sum.is,
             sum_ok: sum.is_right() && sum.keys >= u64::from(options.keys),
             bulk: None,
+            broken: None,
         }
     }
 }
@@ -135,6 +141,13 @@ impl fmt::Display for Report {
                 write!(f, " {name} {us:.0}")?;
             }
             writeln!(f)?;
+        }
+        if let Some(broken) = &self.broken {
+            let Broken { deadlocks, deadlocks_missed, .. } = broken;
+            writeln!(
+                f,
+                "  {deadlocks:>12}  deadlocks, whose times these are; {deadlocks_missed} ended otherwise"
+            )?;
         }
         let word = if self.sum_ok { "as it must be" } else { "WRONG" };
         write!(f, "  {:>12}  is the sum of {} keys, {word}", self.sum, self.keys)
@@ -179,5 +192,29 @@ pub(super) fn of_bulk(options: &BenchOptions, bulk: Bulk, sum: &Sum) -> Report {
         sum: sum.is,
         sum_ok: sum.is_right() && sum.keys == u64::from(options.keys),
         bulk: Some(bulk),
+        broken: None,
+    }
+}
+
+/// A report of deadlocks: its times are theirs, its rate is that of the transactions
+/// beside them.
+pub(super) fn of_deadlocks(
+    options: &BenchOptions,
+    (measured, times, missed): (Measured, Histogram<u64>, u64),
+    sum: &Sum,
+) -> Report {
+    let background = Report::of(options, &measured, sum);
+    let broken = Broken {
+        deadlocks: times.len(),
+        deadlocks_missed: missed,
+        background_p50_us: background.p50_us,
+        background_p99_us: background.p99_us,
+    };
+    Report {
+        p50_us: times.value_at_quantile(0.5),
+        p99_us: times.value_at_quantile(0.99),
+        max_us: times.max(),
+        broken: Some(broken),
+        ..background
     }
 }

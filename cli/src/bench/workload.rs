@@ -37,6 +37,8 @@ pub enum Workload {
     CounterRmw,
     /// A million keys, and a restart.
     Load,
+    /// Deadlocks across two shards, beside transfers.
+    Deadlock,
 }
 
 /// There is no such workload.
@@ -48,7 +50,7 @@ impl fmt::Display for BadWorkload {
         write!(
             f,
             "there is no workload '{}'; there are transfer, put, get, rmw-hot, snapshot10, \
-             scan100, commit, counter, counter-rmw, load",
+             scan100, commit, counter, counter-rmw, load, deadlock",
             self.0
         )
     }
@@ -71,6 +73,7 @@ impl FromStr for Workload {
             "counter" => Workload::Counter,
             "counter-rmw" => Workload::CounterRmw,
             "load" => Workload::Load,
+            "deadlock" => Workload::Deadlock,
             other => return Err(BadWorkload(other.to_owned())),
         })
     }
@@ -90,6 +93,7 @@ impl Workload {
             Workload::Counter => "counter",
             Workload::CounterRmw => "counter-rmw",
             Workload::Load => "load",
+            Workload::Deadlock => "deadlock",
         }
     }
 
@@ -104,7 +108,8 @@ impl Workload {
             | Workload::Commit(_)
             | Workload::Counter
             | Workload::CounterRmw
-            | Workload::Load => "serializable",
+            | Workload::Load
+            | Workload::Deadlock => "serializable",
         }
     }
 
@@ -212,7 +217,9 @@ impl Workload {
             }
             Workload::Counter => keys.counter().once(db, Way::Add, attempts).await,
             Workload::CounterRmw => keys.counter().once(db, Way::ReadAndPut, attempts).await,
-            Workload::Load => Err(Error::Misuse("`load` is no loop".to_owned())),
+            Workload::Load | Workload::Deadlock => {
+                Err(Error::Misuse(format!("`{}` is no loop", self.name())))
+            }
         }
     }
 }

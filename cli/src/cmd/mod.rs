@@ -4,10 +4,12 @@ pub mod bench;
 mod cert;
 mod config;
 mod coordinator;
+mod deadlocks;
 mod delete;
 pub mod demo;
 mod get;
 mod later;
+mod locks;
 mod outcome;
 mod put;
 mod scan;
@@ -58,12 +60,10 @@ pub enum Command {
     /// See and resolve transactions (not available in this version)
     #[command(hide = true)]
     Txn(later::Args),
-    /// See locks (not available in this version)
-    #[command(hide = true)]
-    Locks(later::Args),
-    /// See deadlocks (not available in this version)
-    #[command(hide = true)]
-    Deadlocks(later::Args),
+    /// Show who holds which locks, and who waits for whom
+    Locks(locks::Args),
+    /// Show the last deadlocks
+    Deadlocks(deadlocks::Args),
     /// Run sagas (not available in this version)
     #[command(hide = true)]
     Saga(later::Args),
@@ -91,8 +91,8 @@ impl Command {
             Command::Bench(args) => bench::run(&args, global),
             Command::Config(args) => config::run(&args, global),
             Command::Txn(args) => later::run("txn", &args),
-            Command::Locks(args) => later::run("locks", &args),
-            Command::Deadlocks(args) => later::run("deadlocks", &args),
+            Command::Locks(args) => locks::run(&args, global),
+            Command::Deadlocks(args) => deadlocks::run(&args, global),
             Command::Saga(args) => later::run("saga", &args),
         }
     }

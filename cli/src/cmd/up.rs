@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use synod_client::VictimPolicy;
 use synod_common::id::{CoordinatorId, ShardId};
 use synod_coordinator::server as coordinator;
 use synod_shard::server as shard;
@@ -44,6 +45,9 @@ pub struct Args {
     /// Make the shards ranges, cut at these keys, instead of spreading keys by hash
     #[arg(long, value_name = "KEY,KEY…", value_delimiter = ',')]
     split: Option<Vec<String>>,
+    /// Who is the victim of a deadlock: youngest, fewest-locks or lowest-priority
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    deadlock_victim: VictimPolicy,
     /// Keep the data in a temporary folder that goes away on stop
     #[arg(long)]
     memory: bool,
@@ -63,13 +67,13 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
         eprintln!("the data is in {} and goes away on stop: nothing is kept", folder.0.display());
         let local = Local::open(&folder.0, &wanted, SHARDS)?;
         let certs = local.certs();
-        let result = serve(&local, base);
+        let result = serve(&local, base, args.deadlock_victim);
         state::forget_certs(&certs);
         return result;
     }
     let dir = args.data.clone().unwrap_or(config.data.value);
     let local = Local::open(&dir, &wanted, SHARDS)?;
-    serve(&local, base)
+    serve(&local, base, args.deadlock_victim)
 }
 
 /// The splits as they are stored, so that they compare equal however they were
@@ -104,27 +108,29 @@ fn check_ports(base: u16, shards: u16) -> Result<()> {
     Ok(())
 }
 
-fn serve(local: &Local, base: u16) -> Result<ExitCode> {
+fn serve(local: &Local, base: u16, victim: VictimPolicy) -> Result<ExitCode> {
     let cluster = local.cluster();
     check_ports(base, cluster.shards)?;
     let say = if local.is_new() { "made a new cluster" } else { "starting the cluster" };
     let by = if cluster.split.is_empty() { "by hash" } else { "by range" };
     eprintln!("{say} in {}: {} shards, {by}", local.dir().display(), cluster.shards);
     let certs = local.certs();
-    servers::run(plans(local, base)?, Some(loopback(base + ADMIN)), |_| {
+    servers::run(plans(local, base, victim)?, Some(loopback(base + ADMIN)), |_| {
         state::remember_certs(&certs);
     })
 }
 
-fn plans(local: &Local, base: u16) -> Result<Vec<Plan>> {
+fn plans(local: &Local, base: u16, victim: VictimPolicy) -> Result<Vec<Plan>> {
     let file = local.cluster();
     let cluster = file.cluster.parse().context("cluster.toml: the id is damaged")?;
     let addresses = (0..file.shards).map(|i| loopback(base + SHARD + i).to_string()).collect();
     let placement = server_file::placement(1, addresses, &file.split)?;
     let (dir, certs) = (local.dir(), local.certs());
     let c1 = CoordinatorId(1);
+    let mut settings = synod_coordinator::Settings::new(c1, cluster, placement);
+    settings.victim = victim;
     let coordinator = coordinator::ServerConfig {
-        settings: synod_coordinator::Settings::new(c1, cluster, placement),
+        settings,
         listen: loopback(base),
         data: dir.join(c1.to_string()),
         certs: certs.clone(),

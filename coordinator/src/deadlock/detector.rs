@@ -18,8 +18,9 @@ use super::graph::{Cycle, Graph};
 const PAUSE: Duration = Duration::from_millis(2);
 const PAUSE_PER_EDGE: Duration = Duration::from_micros(5);
 /// A question that was not answered so soon is asked anew, and a victim that still
-/// waits is aborted again.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// waits is aborted again. Shards may be far away; what a link that goes down loses is
+/// noticed sooner.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// A shard whose waits go on says so much more often than this.
 const STALE: Duration = Duration::from_secs(5);
 /// Edges that are kept of all reports together.
@@ -37,8 +38,8 @@ pub struct Detector {
     reports: BTreeMap<ShardId, Report>,
     candidates: BTreeMap<u64, Candidate>,
     last_candidate: u64,
-    /// Victims, and until when they are taken for gone.
-    aborted: BTreeMap<TxnId, Mono>,
+    /// Victims that are taken for gone.
+    aborted: BTreeMap<TxnId, Aborted>,
     searched: Mono,
     due: Option<Mono>,
     history: VecDeque<Happened>,
@@ -62,6 +63,14 @@ struct Report {
     heard: Mono,
     waits: Vec<Wait>,
     edges: usize,
+}
+
+/// A victim that still shows in the reports.
+#[derive(Debug)]
+struct Aborted {
+    shard: ShardId,
+    wait: u64,
+    until: Mono,
 }
 
 /// A cycle about which shards are being asked.
@@ -122,6 +131,7 @@ impl Detector {
         if old.is_some_and(|old| old.life == life && old.number >= number) {
             return;
         }
+        self.see_who_is_gone(shard, &waits);
         let others = self.reports.iter().filter(|(other, _)| **other != shard);
         let mut edges = others.map(|(_, report)| report.edges).sum::<usize>();
         let before = edges;
@@ -139,9 +149,19 @@ impl Detector {
         }
     }
 
+    /// A victim whose wait is told no more is not waited for either; should it wait
+    /// again, it counts again.
+    fn see_who_is_gone(&mut self, shard: ShardId, waits: &[Wait]) {
+        if self.aborted.values().any(|aborted| aborted.shard == shard) {
+            let told: BTreeSet<u64> = waits.iter().map(|wait| wait.wait).collect();
+            self.aborted.retain(|_, gone| gone.shard != shard || told.contains(&gone.wait));
+        }
+    }
+
     /// A shard is gone: what it said, and was asked, counts no more.
     pub fn left(&mut self, shard: ShardId) {
         self.reports.remove(&shard);
+        self.aborted.retain(|_, aborted| aborted.shard != shard);
         self.candidates.retain(|_, candidate| !candidate.missing.contains(&shard));
     }
 
@@ -154,7 +174,7 @@ impl Detector {
         self.searched = now;
         self.reports.retain(|_, report| now.since(report.heard) < STALE);
         self.candidates.retain(|_, candidate| now.since(candidate.asked) < PATIENCE);
-        self.aborted.retain(|_, until| *until > now);
+        self.aborted.retain(|_, aborted| aborted.until > now);
         // Whoever is about to go counts as gone, with all cycles through him.
         let without = self.candidates.values().map(|candidate| candidate.victim);
         let without: BTreeSet<TxnId> = without.chain(self.aborted.keys().copied()).collect();
@@ -205,7 +225,8 @@ impl Detector {
         let (shard, wait) = (last.0.shard, last.1);
         let steps = steps.into_iter().map(|(step, _)| step).collect();
         let deadlock = Deadlock::new(steps, victim, self.policy);
-        self.aborted.insert(victim, now.mono + PATIENCE);
+        let until = now.mono + PATIENCE;
+        self.aborted.insert(victim, Aborted { shard, wait, until });
         self.counts.broken += 1;
         self.remember(Happened { at: now.wall, local: None, deadlock: deadlock.clone() });
         let deadlock = Box::new(deadlock);

@@ -333,7 +333,7 @@ impl Model {
             while !self.flying.is_empty() {
                 self.arrive(0, false);
             }
-            self.pass(10);
+            self.pass(50);
         }
     }
 }

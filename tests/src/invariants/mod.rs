@@ -13,6 +13,7 @@
 //! | `forgetting`| I7        | the coordinator writes that a commit has ended   |
 //! | `reinstated`| I9        | a shard has recovered                            |
 //! | `grants`    | I16       | now and then, and after every restart            |
+//! | `deadlocks` | I18       | the coordinator asks or breaks; after the faults |
 //! | `strict`    | I20 – I22 | at the end, over the whole history               |
 //! | `drain`     | I24       | after the faults have ended                      |
 //! | `sum`       | I27       | at the end, for every snapshot and full scan     |
@@ -20,6 +21,7 @@
 //! Besides these, every assertion of the cores is one.
 
 pub mod agreement;
+pub mod deadlocks;
 pub mod decision;
 pub mod drain;
 pub mod force;

@@ -8,7 +8,7 @@ use super::faults::Faults;
 use super::network::Node;
 use super::server::{Core, peer};
 use super::world::{Happening, Phase, World};
-use crate::invariants::{Check, grants, reinstated};
+use crate::invariants::{Check, deadlocks, grants, reinstated};
 
 impl World {
     /// A server loses everything that is not durable.
@@ -235,6 +235,14 @@ impl World {
                 self.start(server)?;
             }
         }
+        self.after(0, Happening::Watch);
         Ok(())
+    }
+
+    /// Looks for deadlocks that nobody breaks.
+    pub fn watch_deadlocks(&mut self) -> Check {
+        self.after(50_000, Happening::Watch);
+        let cores = self.servers.iter().filter_map(|server| server.core.as_ref()?.shard());
+        deadlocks::check_progress(&mut self.deadlocks, self.time, cores)
     }
 }

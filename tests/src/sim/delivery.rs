@@ -8,7 +8,7 @@ use synod_common::node::{Event, Send};
 use super::network::{Node, copies};
 use super::server::{index, peer};
 use super::world::{Happening, Phase, Short, World};
-use crate::invariants::{Check, force, promise};
+use crate::invariants::{Check, deadlocks, force, promise};
 
 impl World {
     /// A server sends.
@@ -16,6 +16,11 @@ impl World {
         let send = self.mutate_send(from, send)?;
         if self.checks_messages() {
             force::check(&mut self.ledger, &mut self.handed_out, from, &send.message)?;
+        }
+        if let (Message::Deadlock(message), Some(to)) = (&send.message, index(send.to)) {
+            let servers = &self.servers;
+            let shard = |at: usize| servers.get(at)?.core.as_ref()?.shard();
+            deadlocks::check(&mut self.deadlocks, to, message, shard)?;
         }
         let target = match send.to {
             Peer::Client(id) => self.servers[from].connections.get(&id.0).map(|i| Node::Client(*i)),

@@ -6,7 +6,7 @@
 //! restart takes no time at all.
 
 use synod_common::message::commit::Vote;
-use synod_common::message::{CommitMessage, Message};
+use synod_common::message::{CommitMessage, DeadlockMessage, Message};
 
 use super::rng::Rng;
 
@@ -52,6 +52,8 @@ pub enum Aim {
     Join,
     /// An inquiry.
     Inquire,
+    /// Making sure of a deadlock.
+    Deadlock,
 }
 
 impl Faults {
@@ -65,7 +67,15 @@ impl Faults {
         let level = |rng: &mut Rng, most: u64| {
             if rng.chance(3_000) { 0 } else { rng.skewed(most) as u32 }
         };
-        let aims = [Aim::Prepare, Aim::Vote, Aim::Decide, Aim::Ack, Aim::Join, Aim::Inquire];
+        let aims = [
+            Aim::Prepare,
+            Aim::Vote,
+            Aim::Decide,
+            Aim::Ack,
+            Aim::Join,
+            Aim::Inquire,
+            Aim::Deadlock,
+        ];
         Faults {
             loss: level(rng, 300),
             duplicates: level(rng, 500),
@@ -90,7 +100,15 @@ impl Faults {
 }
 
 fn aim_of(message: &Message) -> Option<Aim> {
-    let Message::Commit(message) = message else { return None };
+    let message = match message {
+        Message::Commit(message) => message,
+        Message::Deadlock(
+            DeadlockMessage::Confirm { .. }
+            | DeadlockMessage::Confirmed { .. }
+            | DeadlockMessage::Break { .. },
+        ) => return Some(Aim::Deadlock),
+        _ => return None,
+    };
     match message {
         CommitMessage::Prepare { .. } | CommitMessage::CommitOnePhase { .. } => Some(Aim::Prepare),
         CommitMessage::Vote { vote: Vote::Yes(_) | Vote::Read(_), .. }

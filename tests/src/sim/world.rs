@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use synod_common::deadlock::VictimPolicy;
 use synod_common::id::{ClusterId, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
@@ -20,8 +21,12 @@ use super::network::{Link, Node};
 use super::rng::Rng;
 use super::server::{COORDINATOR, Core, Server};
 use super::trace::Trace;
+use crate::invariants::deadlocks::Observed;
 use crate::invariants::force::HandedOut;
 use crate::invariants::{Check, grants};
+
+/// Longer than deadlocks may last, and shorter than a run.
+pub const LONG_WAIT_MS: u64 = 5_000;
 
 /// What every account holds at first.
 pub const INITIAL: i64 = 100;
@@ -70,6 +75,8 @@ pub enum Happening {
     Fault,
     /// The faults end.
     Heal,
+    /// The observer looks for deadlocks that are not broken.
+    Watch,
 }
 
 /// How far a run is.
@@ -114,6 +121,8 @@ pub struct World {
     pub history: History,
     /// Timestamps that were handed out.
     pub handed_out: HandedOut,
+    /// What the observer saw of deadlocks.
+    pub deadlocks: Observed,
     /// The shard map.
     pub router: Router,
     /// The accounts.
@@ -142,6 +151,9 @@ pub struct Sizes {
     pub far: u64,
     /// When the faults end.
     pub heal_at: u64,
+    /// Whether everybody waits so long for locks that no deadlock ends by itself.
+    pub long_waits: bool,
+    victim: VictimPolicy,
 }
 
 impl World {
@@ -163,6 +175,8 @@ impl World {
         let placement =
             Placement { epoch: 7, partition, shards: (1..=shards).map(address).collect() };
         let router = Router::new(placement).expect("the map is a good one");
+        // Drawn apart, so that the rest of a seed is as it would be without.
+        let mut deadlocks = Rng::new(seed.rotate_left(32) ^ 0xdead);
         let sizes = Sizes {
             segment_bytes: rng.within(2_000..=20_000),
             checkpoint_bytes: rng.within(500..=20_000),
@@ -172,6 +186,13 @@ impl World {
             outcome_retention: Duration::from_millis(rng.pick(&[300, 3_600_000, 36_000_000])),
             far: if rng.chance(1_000) { rng.within(1_000..=60_000) } else { 0 },
             heal_at: rng.within(3_000_000..=6_000_000),
+            long_waits: deadlocks.chance(3_000),
+            victim: deadlocks.pick(&[
+                VictimPolicy::Youngest,
+                VictimPolicy::Youngest,
+                VictimPolicy::FewestLocks,
+                VictimPolicy::LowestPriority,
+            ]),
         };
         let wrong_clocks = rng.chance(7_000);
         let mut world = World {
@@ -186,6 +207,7 @@ impl World {
             ledger: Ledger::new(shards + 1),
             history: History::default(),
             handed_out: HandedOut::default(),
+            deadlocks: Observed::default(),
             router,
             accounts,
             events: 0,
@@ -231,7 +253,8 @@ impl World {
             let mut settings = synod_coordinator::Settings::new(COORDINATOR, CLUSTER, placement);
             settings.session_ttl = self.sizes.session_ttl;
             settings.window = self.sizes.window;
-            settings.vote_timeout = Duration::from_millis(800);
+            settings.vote_timeout = self.patience(800);
+            settings.victim = self.sizes.victim;
             settings.resend = Duration::from_millis(100);
             settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
             settings.outcome_retention = self.sizes.outcome_retention;
@@ -244,7 +267,7 @@ impl World {
             let id = ShardId(index as u16);
             let mut settings = synod_shard::Settings::new(id, CLUSTER, COORDINATOR);
             settings.session_ttl = self.sizes.session_ttl;
-            settings.lock_timeout = Duration::from_millis(300);
+            settings.lock_timeout = self.patience(300);
             settings.inquire_after = Duration::from_millis(100);
             settings.join_retry = Duration::from_millis(50);
             settings.retention = self.sizes.retention;
@@ -255,6 +278,11 @@ impl World {
             }
             Core::Shard(Box::new(synod_shard::Shard::new(settings)))
         }
+    }
+
+    /// How long something waits that may be a lock.
+    fn patience(&self, ms: u64) -> Duration {
+        Duration::from_millis(if self.sizes.long_waits { LONG_WAIT_MS } else { ms })
     }
 
     /// Puts something into the queue, `after` so many microseconds.
@@ -327,6 +355,7 @@ impl World {
             Happening::Heartbeat(client) => self.heartbeat(client),
             Happening::Fault => self.random_fault(),
             Happening::Heal => self.heal(),
+            Happening::Watch => self.watch_deadlocks(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use synod_common::deadlock::DEFAULT_PRIORITY;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, RequestId, TxnId};
 use synod_common::key::{Key, KeyRange};
@@ -15,7 +14,7 @@ use synod_common::time::Timestamp;
 
 use super::super::history::{ReadsAt, Seen, Txn};
 use super::super::network::Node;
-use super::super::world::{Phase, World};
+use super::super::world::{LONG_WAIT_MS, Phase, World};
 use super::work::{Access, Work};
 use super::{Audit, Outstanding, State};
 use crate::invariants::Check;
@@ -88,10 +87,15 @@ impl World {
             touched: Vec::new(),
             seen: Seen::default(),
             at_once: self.rng.chance(4_000),
-            wait_ms: self.rng.within(20..=300) as u32,
+            wait_ms: self.lock_wait(),
             commit: None,
         };
         self.go_on(client, active);
+    }
+
+    fn lock_wait(&mut self) -> u32 {
+        let wait = self.rng.within(20..=300);
+        if self.sizes.long_waits { LONG_WAIT_MS as u32 } else { wait as u32 }
     }
 
     /// Sends the next accesses, or COMMIT if there are none left.
@@ -107,7 +111,11 @@ impl World {
         }
         if !active.outstanding.is_empty() {
             self.clients[client].state = State::Reading(active);
-            let patience = self.rng.within(100_000..=500_000);
+            // For an answer that was lost; for locks, the shard has less.
+            let patience = match self.sizes.long_waits {
+                true => self.rng.within(2_000_000..=5_000_000),
+                false => self.rng.within(100_000..=500_000),
+            };
             return self.wake_client(client, patience);
         }
         if self.phase == Phase::Faulty && self.rng.chance(self.faults.vanish) {
@@ -124,7 +132,7 @@ impl World {
             map_epoch: self.router.epoch(),
             wait_ms: active.wait_ms,
             snapshot: None,
-            priority: DEFAULT_PRIORITY,
+            priority: (active.id.sequence % 4) as u8,
         };
         match access {
             Access::Keys(keys, mode) => {

@@ -121,7 +121,8 @@ impl World {
     fn view(&self) -> View {
         let hurry = self.phase >= Phase::Healing && self.time > self.sizes.heal_at + 2_000_000;
         let vanish = if self.phase == Phase::Faulty { self.faults.vanish } else { 0 };
-        View { time: self.time, phase: self.phase, hurry, vanish }
+        let long_waits = self.sizes.long_waits;
+        View { time: self.time, phase: self.phase, hurry, vanish, long_waits }
     }
 
     /// Lets a program go on until it waits, and does what it asks for.

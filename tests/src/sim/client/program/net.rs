@@ -54,6 +54,8 @@ pub struct View {
     pub hurry: bool,
     /// How often programs vanish.
     pub vanish: u32,
+    /// Whether locks are waited for longer than deadlocks may last.
+    pub long_waits: bool,
 }
 
 impl SimNet {

@@ -18,7 +18,7 @@ use super::super::super::deed::{self, Deed};
 use super::super::super::history::{ReadsAt, Snapshot};
 use super::super::super::rng::Rng;
 use super::super::super::server::COORDINATOR;
-use super::super::super::world::Phase;
+use super::super::super::world::{LONG_WAIT_MS, Phase};
 use super::super::work::all_accounts;
 use super::net::SimNet;
 use super::notes::{Meant, Note};
@@ -127,10 +127,15 @@ impl Worker {
             75..90 => Isolation::Snapshot,
             _ => Isolation::ReadCommitted,
         };
+        let lock_wait = match self.net.view().long_waits {
+            true => LONG_WAIT_MS,
+            false => self.rng.within(20..=300),
+        };
         let options = Options::new()
             .isolation(isolation)
             .timeout(Duration::from_millis(self.rng.within(100..=3_000)))
-            .lock_wait(Duration::from_millis(self.rng.within(20..=300)))
+            .lock_wait(Duration::from_millis(lock_wait))
+            .priority(self.rng.within(0..=3) as u8)
             .attempts(self.rng.within(1..=20) as u32);
         let manner = match self.rng.below(100) {
             0..60 => Manner::Transact,

@@ -1,0 +1,124 @@
+//! `synod bench deadlock`: how long a deadlock across two shards lasts, while others
+//! move money.
+//!
+//! ```text
+//!   one    locks a ──────── asks for b ─────────────────▶ gets it
+//!   other      locks b ─────────── asks for a ────▶ is the victim
+//!                                  └── measured ──┘
+//! ```
+//!
+//! Which of the two is the victim is up to the cluster; the time ends when its client
+//! knows.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use synod_client::{Client, Error, Key, Options, Reason, Value};
+use synod_common::route::Router;
+
+use super::keyspace::Keyspace;
+use super::measure::{self, Measured};
+use super::{BenchOptions, WARM_UP, Workload};
+use crate::cluster::LocalCluster;
+use crate::random::Random;
+
+/// Pause between the two waits, so that the first one has begun.
+const BETWEEN: Duration = Duration::from_millis(2);
+/// Longest pause between two deadlocks, in microseconds.
+const PAUSE_US: u64 = 10_000;
+
+/// How long deadlocks lasted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Broken {
+    /// How many there were.
+    pub deadlocks: u64,
+    /// Those that ended otherwise, such as by a time-out.
+    pub deadlocks_missed: u64,
+    /// Half of the transactions beside them took at most so long.
+    pub background_p50_us: u64,
+    /// All but one in a hundred of them did.
+    pub background_p99_us: u64,
+}
+
+/// What was measured: transfers, with the deadlocks' times in the place of theirs.
+pub(super) async fn run(
+    db: &Client,
+    keyspace: &Keyspace,
+    cluster: Option<&LocalCluster>,
+    options: &BenchOptions,
+) -> Result<(Measured, Histogram<u64>, u64)> {
+    let pair = pair_of_keys(db).await?;
+    let from = Instant::now() + WARM_UP;
+    let until = from + Duration::from_secs(options.seconds);
+    let deadlocks = tokio::task::spawn_local(deadlocks(db.clone(), pair, from, until));
+    let background = BenchOptions { workload: Workload::Transfer, ..options.clone() };
+    let measured = measure::run(db, keyspace, cluster, &background).await?;
+    let (times, missed) = deadlocks.await.context("the pair ended")??;
+    Ok((measured, times, missed))
+}
+
+/// Two keys on two shards, apart from those of the other transactions.
+async fn pair_of_keys(db: &Client) -> Result<[Key; 2]> {
+    let router = Router::new(db.status().await?.placement)?;
+    let key = |n: u32| Key::from(format!("deadlock/{n}").as_str());
+    let first = key(0);
+    let apart = |other: &Key| router.shard_of(other) != router.shard_of(&first);
+    let second = (1..1_000).map(key).find(apart);
+    let second = second.or_else(|| Some(Key::from("\u{1}")).filter(apart));
+    let second = second.or_else(|| Some(Key::from("~~~~")).filter(apart));
+    Ok([first, second.context("a deadlock across shards needs keys on two of them")?])
+}
+
+async fn deadlocks(
+    db: Client,
+    pair: [Key; 2],
+    from: Instant,
+    until: Instant,
+) -> Result<(Histogram<u64>, u64)> {
+    let mut times = Histogram::new_with_bounds(1, 120_000_000, 3)?;
+    let mut random = Random::new(0xdead);
+    let mut missed = 0;
+    while Instant::now() < until {
+        let outcome = one(&db, &pair).await;
+        if Instant::now() >= from {
+            match outcome {
+                Ok(spent) => times.saturating_record(spent.as_micros() as u64),
+                Err(_) => missed += 1,
+            }
+        }
+        tokio::time::sleep(Duration::from_micros(random.below(PAUSE_US))).await;
+    }
+    Ok((times, missed))
+}
+
+/// Makes one deadlock.
+async fn one(db: &Client, [a, b]: &[Key; 2]) -> Result<Duration, Error> {
+    let (one, other) = (db.begin(Options::new()).await?, db.begin(Options::new()).await?);
+    one.get_for_update(a).await?;
+    other.get_for_update(b).await?;
+    let mut first = pin!(one.get_for_update(b));
+    tokio::select! {
+        biased;
+        _ = &mut first => return Err(Error::Misuse("there was no wait".to_owned())),
+        () = tokio::time::sleep(BETWEEN) => {}
+    }
+    let begin = Instant::now();
+    let mut second = pin!(other.get_for_update(a));
+    let end = tokio::select! {
+        end = &mut first => end,
+        end = &mut second => end,
+    };
+    let spent = begin.elapsed();
+    expect_deadlock(end).map(|()| spent)
+}
+
+fn expect_deadlock(end: Result<Value, Error>) -> Result<(), Error> {
+    match end {
+        Err(Error::Retry(refusal)) if matches!(refusal.reason, Reason::Deadlock(_)) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(Error::Misuse("there was no deadlock".to_owned())),
+    }
+}
