@@ -404,7 +404,7 @@ fn a_cycle_has_no_detours() {
         of
     };
     for start in 0..3 {
-        let mut here = vec![wait(1, 1, &[2, 3]), young(wait(2, 2, &[3]))];
+        let mut here = [wait(1, 1, &[2, 3]), young(wait(2, 2, &[3]))];
         let there = [wait(3, 3, &[1])];
         if start == 1 {
             here.reverse();

@@ -79,7 +79,9 @@ impl Mutation {
     pub fn first_seed(self) -> u64 {
         match self {
             #[cfg(feature = "mutants")]
-            Mutation::Coordinator(synod_coordinator::Mutant::NoFloor) => 7_000,
+            Mutation::Coordinator(synod_coordinator::Mutant::NoFloor) => 1_500,
+            #[cfg(feature = "mutants")]
+            Mutation::Shard(synod_shard::Mutant::ConfirmIgnoresNumber) => 1_000,
             _ => 0,
         }
     }
