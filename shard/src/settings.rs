@@ -51,7 +51,7 @@ impl Settings {
             session_ttl: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(5),
             inquire_after: Duration::from_millis(500),
-            report_after: Duration::from_millis(3),
+            report_after: Duration::from_millis(2),
             join_retry: Duration::from_millis(100),
             retention: Duration::from_secs(30),
             max_txns: 100_000,

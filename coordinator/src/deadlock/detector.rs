@@ -15,7 +15,7 @@ use super::graph::{Cycle, Graph};
 
 /// The shortest time between two searches; and what each edge adds to it, so that
 /// searching takes a small part of the time, however many wait.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(1);
 const PAUSE_PER_EDGE: Duration = Duration::from_micros(5);
 /// A question that was not answered so soon is asked anew, and a victim that still
 /// waits is aborted again. Shards may be far away; what a link that goes down loses is
