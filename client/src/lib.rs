@@ -46,6 +46,7 @@ mod snapshot;
 mod timestamps;
 mod txn;
 mod value;
+mod workspace;
 
 pub use client::Client;
 pub use error::{Error, Refusal};

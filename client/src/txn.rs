@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, ShardId, TxnId};
 use synod_common::key::Key;
-use synod_common::limits::{self, Limit};
-use synod_common::message::bulk::{Keys, Values, WriteSet};
+use synod_common::limits;
+use synod_common::message::bulk::{Keys, Values};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::data::{Access, ReadMode};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
@@ -28,6 +28,7 @@ use crate::client::Shared;
 use crate::net::{Reply, Unreachable};
 use crate::scan::{Scan, Source};
 use crate::session::Session;
+use crate::workspace::Workspace;
 use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
@@ -47,8 +48,7 @@ struct Held {
 
 #[derive(Default)]
 struct State {
-    writes: BTreeMap<Key, Option<Bytes>>,
-    write_bytes: usize,
+    workspace: Workspace,
     /// Shards that were sent something, with what they gave.
     used: BTreeMap<ShardId, Option<Incarnation>>,
     /// Why it can not commit any more.
@@ -189,16 +189,7 @@ impl Txn {
     /// nothing can appear in what was read before the transaction ends.
     pub fn scan(&self, range: impl AsRange) -> Scan<'_> {
         let range = range.into_range();
-        let own = {
-            let state = self.held.state.lock();
-            let from = state.writes.range::<[u8], _>((
-                std::ops::Bound::Included(range.start.as_bytes()),
-                std::ops::Bound::Unbounded,
-            ));
-            from.take_while(|(key, _)| range.contains(key))
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect()
-        };
+        let own = self.held.state.lock().workspace.within(&range);
         Scan::new(Source::Txn(self), &self.held.session.router, &range, own)
     }
 
@@ -227,22 +218,7 @@ impl Txn {
     }
 
     fn write(&self, key: Key, value: Option<Bytes>) -> Result<(), Error> {
-        limits::check_key(&key)?;
-        limits::check_value(value.as_deref().unwrap_or_default())?;
-        let size =
-            |key: &Key, value: &Option<Bytes>| key.len() + value.as_ref().map_or(0, Bytes::len) + 8;
-        let mut state = self.held.state.lock();
-        let before = state.writes.get(&key).map_or(0, |old| size(&key, old));
-        let total = state.write_bytes - before + size(&key, &value);
-        if total > limits::TXN_BYTES {
-            return Err(Error::TooLarge(Limit::TxnBytes));
-        }
-        if before == 0 && state.writes.len() >= limits::TXN_KEYS {
-            return Err(Error::TooLarge(Limit::TxnKeys));
-        }
-        state.write_bytes = total;
-        state.writes.insert(key, value);
-        Ok(())
+        Ok(self.held.state.lock().workspace.write(key, value)?)
     }
 
     /// Commits. When this returns, the transaction is durable on all its shards'
@@ -289,26 +265,7 @@ impl Txn {
         if let Some(reason) = &state.doomed {
             return Err(Error::from_reason(reason.clone(), Some(self.held.id)));
         }
-        let mut by_shard: BTreeMap<ShardId, WriteSet> = BTreeMap::new();
-        for (shard, incarnation) in &state.used {
-            if incarnation.is_some() {
-                by_shard.entry(*shard).or_default();
-            }
-        }
-        for (key, value) in &state.writes {
-            let shard = self.held.session.router.shard_of(key);
-            by_shard.entry(shard).or_default().push(key, value.as_deref());
-        }
-        let mut parts = Vec::with_capacity(by_shard.len());
-        let mut writes = BytesMut::new();
-        for (shard, set) in by_shard {
-            let incarnation = state.used.get(&shard).copied().flatten();
-            let bytes = set.finish();
-            let write_bytes = u32::try_from(bytes.len()).map_err(|_| Limit::TxnBytes)?;
-            parts.push(Part { shard, incarnation, write_bytes });
-            writes.extend_from_slice(&bytes);
-        }
-        Ok((parts, writes.freeze()))
+        Ok(state.workspace.parts(&self.held.session.router, &state.used)?)
     }
 
     /// The reply to COMMIT got lost: asks until the outcome is known.
@@ -345,7 +302,7 @@ impl Txn {
 
     /// The value that this transaction wrote to the key, if it did.
     fn written(&self, key: &Key) -> Option<Option<Bytes>> {
-        self.held.state.lock().writes.get(key).cloned()
+        self.held.state.lock().workspace.written(key)
     }
 
     /// Sends a read to a shard.
