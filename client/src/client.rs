@@ -155,6 +155,16 @@ impl Client {
         self.transact(async |tx| tx.delete(&key)).await
     }
 
+    /// Adds to an integer cell; see [`Txn::add`].
+    ///
+    /// # Errors
+    /// As [`Client::transact`], and [`Error::Misuse`] if the value is no integer
+    /// cell.
+    pub async fn add(&self, key: impl AsKey, n: i64) -> Result<(), Error> {
+        let key = key.as_key();
+        self.transact(async |tx| tx.add(&key, n)).await
+    }
+
     /// A snapshot of now: it contains every transaction that was committed before
     /// this call, and blocks no writer.
     ///

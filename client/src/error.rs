@@ -23,7 +23,8 @@ pub enum Error {
     /// [`Client::outcome`](crate::Client::outcome) later.
     #[error("in doubt: the outcome of {0} is not known yet; ask for it with `synod outcome {0}`")]
     InDoubt(TxnId),
-    /// The request makes no sense. Nothing was done; the transaction goes on.
+    /// The request makes no sense. Nothing was done; the transaction goes on,
+    /// unless it was to be committed: then it is aborted.
     #[error("misuse: {0}")]
     Misuse(String),
     /// Something is too large. Nothing was done; the transaction goes on.
@@ -72,7 +73,7 @@ impl Error {
     pub(crate) fn from_reason(reason: Reason, txn: Option<TxnId>) -> Error {
         match reason {
             Reason::SnapshotTooOld(oldest) => Error::SnapshotTooOld(oldest),
-            Reason::SnapshotInFuture => Error::Misuse(reason.to_string()),
+            Reason::SnapshotInFuture | Reason::NotAnInteger(_) => Error::Misuse(reason.to_string()),
             Reason::Denied => Error::Denied(reason.to_string()),
             reason if reason.is_retryable() => Error::Retry(Refusal { reason, txn, attempts: 1 }),
             reason => Error::Aborted(Refusal { reason, txn, attempts: 1 }),

@@ -2,7 +2,7 @@
 //!
 //! Every shard that may hold keys of the range has a cursor with the rest of its
 //! page. The next row is the first among the cursors and the transaction's own
-//! writes, which win over the shards' rows for the same key.
+//! writes, which win over the shards' rows for the same key, or change them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,6 +16,7 @@ use synod_common::route::Router;
 
 use crate::net::Reply;
 use crate::retry::Patience;
+use crate::workspace::Written;
 use crate::{Error, Snapshot, Txn, Value};
 
 /// A key and its value.
@@ -33,7 +34,19 @@ impl Row {
     /// # Errors
     /// [`Error::Corrupt`] if the bytes are no `T`; names the key.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        Value { key: self.key.clone(), bytes: Some(self.value.clone()) }.decode()
+        self.as_value().decode()
+    }
+
+    /// The number in an integer cell.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if the value is no integer cell; names the key.
+    pub fn number(&self) -> Result<i64, Error> {
+        self.as_value().number()
+    }
+
+    fn as_value(&self) -> Value {
+        Value { key: self.key.clone(), bytes: Some(self.value.clone()) }
     }
 }
 
@@ -41,7 +54,7 @@ impl Row {
 pub struct Scan<'a> {
     source: Source<'a>,
     cursors: Vec<Cursor>,
-    own: BTreeMap<Key, Option<Bytes>>,
+    own: BTreeMap<Key, Written>,
     left: Option<usize>,
     reverse: bool,
 }
@@ -65,7 +78,7 @@ impl<'a> Scan<'a> {
         source: Source<'a>,
         router: &Router,
         range: &KeyRange,
-        own: BTreeMap<Key, Option<Bytes>>,
+        own: BTreeMap<Key, Written>,
     ) -> Scan<'a> {
         let shards = if range.is_empty() { vec![] } else { router.shards_of(range) };
         let cursors = shards
@@ -97,8 +110,14 @@ impl<'a> Scan<'a> {
                 self.left = Some(0);
                 return Some(Err(error));
             }
-            let row = self.first()?;
-            let Some(row) = row else { continue };
+            let row = match self.first()? {
+                Ok(Some(row)) => row,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.left = Some(0);
+                    return Some(Err(error));
+                }
+            };
             if let Some(left) = &mut self.left {
                 *left -= 1;
             }
@@ -118,9 +137,9 @@ impl<'a> Scan<'a> {
         Ok(rows)
     }
 
-    /// Takes the first of all rows; `Some(None)` if it was deleted by the
-    /// transaction itself.
-    fn first(&mut self) -> Option<Option<Row>> {
+    /// Takes the first of all rows; `Ok(None)` if it was deleted by the transaction
+    /// itself.
+    fn first(&mut self) -> Option<Result<Option<Row>, Error>> {
         let reverse = self.reverse;
         let better = |a: &Key, b: &Key| if reverse { a > b } else { a < b };
         let mut best: Option<(Key, Option<usize>)> = {
@@ -134,15 +153,19 @@ impl<'a> Scan<'a> {
             }
         }
         match best? {
-            (_, Some(i)) => Some(self.cursors[i].rows.pop_front()),
+            (_, Some(i)) => Some(Ok(self.cursors[i].rows.pop_front())),
             (key, None) => {
+                let mut below = Value { key, bytes: None };
                 for cursor in &mut self.cursors {
-                    if cursor.rows.front().is_some_and(|row| row.key == key) {
-                        cursor.rows.pop_front();
+                    if cursor.rows.front().is_some_and(|row| row.key == below.key)
+                        && let Some(row) = cursor.rows.pop_front()
+                    {
+                        below.bytes = Some(row.value);
                     }
                 }
-                let value = self.own.remove(&key).flatten();
-                Some(value.map(|value| Row { key, value }))
+                let written = self.own.remove(&below.key);
+                let found = below.below(written);
+                Some(found.map(|Value { key, bytes }| bytes.map(|value| Row { key, value })))
             }
         }
     }

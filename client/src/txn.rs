@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   get ──▶ shard: lock, value, incarnation        (once per key, then from memory
-//!   put ──▶ buffer                                  if it was written here)
+//!   put, add ──▶ workspace                          if it was written here)
 //!   commit ──▶ coordinator: parts = shards read or written, with their writes
 //!   drop ──▶ every shard that was used: abort
 //! ```
@@ -22,13 +22,14 @@ use synod_common::message::bulk::{Keys, Values};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::data::{Access, ReadMode};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
+use synod_common::operation::IntegerOp;
 use synod_common::time::Timestamp;
 
 use crate::client::Shared;
 use crate::net::{Reply, Unreachable};
 use crate::scan::{Scan, Source};
 use crate::session::Session;
-use crate::workspace::Workspace;
+use crate::workspace::{Operand, Workspace, Written};
 use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
@@ -136,7 +137,8 @@ impl Txn {
 
     async fn read_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
         limits::check_key(&key)?;
-        if let Some(bytes) = self.written(&key) {
+        let written = self.written(&key);
+        if let Some(Written::Value(bytes)) = written {
             return Ok(Value { key, bytes });
         }
         let shard = self.held.session.router.shard_of(&key);
@@ -145,8 +147,8 @@ impl Txn {
         let mut values = Values::read(&bytes);
         match (values.next(), values.next()) {
             (Some(Ok(value)), None) => {
-                let bytes = value.map(|value| bytes.slice_ref(value));
-                Ok(Value { key, bytes })
+                let found = Value { key, bytes: value.map(|value| bytes.slice_ref(value)) };
+                found.below(written)
             }
             _ => Err(Error::protocol()),
         }
@@ -154,12 +156,14 @@ impl Txn {
 
     async fn read_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
         let mut found: Vec<Value> = Vec::new();
+        let mut operated = Vec::new();
         let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
         for (i, key) in keys.into_iter().enumerate() {
             limits::check_key(&key)?;
             match self.written(&key) {
-                Some(bytes) => found.push(Value { key, bytes }),
-                None => {
+                Some(Written::Value(bytes)) => found.push(Value { key, bytes }),
+                written @ (Some(Written::Operations(_)) | None) => {
+                    operated.extend(written.map(|written| (i, written)));
                     let shard = self.held.session.router.shard_of(&key);
                     let (list, places) = by_shard.entry(shard).or_default();
                     list.push(&key);
@@ -181,6 +185,9 @@ impl Txn {
                 let value = value.map_err(|_| Error::protocol())?;
                 found[place].bytes = value.map(|value| bytes.slice_ref(value));
             }
+        }
+        for (place, written) in operated {
+            found[place] = found[place].clone().below(Some(written))?;
         }
         Ok(found)
     }
@@ -215,6 +222,52 @@ impl Txn {
     /// As [`Txn::put`].
     pub fn delete(&self, key: impl AsKey) -> Result<(), Error> {
         self.write(key.as_key(), None)
+    }
+
+    /// Adds to an integer cell, when the transaction commits. The sum wraps around;
+    /// an absent key counts as zero.
+    ///
+    /// Transactions that add to one key do not wait for each other; nor do those
+    /// that take its minimum or maximum. One that has read the key does.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if a limit is passed; the transaction is unharmed. If
+    /// the value is no integer cell, [`Error::Misuse`] here if it was written by
+    /// this transaction, else when it is read or committed.
+    pub fn add(&self, key: impl AsKey, n: i64) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Integer(IntegerOp::Add(n)))
+    }
+
+    /// Lowers an integer cell to `n` if it is greater, when the transaction
+    /// commits. An absent key becomes `n`.
+    ///
+    /// # Errors
+    /// As [`Txn::add`].
+    pub fn min(&self, key: impl AsKey, n: i64) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Integer(IntegerOp::Min(n)))
+    }
+
+    /// Raises an integer cell to `n` if it is smaller, when the transaction
+    /// commits. An absent key becomes `n`.
+    ///
+    /// # Errors
+    /// As [`Txn::add`].
+    pub fn max(&self, key: impl AsKey, n: i64) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Integer(IntegerOp::Max(n)))
+    }
+
+    /// Puts bytes behind the value of a key, when the transaction commits.
+    /// Transactions that append to one key do not wait for each other.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if a limit is passed; the transaction is unharmed. If
+    /// the whole value becomes too long, [`Txn::commit`] says so.
+    pub fn append(&self, key: impl AsKey, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.operate(key.as_key(), Operand::Append(bytes.as_ref().to_vec()))
+    }
+
+    fn operate(&self, key: Key, operand: Operand) -> Result<(), Error> {
+        self.held.state.lock().workspace.operate(key, operand)
     }
 
     fn write(&self, key: Key, value: Option<Bytes>) -> Result<(), Error> {
@@ -300,8 +353,8 @@ impl Txn {
     /// Gives the transaction up. Dropping it does the same.
     pub fn abort(self) {}
 
-    /// The value that this transaction wrote to the key, if it did.
-    fn written(&self, key: &Key) -> Option<Option<Bytes>> {
+    /// What this transaction wrote to the key, if it did.
+    fn written(&self, key: &Key) -> Option<Written> {
         self.held.state.lock().workspace.written(key)
     }
 

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use synod_common::key::Key;
 
 use crate::Error;
+use crate::workspace::{self, Written};
 
 /// The value of a key, or its absence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Value {
     /// [`Error::Misuse`] if the key is absent, [`Error::Corrupt`] if the bytes
     /// are no `T`. Both name the key.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        self.decode_opt()?.ok_or_else(|| Error::Misuse(format!("key {} has no value", self.key)))
+        self.decode_opt()?.ok_or_else(|| self.absent())
     }
 
     /// The value as it was put, or `None` if the key is absent.
@@ -53,6 +54,37 @@ impl Value {
             Ok(_) => Err(corrupt("bytes are left over")),
             Err(error) => Err(corrupt(&error.to_string())),
         }
+    }
+
+    /// The number in an integer cell, as [`Txn::add`](crate::Txn::add) makes it.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if the key is absent or its value is no integer cell.
+    /// Names the key.
+    pub fn number(&self) -> Result<i64, Error> {
+        self.number_opt()?.ok_or_else(|| self.absent())
+    }
+
+    /// The number in an integer cell, or `None` if the key is absent.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if the value is no integer cell; names the key.
+    pub fn number_opt(&self) -> Result<Option<i64>, Error> {
+        self.bytes.as_ref().map(|bytes| workspace::number(&self.key, bytes)).transpose()
+    }
+
+    fn absent(&self) -> Error {
+        Error::Misuse(format!("key {} has no value", self.key))
+    }
+
+    /// What a read finds if this is what the shard holds.
+    pub(crate) fn below(self, written: Option<Written>) -> Result<Value, Error> {
+        let Value { key, bytes } = self;
+        let bytes = match written {
+            Some(written) => written.on(&key, bytes)?,
+            None => bytes,
+        };
+        Ok(Value { key, bytes })
     }
 }
 

@@ -2,24 +2,49 @@
 //!
 //! A plain value: it is cloned to remember how it was. Writing checks the limits,
 //! so that a workspace can always be sent; a refused write leaves it as it was.
+//!
+//! Operations wait here in their order. Those on a key that was written before
+//! are done at once, as its value is known; the others are for the shard to do.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
+use synod_common::error::Reason;
 use synod_common::id::{Incarnation, ShardId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::limits::{self, Limit};
-use synod_common::message::bulk::WriteSet;
+use synod_common::message::bulk::{Write, WriteSet};
 use synod_common::message::client::Part;
+use synod_common::operation::{self, IntegerOp, Operation};
 use synod_common::route::Router;
+
+use crate::Error;
 
 /// Writes that nobody else has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Workspace {
-    writes: BTreeMap<Key, Option<Bytes>>,
+    writes: BTreeMap<Key, Written>,
     /// What they take in a COMMIT.
     bytes: usize,
+}
+
+/// What was written to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// A value, or none if the key was deleted.
+    Value(Option<Bytes>),
+    /// What is to be done to the value that is there, one after another.
+    Operations(Vec<Operand>),
+}
+
+/// An operation with its operand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// On an integer cell.
+    Integer(IntegerOp),
+    /// Of bytes.
+    Append(Vec<u8>),
 }
 
 impl Workspace {
@@ -30,8 +55,45 @@ impl Workspace {
     pub(crate) fn write(&mut self, key: Key, value: Option<Bytes>) -> Result<(), Limit> {
         limits::check_key(&key)?;
         limits::check_value(value.as_deref().unwrap_or_default())?;
+        self.set(key, Written::Value(value))
+    }
+
+    /// Does something to the value of a key.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if a limit would be passed, [`Error::Misuse`] for an
+    /// integer operation on a value that was written and is no integer cell.
+    pub(crate) fn operate(&mut self, key: Key, operand: Operand) -> Result<(), Error> {
+        limits::check_key(&key)?;
+        limits::check_value(operand.appended())?;
+        let written = match self.writes.get_mut(&key) {
+            Some(Written::Operations(list)) => {
+                let merges = list.last().is_some_and(|last| last.takes(&operand));
+                let more =
+                    if merges { operand.appended().len() } else { size_of_one(&key, &operand) };
+                let before = list.iter().map(|operand| operand.appended().len()).sum::<usize>();
+                if before + operand.appended().len() > limits::VALUE_BYTES {
+                    return Err(Error::TooLarge(Limit::ValueBytes));
+                }
+                if self.bytes + more > limits::TXN_BYTES {
+                    return Err(Error::TooLarge(Limit::TxnBytes));
+                }
+                self.bytes += more;
+                match list.last_mut() {
+                    Some(last) if merges => last.take(&operand),
+                    Some(_) | None => list.push(operand),
+                }
+                return Ok(());
+            }
+            Some(Written::Value(value)) => Written::Value(Some(operand.on(&key, value.clone())?)),
+            None => Written::Operations(vec![operand]),
+        };
+        Ok(self.set(key, written)?)
+    }
+
+    fn set(&mut self, key: Key, written: Written) -> Result<(), Limit> {
         let before = self.writes.get(&key).map(|old| size(&key, old));
-        let total = self.bytes - before.unwrap_or(0) + size(&key, &value);
+        let total = self.bytes - before.unwrap_or(0) + size(&key, &written);
         if total > limits::TXN_BYTES {
             return Err(Limit::TxnBytes);
         }
@@ -39,21 +101,21 @@ impl Workspace {
             return Err(Limit::TxnKeys);
         }
         self.bytes = total;
-        self.writes.insert(key, value);
+        self.writes.insert(key, written);
         Ok(())
     }
 
-    /// What a read of the key finds here, if it was written: a value or none.
-    pub(crate) fn written(&self, key: &Key) -> Option<Option<Bytes>> {
+    /// What was written to the key, if something was.
+    pub(crate) fn written(&self, key: &Key) -> Option<Written> {
         self.writes.get(key).cloned()
     }
 
     /// The writes in a range.
-    pub(crate) fn within(&self, range: &KeyRange) -> BTreeMap<Key, Option<Bytes>> {
+    pub(crate) fn within(&self, range: &KeyRange) -> BTreeMap<Key, Written> {
         let from = (Bound::Included(range.start.as_bytes()), Bound::Unbounded);
         let from = self.writes.range::<[u8], _>(from);
         from.take_while(|(key, _)| range.contains(key))
-            .map(|(key, value)| (key.clone(), value.clone()))
+            .map(|(key, written)| (key.clone(), written.clone()))
             .collect()
     }
 
@@ -73,8 +135,14 @@ impl Workspace {
                 by_shard.entry(*shard).or_default();
             }
         }
-        for (key, value) in &self.writes {
-            by_shard.entry(router.shard_of(key)).or_default().push(key, value.as_deref());
+        for (key, written) in &self.writes {
+            let set = by_shard.entry(router.shard_of(key)).or_default();
+            match written {
+                Written::Value(value) => set.push(key, value.as_deref()),
+                Written::Operations(list) => list
+                    .iter()
+                    .for_each(|operand| set.push(key, Write::Operate(operand.operation()))),
+            }
         }
         let mut parts = Vec::with_capacity(by_shard.len());
         let mut writes = BytesMut::new();
@@ -89,9 +157,98 @@ impl Workspace {
     }
 }
 
+impl Written {
+    /// What a read finds, if `below` is what the shard holds.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for an integer operation on what is no integer cell.
+    pub(crate) fn on(self, key: &Key, below: Option<Bytes>) -> Result<Option<Bytes>, Error> {
+        match self {
+            Written::Value(value) => Ok(value),
+            Written::Operations(list) => {
+                let mut value = below;
+                for operand in list {
+                    value = Some(operand.on(key, value)?);
+                }
+                Ok(value)
+            }
+        }
+    }
+}
+
+impl Operand {
+    fn operation(&self) -> Operation<'_> {
+        match self {
+            Operand::Integer(op) => Operation::Integer(*op),
+            Operand::Append(bytes) => Operation::Append(bytes),
+        }
+    }
+
+    fn appended(&self) -> &[u8] {
+        match self {
+            Operand::Integer(_) => &[],
+            Operand::Append(bytes) => bytes,
+        }
+    }
+
+    /// What it makes of a value.
+    fn on(&self, key: &Key, value: Option<Bytes>) -> Result<Bytes, Error> {
+        match self {
+            Operand::Integer(op) => {
+                let cell = value.map(|value| number(key, &value)).transpose()?;
+                Ok(Bytes::copy_from_slice(&operation::cell(op.apply(cell))))
+            }
+            Operand::Append(bytes) => {
+                let mut value = BytesMut::from(value.unwrap_or_default());
+                value.extend_from_slice(bytes);
+                limits::check_value(&value)?;
+                Ok(value.freeze())
+            }
+        }
+    }
+
+    /// Whether both can be done in one.
+    fn takes(&self, next: &Operand) -> bool {
+        match (self, next) {
+            (Operand::Integer(one), Operand::Integer(next)) => one.then(*next).is_some(),
+            (Operand::Append(_), Operand::Append(_)) => true,
+            (Operand::Integer(_), Operand::Append(_))
+            | (Operand::Append(_), Operand::Integer(_)) => false,
+        }
+    }
+
+    /// Becomes both in one, if it takes the other.
+    fn take(&mut self, next: &Operand) {
+        match (self, next) {
+            (Operand::Integer(one), Operand::Integer(next)) => {
+                *one = one.then(*next).expect("only what it takes");
+            }
+            (Operand::Append(bytes), Operand::Append(more)) => bytes.extend_from_slice(more),
+            (Operand::Integer(_), Operand::Append(_))
+            | (Operand::Append(_), Operand::Integer(_)) => panic!("only what it takes"),
+        }
+    }
+}
+
+/// The number in an integer cell.
+///
+/// # Errors
+/// [`Error::Misuse`] if it is none; names the key.
+pub(crate) fn number(key: &Key, value: &[u8]) -> Result<i64, Error> {
+    operation::number(value)
+        .ok_or_else(|| Error::from_reason(Reason::NotAnInteger(key.clone()), None))
+}
+
 /// What a write takes in a COMMIT: both lengths, the key, the value.
-fn size(key: &Key, value: &Option<Bytes>) -> usize {
-    key.len() + value.as_ref().map_or(0, Bytes::len) + 8
+fn size(key: &Key, written: &Written) -> usize {
+    match written {
+        Written::Value(value) => key.len() + value.as_ref().map_or(0, Bytes::len) + 8,
+        Written::Operations(list) => list.iter().map(|operand| size_of_one(key, operand)).sum(),
+    }
+}
+
+fn size_of_one(key: &Key, operand: &Operand) -> usize {
+    operand.operation().encode(|_, operand| key.len() + operand.len() + 8)
 }
 
 #[cfg(test)]
@@ -111,7 +268,7 @@ mod tests {
         assert_eq!(workspace.bytes, 1 + 100 + 8);
         workspace.write("k".into(), None).unwrap();
         assert_eq!(workspace.bytes, 1 + 8);
-        assert_eq!(workspace.written(&"k".into()), Some(None));
+        assert_eq!(workspace.written(&"k".into()), Some(Written::Value(None)));
         assert_eq!(workspace.written(&"other".into()), None);
     }
 
@@ -183,5 +340,100 @@ mod tests {
         );
         assert_eq!(writes.len(), workspace.bytes);
         assert_eq!(WriteSet::read(&writes).count(), 2);
+    }
+
+    fn add(n: i64) -> Operand {
+        Operand::Integer(IntegerOp::Add(n))
+    }
+
+    fn min(n: i64) -> Operand {
+        Operand::Integer(IntegerOp::Min(n))
+    }
+
+    fn append(bytes: &[u8]) -> Operand {
+        Operand::Append(bytes.to_vec())
+    }
+
+    fn cell(n: i64) -> Option<Bytes> {
+        Some(Bytes::copy_from_slice(&operation::cell(n)))
+    }
+
+    #[test]
+    fn operations_of_one_kind_become_one_and_others_keep_their_order() {
+        let key = Key::from("k");
+        let mut workspace = Workspace::default();
+        for operand in [add(1), add(2), min(5), min(4), add(-1)] {
+            workspace.operate(key.clone(), operand).unwrap();
+        }
+        let written = workspace.written(&key).unwrap();
+        assert_eq!(written, Written::Operations(vec![add(3), min(4), add(-1)]));
+        assert_eq!(written.clone().on(&key, cell(100)), Ok(cell(3)));
+        assert_eq!(written.clone().on(&key, None), Ok(cell(2)));
+        assert!(
+            matches!(written.on(&key, value(3)), Err(Error::Misuse(why)) if why.contains("key k"))
+        );
+        assert_eq!(workspace.bytes, 3 * (1 + 8 + 8));
+    }
+
+    #[test]
+    fn what_is_known_is_done_at_once() {
+        let key = Key::from("k");
+        let mut workspace = Workspace::default();
+        workspace.write(key.clone(), Some(Bytes::from_static(b"ab"))).unwrap();
+        workspace.operate(key.clone(), append(b"c")).unwrap();
+        let abc = Written::Value(Some(Bytes::from_static(b"abc")));
+        assert_eq!(workspace.written(&key), Some(abc.clone()));
+        assert!(matches!(workspace.operate(key.clone(), add(1)), Err(Error::Misuse(_))));
+        assert_eq!(workspace.written(&key), Some(abc));
+        workspace.write(key.clone(), None).unwrap();
+        workspace.operate(key.clone(), add(7)).unwrap();
+        assert_eq!(workspace.written(&key), Some(Written::Value(cell(7))));
+        // A put takes the place of operations.
+        workspace.operate("l".into(), add(7)).unwrap();
+        workspace.write("l".into(), None).unwrap();
+        assert_eq!(workspace.written(&"l".into()), Some(Written::Value(None)));
+    }
+
+    #[test]
+    fn operations_that_pass_a_limit_change_nothing() {
+        let key = Key::from("k");
+        let mut workspace = Workspace::default();
+        let most = append(&vec![0; limits::VALUE_BYTES]);
+        workspace.operate(key.clone(), most.clone()).unwrap();
+        let before = workspace.clone();
+        let too_large = |limit| Err(Error::TooLarge(limit));
+        assert_eq!(workspace.operate(key, append(b"x")), too_large(Limit::ValueBytes));
+        workspace.write("v".into(), value(limits::VALUE_BYTES)).unwrap();
+        assert_eq!(workspace.operate("v".into(), append(b"x")), too_large(Limit::ValueBytes));
+        workspace.writes.remove(&Key::from("v"));
+        workspace.bytes = before.bytes;
+        assert_eq!(workspace, before);
+        for n in 0..14_u8 {
+            workspace.operate(vec![n + 1].into(), most.clone()).unwrap();
+        }
+        let left = limits::TXN_BYTES - workspace.bytes - 1 - 8;
+        workspace.operate("l".into(), append(&vec![0; left])).unwrap();
+        assert_eq!(workspace.bytes, limits::TXN_BYTES);
+        let before = workspace.clone();
+        assert_eq!(workspace.operate("l".into(), append(b"x")), too_large(Limit::TxnBytes));
+        assert_eq!(workspace.operate("m".into(), add(1)), too_large(Limit::TxnBytes));
+        assert_eq!(workspace, before);
+    }
+
+    #[test]
+    fn what_is_sent_takes_as_much_as_was_counted() {
+        let placement = Placement {
+            epoch: 1,
+            partition: Partition::Hash,
+            shards: vec![ShardAddress { id: ShardId(1), address: String::new() }],
+        };
+        let router = Router::new(placement).unwrap();
+        let mut workspace = Workspace::default();
+        for operand in [add(1), min(2), append(b"three"), append(b"four"), add(5)] {
+            workspace.operate("key".into(), operand).unwrap();
+        }
+        let (_, writes) = workspace.parts(&router, &BTreeMap::new()).unwrap();
+        assert_eq!(writes.len(), workspace.bytes);
+        assert_eq!(WriteSet::read(&writes).count(), 4);
     }
 }

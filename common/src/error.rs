@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::TxnId;
+use crate::key::Key;
 use crate::limits::Limit;
 use crate::time::Timestamp;
 
@@ -63,6 +64,8 @@ pub enum Reason {
     Malformed,
     /// The certificate's role may not do this.
     Denied,
+    /// An integer operation on this key, whose value is no integer cell.
+    NotAnInteger(Key),
 }
 
 impl Reason {
@@ -86,7 +89,8 @@ impl Reason {
             | Reason::SnapshotInFuture
             | Reason::TooLarge(_)
             | Reason::Malformed
-            | Reason::Denied => false,
+            | Reason::Denied
+            | Reason::NotAnInteger(_) => false,
         }
     }
 }
@@ -120,6 +124,9 @@ impl fmt::Display for Reason {
             Reason::TooLarge(limit) => limit.fmt(f),
             Reason::Malformed => f.write_str("the request is malformed"),
             Reason::Denied => f.write_str("the certificate's role may not do this"),
+            Reason::NotAnInteger(key) => {
+                write!(f, "the value of key {key} is no integer cell (8 bytes)")
+            }
         }
     }
 }

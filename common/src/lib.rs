@@ -8,6 +8,7 @@ pub mod key;
 pub mod limits;
 pub mod message;
 pub mod node;
+pub mod operation;
 pub mod route;
 pub mod sync;
 pub mod time;

@@ -5,6 +5,7 @@
 //! it ends. A page of a scan locks from where it starts to where it ends, and
 //! says where the next one begins.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,11 +78,11 @@ impl Shard {
             ReadMode::Exclusive => Mode::Exclusive,
         };
         let wait = Duration::from_millis(u64::from(access.wait_ms));
-        let targets = keys.into_iter().map(LockTarget::Key);
+        let targets = keys.into_iter().map(|key| (LockTarget::Key(key), mode));
         let ReadRequest { from, request, keys } = request;
         let again = ReadRequest { from, request, keys: keys.clone() };
         let who = (access.txn, access.age);
-        if self.lock(now, who, targets, mode, wait, Purpose::Read(again), out) {
+        if self.lock(now, who, targets, wait, Purpose::Read(again), out) {
             self.answer_read(access.txn, &ReadRequest { from, request, keys }, out);
         }
     }
@@ -116,13 +117,13 @@ impl Shard {
         let limit = request.limit;
         let (_, resume) = self.page(&request.range, Timestamp::MAX, request.reverse, limit);
         request.page = until(&request.range, resume, request.reverse);
-        let target = LockTarget::Range(request.page.clone());
+        let target = (LockTarget::Range(request.page.clone()), Mode::Shared);
         let again =
             ScanRequest { range: request.range.clone(), page: request.page.clone(), ..request };
         let wait = Duration::from_millis(u64::from(access.wait_ms));
         let who = (access.txn, access.age);
         let purpose = Purpose::Scan(again);
-        if self.lock(now, who, std::iter::once(target), Mode::Shared, wait, purpose, out) {
+        if self.lock(now, who, std::iter::once(target), wait, purpose, out) {
             self.answer_scan(access.txn, &request, out);
         }
     }
@@ -156,7 +157,7 @@ impl Shard {
     ) -> (Bytes, Option<Key>) {
         let mut rows = Rows::default();
         for (key, value) in self.versions.scan(range, at, reverse) {
-            rows.push(key, value);
+            rows.push(key, &value);
             if rows.is_full(limit) {
                 let key = Key::from(key);
                 let resume = if reverse { key } else { key.successor() };
@@ -237,11 +238,11 @@ impl Shard {
 /// The values of keys, as far as one reply may hold them.
 pub(crate) fn values<'v>(
     keys: &[u8],
-    read: impl Fn(&[u8]) -> Option<&'v [u8]>,
+    read: impl Fn(&[u8]) -> Option<Cow<'v, [u8]>>,
 ) -> Result<Bytes, Limit> {
     let mut values = Values::default();
     for key in Keys::read(keys).map_while(Result::ok) {
-        values.push(read(key));
+        values.push(read(key).as_deref());
         if values.len() > limits::REPLY_BYTES {
             return Err(Limit::ReplyBytes);
         }

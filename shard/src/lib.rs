@@ -20,6 +20,7 @@
 
 mod access;
 mod checkpoint;
+mod intents;
 mod join;
 mod lease;
 pub mod lock;
@@ -35,6 +36,7 @@ mod settings;
 mod shard;
 mod snapshot;
 mod wait;
+mod writes;
 
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;

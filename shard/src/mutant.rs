@@ -19,12 +19,18 @@ pub enum Mutant {
     EarlyRelease,
     /// Locks beyond the writes are not taken back after a restart.
     ForgetReadLocks,
+    /// Operations are done in the order in which they are installed.
+    FoldByArrival,
+    /// A snapshot read that has waited for one prepared writer waits for no other.
+    ReaderWaitsOnce,
+    /// What a replay finds installed already is done once more.
+    ReplayTwice,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 7] = [
+    pub const ALL: [Mutant; 10] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -32,6 +38,9 @@ impl Mutant {
         Mutant::ApplyLeavesFloor,
         Mutant::EarlyRelease,
         Mutant::ForgetReadLocks,
+        Mutant::FoldByArrival,
+        Mutant::ReaderWaitsOnce,
+        Mutant::ReplayTwice,
     ];
 }
 

@@ -5,16 +5,15 @@
 //! its incarnation with it.
 
 use synod_common::error::Corrupt;
-use synod_common::key::Key;
-use synod_common::message::bulk::WriteSet;
 use synod_common::node::{Lsn, Recovered, decode};
 
-use crate::lock::{LockTarget, Mode};
+use crate::lock::LockTarget;
 use crate::mutant::mutated;
 use crate::over::End;
 use crate::participant::{Participant, Stage};
 use crate::record::{OnePhase, Prepared, Record};
 use crate::shard::Shard;
+use crate::writes;
 
 impl Shard {
     pub(crate) fn recover_piece(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
@@ -64,8 +63,8 @@ impl Shard {
         if self.txns.contains_key(&txn) {
             return;
         }
-        for (key, _) in WriteSet::read(&record.writes).map_while(Result::ok) {
-            self.locks.reinstate(txn, LockTarget::Key(Key::from(key)), Mode::Exclusive);
+        for (key, mode) in writes::locks(&record.writes).unwrap_or_default() {
+            self.locks.reinstate(txn, LockTarget::Key(key), mode);
         }
         let forgotten = mutated!(self, ForgetReadLocks);
         for lock in record.locks.iter().filter(|_| !forgotten) {

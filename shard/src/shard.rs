@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{Epoch, Peer, RequestId, SessionId, TxnId};
-use synod_common::key::Key;
 use synod_common::message::data::ShardStatus;
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
@@ -16,6 +15,7 @@ use synod_common::timer::TimerTable;
 use crate::Settings;
 use crate::access::{ReadRequest, ScanRequest, page_limit};
 use crate::checkpoint::Checkpoint;
+use crate::intents::Intents;
 use crate::join::Joining;
 use crate::lease::Leases;
 use crate::lock::{Capacity, Grant, LockTable, Ticket};
@@ -47,8 +47,8 @@ pub struct Shard {
     pub(crate) txns: BTreeMap<TxnId, Participant>,
     /// The prepared writers, by the timestamp that they voted.
     pub(crate) writers: BTreeSet<(Timestamp, TxnId)>,
-    /// The prepared writer of each key that has one.
-    pub(crate) intents: BTreeMap<Key, TxnId>,
+    /// The same, by the keys that they write.
+    pub(crate) intents: Intents,
     pub(crate) over: Over,
     pub(crate) leases: Leases,
     pub(crate) waits: BTreeMap<WaitId, Wait>,
@@ -128,7 +128,7 @@ impl Shard {
             locks: LockTable::new(Capacity { per_txn, total }),
             txns: BTreeMap::new(),
             writers: BTreeSet::new(),
-            intents: BTreeMap::new(),
+            intents: Intents::default(),
             over: Over::default(),
             leases: Leases::new(settings.session_ttl),
             waits: BTreeMap::new(),

@@ -114,25 +114,18 @@ impl Shard {
         if self.intents.is_empty() || mutated!(self, ReaderIgnoresPrepared) {
             return None;
         }
-        let in_the_way = |txn: &TxnId| {
-            let stage = &self.txns.get(txn)?.stage;
-            let (m, _) = stage.prepared()?;
+        let in_the_way = |(m, txn): (Timestamp, TxnId)| {
+            let stage = &self.txns.get(&txn)?.stage;
             if mutated!(self, OnlyDurableCounts) && !stage.is_durable(self.durable) {
                 return None;
             }
-            (m <= request.at).then_some(*txn)
+            (m <= request.at).then_some(txn)
         };
         match &request.what {
             What::Keys(keys) => Keys::read(keys)
                 .map_while(Result::ok)
-                .find_map(|key| self.intents.get(key).and_then(in_the_way)),
-            What::Range { range, .. } => {
-                let from = self.intents.range::<[u8], _>((
-                    std::ops::Bound::Included(range.start.as_bytes()),
-                    std::ops::Bound::Unbounded,
-                ));
-                from.take_while(|(key, _)| range.contains(key)).find_map(|(_, txn)| in_the_way(txn))
-            }
+                .find_map(|key| self.intents.of(key).find_map(in_the_way)),
+            What::Range { range, .. } => self.intents.within(range).find_map(in_the_way),
         }
     }
 
@@ -157,6 +150,10 @@ impl Shard {
     pub(crate) fn wake_snapshots(&mut self, now: Now, out: &mut Output) {
         while let Some(request) = self.woken.pop() {
             self.parked -= 1;
+            if mutated!(self, ReaderWaitsOnce) {
+                self.answer_snapshot(&request, out);
+                continue;
+            }
             self.snapshot(now, request, out);
         }
     }

@@ -45,20 +45,18 @@ pub enum Purpose {
 impl Shard {
     /// Takes locks for `txn`. True if all were granted at once; else the request
     /// waits and will be answered, or is refused together with its transaction.
-    #[expect(clippy::too_many_arguments, reason = "all of them are the request")]
     pub(crate) fn lock(
         &mut self,
         now: Now,
         (txn, age): (TxnId, Timestamp),
-        targets: impl Iterator<Item = LockTarget>,
-        mode: Mode,
+        targets: impl Iterator<Item = (LockTarget, Mode)>,
         timeout: Duration,
         purpose: Purpose,
         out: &mut Output,
     ) -> bool {
         let mut tickets = BTreeSet::new();
         let mut refused = None;
-        for target in targets {
+        for (target, mode) in targets {
             match self.locks.acquire(txn, age, target, mode, &mut self.granted) {
                 Ok(Acquired::Granted) => {}
                 Ok(Acquired::Waiting(ticket)) => {

@@ -12,6 +12,9 @@ use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_shard::{Settings, Shard};
 
+#[path = "situations/operations.rs"]
+mod operations;
+
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));
 const COORDINATOR: Peer = Peer::Coordinator(CoordinatorId(1));

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use synod_client::{Client, Error, Key, ShardId, prefix};
 use synod_common::route::Router;
 
+use super::counter::Counter;
 use super::report;
 use crate::random::Random;
 
@@ -25,6 +26,7 @@ pub(super) const WRITERS: u32 = 8;
 pub(super) struct Keyspace {
     homes: Vec<ShardId>,
     shards: Vec<ShardId>,
+    counter: Arc<Counter>,
 }
 
 /// What the books say at the end.
@@ -71,7 +73,8 @@ impl Keyspace {
         let shards = placement.shards.iter().map(|shard| shard.id).collect();
         let router = Router::new(placement)?;
         let homes = (0..keys).map(|n| router.shard_of(&key(n))).collect();
-        Ok(Keyspace { homes, shards })
+        let counter = Arc::new(Counter::open(db).await?);
+        Ok(Keyspace { homes, shards, counter })
     }
 
     /// Writes the keys that are not there.
@@ -126,6 +129,10 @@ impl Keyspace {
         &self.shards
     }
 
+    pub(super) fn counter(&self) -> &Counter {
+        &self.counter
+    }
+
     /// Any key.
     pub(super) fn any(&self, random: &mut Random) -> u32 {
         random.below(self.homes.len() as u64) as u32
@@ -159,7 +166,8 @@ impl Keyspace {
         self.shards.iter().filter_map(first).filter_map(|n| u32::try_from(n).ok()).collect()
     }
 
-    /// Reads all keys at one snapshot and adds up their balances.
+    /// Reads all keys at one snapshot and adds up their balances; looks at the
+    /// counter.
     pub(super) async fn audit(&self, db: &Client) -> Result<Sum> {
         let snapshot = db.snapshot().await?;
         let mut rows = snapshot.scan(prefix(PREFIX));
@@ -172,6 +180,7 @@ impl Keyspace {
                 Err(_) => sum.damaged += 1,
             }
         }
+        sum.damaged += u64::from(!self.counter.is_right(db).await?);
         // Another run may have left more keys; each of them counts from the start.
         let more = i64::try_from(sum.keys).unwrap_or(0) - i64::from(self.len());
         sum.should += INITIAL * more.max(0);

@@ -15,6 +15,7 @@
 
 mod bulk;
 mod cost;
+mod counter;
 mod keyspace;
 mod measure;
 mod report;

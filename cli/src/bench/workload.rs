@@ -6,6 +6,7 @@ use std::str::FromStr;
 use anyhow::Result;
 use synod_client::{AsKey, Client, Error};
 
+use super::counter::Way;
 use super::keyspace::{self, Keyspace, key, value};
 use crate::random::Random;
 
@@ -30,6 +31,10 @@ pub enum Workload {
     Scan100,
     /// A blind write on each of so many shards.
     Commit(u16),
+    /// One is added to one key, the same for all.
+    Counter,
+    /// The same, by reading and writing.
+    CounterRmw,
     /// A million keys, and a restart.
     Load,
 }
@@ -43,7 +48,7 @@ impl fmt::Display for BadWorkload {
         write!(
             f,
             "there is no workload '{}'; there are transfer, put, get, rmw-hot, snapshot10, \
-             scan100, commit, load",
+             scan100, commit, counter, counter-rmw, load",
             self.0
         )
     }
@@ -63,6 +68,8 @@ impl FromStr for Workload {
             "snapshot10" => Workload::Snapshot10,
             "scan100" => Workload::Scan100,
             "commit" => Workload::Commit(2),
+            "counter" => Workload::Counter,
+            "counter-rmw" => Workload::CounterRmw,
             "load" => Workload::Load,
             other => return Err(BadWorkload(other.to_owned())),
         })
@@ -80,6 +87,8 @@ impl Workload {
             Workload::Snapshot10 => "snapshot10",
             Workload::Scan100 => "scan100",
             Workload::Commit(_) => "commit",
+            Workload::Counter => "counter",
+            Workload::CounterRmw => "counter-rmw",
             Workload::Load => "load",
         }
     }
@@ -93,6 +102,8 @@ impl Workload {
             | Workload::Get
             | Workload::RmwHot
             | Workload::Commit(_)
+            | Workload::Counter
+            | Workload::CounterRmw
             | Workload::Load => "serializable",
         }
     }
@@ -199,6 +210,8 @@ impl Workload {
                 })
                 .await
             }
+            Workload::Counter => keys.counter().once(db, Way::Add, attempts).await,
+            Workload::CounterRmw => keys.counter().once(db, Way::ReadAndPut, attempts).await,
             Workload::Load => Err(Error::Misuse("`load` is no loop".to_owned())),
         }
     }

@@ -12,7 +12,8 @@ use crate::config::Config;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// transfer, put, get, rmw-hot, snapshot10, scan100, commit or load
+    /// transfer, put, get, rmw-hot, snapshot10, scan100, commit, counter, counter-rmw
+    /// or load
     workload: Workload,
     /// Clients at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -6,8 +6,10 @@ use synod_client::{Key, KeyRange, Timestamp, TxnId};
 use crate::text;
 
 /// All first words, for completion.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 18] = [
     "abort",
+    "add",
+    "append",
     "at",
     "begin",
     "commit",
@@ -16,6 +18,8 @@ pub const NAMES: [&str; 14] = [
     "get",
     "get-for-update",
     "help",
+    "max",
+    "min",
     "outcome",
     "put",
     "quit",
@@ -31,6 +35,10 @@ pub enum Command {
     GetForUpdate(Key),
     Put(Key, Vec<u8>),
     Delete(Key),
+    Add(Key, i64),
+    Min(Key, i64),
+    Max(Key, i64),
+    Append(Key, Vec<u8>),
     Scan {
         range: KeyRange,
         limit: Option<usize>,
@@ -61,6 +69,10 @@ impl Command {
             ("get-for-update", [key]) => Command::GetForUpdate(text::key(key)?),
             ("put", [key, value]) => Command::Put(text::key(key)?, text::unescape(value)?),
             ("delete", [key]) => Command::Delete(text::key(key)?),
+            ("add", [key, n]) => Command::Add(text::key(key)?, integer(n)?),
+            ("min", [key, n]) => Command::Min(text::key(key)?, integer(n)?),
+            ("max", [key, n]) => Command::Max(text::key(key)?, integer(n)?),
+            ("append", [key, bytes]) => Command::Append(text::key(key)?, text::unescape(bytes)?),
             ("scan", [start, end, options @ ..]) => scan(start, end, options)?,
             ("commit", []) => Command::Commit,
             ("abort", []) => Command::Abort,
@@ -70,7 +82,7 @@ impl Command {
             ("status", []) => Command::Status,
             ("help", _) => Command::Help,
             ("exit" | "quit", []) => Command::Exit,
-            ("add" | "lock" | "savepoint" | "rollback-to", _) => return Err(later(name)),
+            ("lock" | "savepoint" | "rollback-to", _) => return Err(later(name)),
             (name, _) => match usage(name) {
                 Some(usage) => bail!("usage: {usage}"),
                 None => bail!("'{name}' is no command; type help to see them all"),
@@ -86,6 +98,10 @@ fn usage(name: &str) -> Option<&'static str> {
         "get-for-update" => "get-for-update KEY",
         "put" => "put KEY VALUE",
         "delete" => "delete KEY",
+        "add" => "add KEY N",
+        "min" => "min KEY N",
+        "max" => "max KEY N",
+        "append" => "append KEY BYTES",
         "scan" => "scan A B [--limit N] [--reverse]",
         "commit" => "commit",
         "abort" => "abort",
@@ -129,6 +145,10 @@ fn scan(start: &str, end: &str, options: &[&str]) -> Result<Command> {
         }
     }
     Ok(Command::Scan { range, limit, reverse })
+}
+
+fn integer(text: &str) -> Result<i64> {
+    text.parse().map_err(|_| anyhow!("'{text}' is no integer of 64 bits"))
 }
 
 fn parse_timestamp(text: &str) -> Result<Timestamp> {
@@ -189,6 +209,8 @@ mod tests {
         assert_eq!(Command::parse(" # nothing").unwrap(), None);
         assert_eq!(parse("begin serializable 2pc"), Command::Begin);
         assert_eq!(parse(r"put a\x00 b"), Command::Put(Key::from(&b"a\0"[..]), b"b".to_vec()));
+        assert_eq!(parse("add hits -3"), Command::Add(Key::from("hits"), -3));
+        assert_eq!(parse(r"append log a\x00"), Command::Append(Key::from("log"), b"a\0".to_vec()));
         assert_eq!(parse("at now"), Command::At(None));
         let scan = Command::Scan {
             range: KeyRange { start: Key::from("a"), end: None },
@@ -203,9 +225,11 @@ mod tests {
         let says = |line: &str| Command::parse(line).unwrap_err().to_string();
         assert_eq!(says("put a"), "usage: put KEY VALUE");
         assert_eq!(says("frobnicate"), "'frobnicate' is no command; type help to see them all");
-        for line in ["begin snapshot", "begin 3pc", "add k 1", "savepoint a", "lock k"] {
+        for line in ["begin snapshot", "begin 3pc", "savepoint a", "lock k"] {
             assert!(says(line).ends_with("not available in this version"), "{line}");
         }
+        assert_eq!(says("max k"), "usage: max KEY N");
+        assert!(says("add k 9223372036854775808").contains("64 bits"));
         assert!(says("at noon").contains("no timestamp"));
         assert!(says("scan a b --limit x").contains("number"));
     }

@@ -34,6 +34,8 @@ get KEY                           read a key, under a shared lock within a trans
 get-for-update KEY                read a key, under an exclusive lock
 put KEY VALUE                     write a key
 delete KEY                        delete a key
+add | min | max KEY N             add to an integer cell, or lower or raise it to N
+append KEY BYTES                  put bytes behind the value of a key
 scan A B [--limit N] [--reverse]  read the keys from A up to, not including, B
 commit | abort                    end the transaction
 at TIMESTAMP | at now             read as of a past timestamp, or the present again

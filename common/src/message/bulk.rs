@@ -10,12 +10,17 @@
 //!   Rows       (key value)*
 //!   WriteSet   (key value?)*           an absent value deletes
 //! ```
+//!
+//! In a `WriteSet` the top byte of a value's length says what it is for, which
+//! leaves it alone for puts, as values are much shorter than that: 0 put, 1 add,
+//! 2 min, 3 max (the operand as an integer cell), 4 append.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::Reason;
 use crate::id::{Epoch, SessionId, TxnId};
 use crate::limits;
+use crate::operation::Operation;
 use crate::time::Timestamp;
 
 const ABSENT: u32 = u32::MAX;
@@ -180,15 +185,42 @@ impl Rows {
     }
 }
 
-/// The writes of a transaction on one shard, in key order, no key twice.
+/// What a transaction does to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write<'a> {
+    /// It gets this value.
+    Put(&'a [u8]),
+    /// It goes.
+    Delete,
+    /// Something is done to its value, whatever that is by then.
+    Operate(Operation<'a>),
+}
+
+impl<'a> From<Option<&'a [u8]>> for Write<'a> {
+    fn from(value: Option<&'a [u8]>) -> Write<'a> {
+        value.map_or(Write::Delete, Write::Put)
+    }
+}
+
+/// The writes of a transaction on one shard, in key order. No key stands there
+/// twice, except that operations on one key follow each other in their order.
 #[derive(Debug, Default)]
 pub struct WriteSet(BytesMut);
 
 impl WriteSet {
-    /// Adds a put, or a delete if there is no value.
-    pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+    /// Adds a write.
+    pub fn push<'a>(&mut self, key: &[u8], write: impl Into<Write<'a>>) {
         put(&mut self.0, Some(key));
-        put(&mut self.0, value);
+        match write.into() {
+            Write::Put(value) => put(&mut self.0, Some(value)),
+            Write::Delete => put(&mut self.0, None),
+            Write::Operate(operation) => operation.encode(|tag, operand| {
+                let len = u32::try_from(operand.len()).ok().filter(|len| len >> 24 == 0);
+                let len = len.expect("operands are below the limit of values");
+                self.0.put_u32_le(u32::from(tag) << 24 | len);
+                self.0.put_slice(operand);
+            }),
+        }
     }
 
     /// How many bytes so far.
@@ -207,9 +239,23 @@ impl WriteSet {
     }
 
     /// Reads the writes.
-    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], Option<&[u8]>), Malformed>> {
-        pieces(bytes, |rest| Ok((take_key(rest)?, take_value(rest)?)))
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], Write<'_>), Malformed>> {
+        pieces(bytes, |rest| Ok((take_key(rest)?, take_write(rest)?)))
     }
+}
+
+fn take_write<'a>(rest: &mut &'a [u8]) -> Result<Write<'a>, Malformed> {
+    let (word, tail) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
+    let word = u32::from_le_bytes(*word);
+    let (tag, len) = (word >> 24, word & 0x00ff_ffff);
+    if tag == 0 || word == ABSENT {
+        return Ok(take_value(rest)?.into());
+    }
+    let (operand, tail) = tail.split_at_checked(len as usize).ok_or(Malformed)?;
+    let tag = u8::try_from(tag).map_err(|_| Malformed)?;
+    let operation = Operation::decode(tag, operand).ok_or(Malformed)?;
+    *rest = tail;
+    Ok(Write::Operate(operation))
 }
 
 /// What a shard remembers of one-phase transactions: 36 bytes each.
@@ -276,22 +322,60 @@ impl OnePhaseOutcomes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::IntegerOp;
 
     #[test]
     fn writes_come_back_and_every_truncation_is_refused() {
+        let writes: [(&[u8], Write<'_>); 7] = [
+            (b"a", Write::Put(b"1")),
+            (b"bb", Write::Delete),
+            (b"c", Write::Put(b"")),
+            (b"d", Write::Operate(Operation::Integer(IntegerOp::Add(-1)))),
+            (b"d", Write::Operate(Operation::Integer(IntegerOp::Min(2)))),
+            (b"e", Write::Operate(Operation::Integer(IntegerOp::Max(i64::MIN)))),
+            (b"f", Write::Operate(Operation::Append(b"xyz"))),
+        ];
         let mut set = WriteSet::default();
-        set.push(b"a", Some(b"1"));
-        set.push(b"bb", None);
-        set.push(b"c", Some(b""));
+        let mut boundaries = vec![0];
+        for (key, write) in writes {
+            set.push(key, write);
+            boundaries.push(set.len());
+        }
         let bytes = set.finish();
         let all: Result<Vec<_>, _> = WriteSet::read(&bytes).collect();
-        let expected: Vec<(&[u8], Option<&[u8]>)> =
-            vec![(b"a", Some(b"1")), (b"bb", None), (b"c", Some(b""))];
-        assert_eq!(all, Ok(expected));
-        let boundaries = [0, 10, 20, bytes.len()];
+        assert_eq!(all, Ok(writes.to_vec()));
         for cut in (0..bytes.len()).filter(|cut| !boundaries.contains(cut)) {
             assert!(WriteSet::read(&bytes[..cut]).any(|piece| piece.is_err()), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn writes_are_golden() {
+        let mut set = WriteSet::default();
+        set.push(b"a", Some(&b"1"[..]));
+        set.push(b"b", None);
+        set.push(b"c", Write::Operate(Operation::Integer(IntegerOp::Max(-2))));
+        set.push(b"d", Write::Operate(Operation::Append(b"xy")));
+        let mut golden = vec![1, 0, 0, 0, b'a', 1, 0, 0, 0, b'1'];
+        golden.extend([1, 0, 0, 0, b'b', 255, 255, 255, 255]);
+        golden.extend([1, 0, 0, 0, b'c', 8, 0, 0, 3, 255, 255, 255, 255, 255, 255, 255, 254]);
+        golden.extend([1, 0, 0, 0, b'd', 2, 0, 0, 4, b'x', b'y']);
+        assert_eq!(set.finish(), golden);
+    }
+
+    #[test]
+    fn operands_that_are_none_are_refused() {
+        let with = |word: u32, operand: &[u8]| {
+            [&[1, 0, 0, 0, b'k'], &word.to_le_bytes()[..], operand].concat()
+        };
+        let refused = |bytes: &[u8]| WriteSet::read(bytes).any(|write| write.is_err());
+        assert!(!refused(&with(1 << 24 | 8, &[0; 8])));
+        assert!(refused(&with(1 << 24 | 7, &[0; 7])), "no integer cell");
+        assert!(refused(&with(3 << 24 | 9, &[0; 9])), "no integer cell");
+        assert!(refused(&with(5 << 24, &[])), "unknown");
+        let long = vec![0; limits::VALUE_BYTES + 1];
+        assert!(refused(&with(4 << 24 | long.len() as u32, &long)), "too long");
+        assert!(!refused(&with(4 << 24 | limits::VALUE_BYTES as u32, &long[1..])));
     }
 
     #[test]

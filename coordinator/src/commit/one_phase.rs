@@ -112,9 +112,14 @@ impl Coordinator {
         out: &mut Output,
     ) {
         let OnePhaseOutcome { txn, h, committed: Some(at) } = *outcome else { return };
-        if self.outcomes.get(txn) == Known::NotCommitted {
-            self.advance(at);
-            self.one_phase_committed(txn, h, at, out);
+        match self.outcomes.get(txn) {
+            Known::Committed(_) => {}
+            // Also if its neighbours are forgotten: this one may never have been
+            // recorded, and the note about them does not survive a restart.
+            Known::NotCommitted | Known::Forgotten => {
+                self.advance(at);
+                self.one_phase_committed(txn, h, at, out);
+            }
         }
         if at > h {
             let message = CommitMessage::Release { txn, at };

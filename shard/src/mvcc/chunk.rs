@@ -3,9 +3,13 @@
 //! ```text
 //!   chunk    = format (1 byte) · keys (u32, little-endian) · entry*
 //!   entry    = key length · key · number of versions · version*
-//!   version  = timestamp · (0 for a tombstone, else 1 + value length) · value
+//!   version  = timestamp · 0                                     a tombstone
+//!            | timestamp · 1 + length · value
+//!            | timestamp · 1 + (tag << 24 | length) · by · operand
+//!   by       = epoch · session · sequence · step
 //! ```
 //!
+//! The tag tells the operation, as it does in a write set; values are shorter.
 //! Numbers are LEB128 unless said otherwise. Keys ascend strictly, and so do the
 //! versions of a key. A chunk stands alone: it holds whole keys. Damage is the
 //! log's and checkpoint file's business (they carry checksums); here only what
@@ -14,15 +18,19 @@
 use std::ops::Bound;
 
 use synod_common::error::Corrupt;
+use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Escaped, Key};
-use synod_common::limits::{check_key, check_value};
+use synod_common::limits::{VALUE_BYTES, check_key};
+use synod_common::operation::Operation;
 use synod_common::time::Timestamp;
 
-use super::chain::Version;
+use super::chain::{By, Content};
 use super::index::Versions;
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 5;
+/// Where the tag of an operation begins, above every length.
+const TAG: u32 = 24;
 
 impl Versions {
     /// Appends to `out` a chunk with the keys that follow `after`, all their
@@ -43,10 +51,8 @@ impl Versions {
             }
             put_bytes(name.as_bytes(), out);
             put_number(chain.len() as u64, out);
-            for version in chain.iter() {
-                put_number(version.at.0, out);
-                put_number(version.value.map_or(0, |value| value.len() as u64 + 1), out);
-                out.extend_from_slice(version.value.unwrap_or_default());
+            for (at, content) in chain.contents() {
+                put_version(at, content, out);
             }
             count += 1;
             last = Some(name);
@@ -60,15 +66,15 @@ impl Versions {
     /// # Errors
     /// If the bytes are not a chunk, or contradict what the index holds.
     pub fn restore(&mut self, chunk: &[u8]) -> Result<(), Corrupt> {
-        parse(chunk, |key, version| {
-            let held = self.at(key, version.at).filter(|held| held.at == version.at);
-            if held.is_some_and(|held| held != version) {
-                return Err(corrupt(format!("two values of {} at {}", Escaped(key), version.at)));
+        parse(chunk, |key, at, content| {
+            let held = self.keys.get(key).and_then(|chain| chain.find(at, content.rank()));
+            if held.is_some_and(|held| held != content) {
+                return Err(corrupt(format!("two versions of {} at {at}", Escaped(key))));
             }
             Ok(())
         })?;
-        parse(chunk, |key, version| {
-            self.install(key, version.at, version.value);
+        parse(chunk, |key, at, content| {
+            self.add(key, at, content);
             Ok(())
         })
     }
@@ -81,7 +87,7 @@ fn corrupt(what: impl Into<String>) -> Corrupt {
 /// Reads a chunk and hands out its versions in order.
 fn parse(
     chunk: &[u8],
-    mut each: impl FnMut(&[u8], Version<'_>) -> Result<(), Corrupt>,
+    mut each: impl FnMut(&[u8], Timestamp, Content<'_>) -> Result<(), Corrupt>,
 ) -> Result<(), Corrupt> {
     let (header, mut rest) =
         chunk.split_first_chunk::<HEADER>().ok_or_else(|| corrupt("shorter than its header"))?;
@@ -105,27 +111,69 @@ fn parse(
 fn parse_versions(
     key: &[u8],
     rest: &mut &[u8],
-    each: &mut impl FnMut(&[u8], Version<'_>) -> Result<(), Corrupt>,
+    each: &mut impl FnMut(&[u8], Timestamp, Content<'_>) -> Result<(), Corrupt>,
 ) -> Result<(), Corrupt> {
     let count = take_number(rest)?;
     if count == 0 {
         return Err(corrupt(format!("key {} without a version", Escaped(key))));
     }
     let mut last = None;
+    let mut length = 0;
     for _ in 0..count {
-        let at = Timestamp(take_number(rest)?);
-        if last.is_some_and(|last| last >= at) {
+        let (at, content) = take_version(rest)?;
+        let place = (at, content.rank());
+        if last.is_some_and(|last| last >= place) {
             return Err(corrupt(format!("versions of {} out of order", Escaped(key))));
         }
-        last = Some(at);
-        let value = match take_number(rest)?.checked_sub(1) {
-            None => None,
-            Some(len) => Some(take(rest, len)?),
+        last = Some(place);
+        length = match content {
+            Content::Operand(_, Operation::Append(bytes)) => length + bytes.len(),
+            Content::Operand(_, Operation::Integer(_)) | Content::Complete(_) => content.size(),
         };
-        check_value(value.unwrap_or_default()).map_err(|limit| corrupt(limit.to_string()))?;
-        each(key, Version { at, value })?;
+        if length > VALUE_BYTES {
+            return Err(corrupt(format!("the value of {} is too long", Escaped(key))));
+        }
+        each(key, at, content)?;
     }
     Ok(())
+}
+
+fn put_version(at: Timestamp, content: Content<'_>, out: &mut Vec<u8>) {
+    put_number(at.0, out);
+    match content {
+        Content::Complete(None) => put_number(0, out),
+        Content::Complete(Some(value)) => {
+            put_number(value.len() as u64 + 1, out);
+            out.extend_from_slice(value);
+        }
+        Content::Operand(By { txn, step }, operation) => operation.encode(|tag, operand| {
+            put_number((u64::from(tag) << TAG | operand.len() as u64) + 1, out);
+            put_number(u64::from(txn.session.epoch.0), out);
+            put_number(txn.session.number, out);
+            put_number(txn.sequence, out);
+            put_number(u64::from(step), out);
+            out.extend_from_slice(operand);
+        }),
+    }
+}
+
+fn take_version<'a>(rest: &mut &'a [u8]) -> Result<(Timestamp, Content<'a>), Corrupt> {
+    let at = Timestamp(take_number(rest)?);
+    let Some(word) = take_number(rest)?.checked_sub(1) else {
+        return Ok((at, Content::Complete(None)));
+    };
+    let (tag, length) = (word >> TAG, word & ((1 << TAG) - 1));
+    if tag == 0 {
+        return Ok((at, Content::Complete(Some(take(rest, length)?))));
+    }
+    let epoch = Epoch(take_small(rest)?);
+    let session = SessionId { epoch, number: take_number(rest)? };
+    let txn = TxnId { session, sequence: take_number(rest)? };
+    let by = By { txn, step: take_small(rest)? };
+    let operand = take(rest, length)?;
+    let tag = u8::try_from(tag).map_err(|_| corrupt("an unknown operation"))?;
+    let operation = Operation::decode(tag, operand).ok_or_else(|| corrupt("no operation"))?;
+    Ok((at, Content::Operand(by, operation)))
 }
 
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
@@ -154,6 +202,10 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Corrupt> {
     take(rest, len)
 }
 
+fn take_small(rest: &mut &[u8]) -> Result<u32, Corrupt> {
+    u32::try_from(take_number(rest)?).map_err(|_| corrupt("a number that is too large"))
+}
+
 fn take_number(rest: &mut &[u8]) -> Result<u64, Corrupt> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
@@ -173,6 +225,8 @@ fn take_number(rest: &mut &[u8]) -> Result<u64, Corrupt> {
 
 #[cfg(test)]
 mod tests {
+    use synod_common::operation::IntegerOp;
+
     use super::*;
 
     fn sample() -> Versions {
@@ -180,6 +234,11 @@ mod tests {
         versions.install(b"a", Timestamp(300), Some(b"value"));
         versions.install(b"b", Timestamp(1), Some(b""));
         versions.install(b"b", Timestamp(u64::MAX), None);
+        let session = SessionId { epoch: Epoch(1), number: 200 };
+        let by = By { txn: TxnId { session, sequence: 3 }, step: 4 };
+        let add = Operation::Integer(IntegerOp::Add(-1));
+        versions.operate(b"c", Timestamp(5), by, add);
+        versions.operate(b"d", Timestamp(6), by, Operation::Append(b"xyz"));
         versions
     }
 
@@ -187,10 +246,14 @@ mod tests {
     fn golden_bytes() {
         let mut out = Vec::new();
         assert_eq!(sample().chunk(None, usize::MAX, &mut out), None);
-        let mut golden = vec![1, 2, 0, 0, 0, 1, b'a', 1, 0xac, 2, 6];
+        let mut golden = vec![1, 4, 0, 0, 0, 1, b'a', 1, 0xac, 2, 6];
         golden.extend_from_slice(b"value");
         golden.extend_from_slice(&[1, b'b', 2, 1, 1]);
         golden.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0]);
+        golden.extend_from_slice(&[1, b'c', 1, 5, 0x89, 0x80, 0x80, 8, 1, 0xc8, 1, 3, 4]);
+        golden.extend_from_slice(&[0xff; 8]);
+        golden.extend_from_slice(&[1, b'd', 1, 6, 0x84, 0x80, 0x80, 32, 1, 0xc8, 1, 3, 4]);
+        golden.extend_from_slice(b"xyz");
         assert_eq!(out, golden);
     }
 
@@ -218,9 +281,24 @@ mod tests {
         let mut out = Vec::new();
         held.chunk(None, usize::MAX, &mut out);
         assert_eq!(held.restore(&out), Ok(()), "the same again");
-        let at = out.iter().position(|byte| *byte == b'v').unwrap();
-        out[at] = b'V';
-        assert!(held.restore(&out).is_err());
+        for byte in [b'v', b'x'] {
+            let mut out = out.clone();
+            let at = out.iter().position(|found| *found == byte).unwrap();
+            out[at] += 1;
+            assert!(held.restore(&out).is_err());
+        }
+    }
+
+    #[test]
+    fn appended_bytes_that_make_a_value_too_long_are_refused() {
+        let mut versions = Versions::new();
+        versions.install(b"a", Timestamp(1), Some(&vec![0; VALUE_BYTES]));
+        let session = SessionId { epoch: Epoch(1), number: 1 };
+        let by = By { txn: TxnId { session, sequence: 1 }, step: 0 };
+        versions.operate(b"a", Timestamp(2), by, Operation::Append(b"x"));
+        let mut out = Vec::new();
+        versions.chunk(None, usize::MAX, &mut out);
+        assert!(Versions::new().restore(&out).is_err());
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! No read happens below the safe point. So of each key's versions at or below
 //! it only the newest is kept, and if that is a tombstone, not even that: once
-//! nothing older is left, an absent key and a deleted one read alike.
+//! nothing older is left, an absent key and a deleted one read alike. An operand
+//! that is kept becomes the value that it made.
 //!
-//! A key has nothing to drop unless it has two versions or a tombstone, and even
-//! then not before the safe point reaches a certain timestamp, its `due`. The
-//! index keeps such keys in a set ordered by it. So pruning needs no cursor and
-//! walks nothing in vain: each key it takes up gives at least one version back,
-//! and a key that cannot be pruned yet costs nothing, however often it is called.
+//! A key has nothing to drop unless it has two versions, a tombstone or an
+//! operand, and even then not before the safe point reaches a certain timestamp,
+//! its `due`. The index keeps such keys in a set ordered by it. So pruning needs
+//! no cursor and walks nothing in vain: each key it takes up gives at least one
+//! version back or becomes smaller, and a key that cannot be pruned yet costs
+//! nothing, however often it is called.
 
 use synod_common::time::Timestamp;
 
@@ -72,7 +74,7 @@ mod tests {
         versions.install(b"a", Timestamp(1), Some(b"1"));
         versions.install(b"a", Timestamp(9), None);
         assert!(versions.prune(Timestamp(8), 9));
-        assert_eq!(versions.at(b"a", Timestamp(8)).and_then(|v| v.value), Some(&b"1"[..]));
+        assert_eq!(versions.at(b"a", Timestamp(8)).and_then(|v| v.value), Some(b"1"[..].into()));
         assert_eq!(versions.newest(b"a").and_then(|v| v.value), None);
     }
 }

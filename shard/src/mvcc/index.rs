@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use synod_common::operation::Operation;
 use synod_common::time::Timestamp;
 
-use super::chain::{Chain, Version};
+use super::chain::{By, Chain, Content, Version};
 use super::name::Name;
 
 /// Every committed version of every key of a shard. See the module's essay.
@@ -25,7 +26,7 @@ pub struct Stats {
     pub keys: usize,
     /// Versions, tombstones included.
     pub versions: usize,
-    /// Bytes of all keys and of the values of all versions.
+    /// Bytes of all keys and of the values and operands of all versions.
     pub bytes: usize,
     /// Keys that wait for the safe point to move on before something is dropped.
     pub unpruned: usize,
@@ -42,23 +43,32 @@ impl Versions {
     /// The same version again is a no-op, and a version may arrive below newer
     /// ones: replaying a log over a fuzzy checkpoint does both.
     pub fn install(&mut self, key: &[u8], at: Timestamp, value: Option<&[u8]>) {
-        let size = value.map_or(0, <[u8]>::len);
+        self.add(key, at, Content::Complete(value));
+    }
+
+    /// Installs what a commit did to the value of a key. Operands may arrive in
+    /// any order; else as [`Versions::install`].
+    pub fn operate(&mut self, key: &[u8], at: Timestamp, by: By, operation: Operation<'_>) {
+        self.add(key, at, Content::Operand(by, operation));
+    }
+
+    pub(super) fn add(&mut self, key: &[u8], at: Timestamp, content: Content<'_>) {
         let due = if let Some(chain) = self.keys.get_mut(key) {
             let before = chain.due();
-            if !chain.install(at, value) {
-                debug_assert_eq!(chain.at(at), Some(Version { at, value }), "{at} written twice");
+            if !chain.install(at, content) {
+                debug_assert_eq!(chain.find(at, content.rank()), Some(content), "{at}, twice");
                 return;
             }
             (before, chain.due())
         } else {
-            let chain = Chain::new(at, value);
+            let chain = Chain::new(at, content);
             let due = chain.due();
             self.bytes += key.len();
             self.keys.insert(Name::from(key), chain);
             (None, due)
         };
         self.versions += 1;
-        self.bytes += size;
+        self.bytes += content.size();
         self.reschedule(key, due.0, due.1);
     }
 
@@ -70,6 +80,11 @@ impl Versions {
     /// The newest version of a key at or below a timestamp.
     pub fn at(&self, key: &[u8], at: Timestamp) -> Option<Version<'_>> {
         self.keys.get(key)?.at(at)
+    }
+
+    /// How long the newest value of a key is, if it has one.
+    pub fn newest_len(&self, key: &[u8]) -> Option<usize> {
+        self.keys.get(key)?.newest_len()
     }
 
     /// All versions of a key, oldest first.
@@ -136,7 +151,7 @@ mod tests {
     fn an_empty_value_is_no_tombstone() {
         let mut versions = Versions::new();
         versions.install(b"a", Timestamp(1), Some(b""));
-        assert_eq!(versions.newest(b"a").and_then(|v| v.value), Some(&b""[..]));
+        assert_eq!(versions.newest(b"a").and_then(|v| v.value), Some(b""[..].into()));
         assert_eq!(versions.stats().unpruned, 0);
     }
 }

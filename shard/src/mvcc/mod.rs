@@ -79,6 +79,6 @@ mod model;
 mod name;
 mod scan;
 
-pub use chain::Version;
+pub use chain::{By, Version};
 pub use index::{Stats, Versions};
 pub use scan::Scan;

@@ -1,5 +1,6 @@
 //! Ordered reads of a range at a timestamp.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Range;
 use std::ops::Bound;
 
@@ -39,7 +40,7 @@ impl Versions {
 }
 
 impl<'a> Iterator for Scan<'a> {
-    type Item = (&'a [u8], &'a [u8]);
+    type Item = (&'a [u8], Cow<'a, [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let keys = self.keys.as_mut()?;

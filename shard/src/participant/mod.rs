@@ -24,11 +24,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, ShardId, TxnId};
-use synod_common::message::bulk::WriteSet;
+use synod_common::message::bulk::{Write, WriteSet};
 use synod_common::node::{Lsn, Output};
 use synod_common::time::Timestamp;
 
 use crate::mutant::mutated;
+use crate::mvcc::By;
 use crate::record;
 use crate::shard::Shard;
 use crate::wait::WaitId;
@@ -156,11 +157,7 @@ impl Shard {
         let Some(participant) = self.txns.remove(&txn) else { return };
         if let Some((m, writes)) = participant.stage.prepared() {
             self.writers.remove(&(m, txn));
-            for (key, _) in WriteSet::read(writes).map_while(Result::ok) {
-                if self.intents.get(key) == Some(&txn) {
-                    self.intents.remove(key);
-                }
-            }
+            self.intents.remove(txn, m, writes);
         }
         self.locks.release_all(txn, &mut self.granted);
         if let Some(readers) = self.snapshot_waits.remove(&txn) {
@@ -170,8 +167,20 @@ impl Shard {
 
     /// Makes the writes of a committed transaction visible and drops its locks.
     pub(crate) fn install(&mut self, txn: TxnId, at: Timestamp, writes: &Bytes) {
-        for (key, value) in WriteSet::read(writes).map_while(Result::ok) {
-            self.versions.install(key, at, value);
+        let first = if mutated!(self, ReplayTwice) && !self.is_ready() { 1_000_000 } else { 0 };
+        for (step, (key, write)) in (first..).zip(WriteSet::read(writes).map_while(Result::ok)) {
+            match write {
+                Write::Put(value) => self.versions.install(key, at, Some(value)),
+                Write::Delete => self.versions.install(key, at, None),
+                Write::Operate(operation) => {
+                    let at = if mutated!(self, FoldByArrival) {
+                        self.versions.newest(key).map_or(at, |newest| newest.at.max(at))
+                    } else {
+                        at
+                    };
+                    self.versions.operate(key, at, By { txn, step }, operation);
+                }
+            }
         }
         if !mutated!(self, ApplyLeavesFloor) {
             self.floor = self.floor.max(at);

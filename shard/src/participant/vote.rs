@@ -5,12 +5,13 @@
 //! `hi`, the end of the oracle's durable window, so that the oracle can move past
 //! it before anybody is told.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, RequestId, TxnId};
 use synod_common::key::Key;
 use synod_common::message::CommitMessage;
-use synod_common::message::bulk::WriteSet;
 use synod_common::message::commit::Vote;
 use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
@@ -22,6 +23,7 @@ use crate::over::End;
 use crate::record::{self, HeldLock, Record};
 use crate::shard::{Shard, Timer};
 use crate::wait::Purpose;
+use crate::writes;
 
 const NO_REPLY: RequestId = RequestId(0);
 /// Beyond this, new commits are not heard until old ones are forgotten.
@@ -67,16 +69,10 @@ impl Shard {
     }
 
     fn lock_writes(&mut self, now: Now, txn: TxnId, preparing: Preparing, out: &mut Output) {
-        let writes: Result<Vec<Key>, _> = WriteSet::read(&preparing.writes)
-            .map(|write| write.map(|(key, _)| Key::from(key)))
-            .collect();
-        let Ok(keys) = writes else {
+        let Ok(locks) = writes::locks(&preparing.writes) else {
             return self.refuse(txn, &preparing, Reason::Malformed, out);
         };
-        if keys.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return self.refuse(txn, &preparing, Reason::Malformed, out);
-        }
-        if keys.iter().any(|key| !self.owns(key)) {
+        if locks.iter().any(|(key, _)| !self.owns(key)) {
             return self.refuse(txn, &preparing, Reason::StaleMap, out);
         }
         if !self.txns.contains_key(&txn) && self.txns.len() >= self.settings.max_txns {
@@ -93,9 +89,9 @@ impl Shard {
             waits: Default::default(),
         });
         participant.stage = Stage::Preparing(preparing);
-        let targets = keys.into_iter().map(LockTarget::Key);
+        let targets = locks.into_iter().map(|(key, mode)| (LockTarget::Key(key), mode));
         let timeout = self.settings.lock_timeout;
-        if self.lock(now, (txn, age), targets, Mode::Exclusive, timeout, Purpose::Prepare, out) {
+        if self.lock(now, (txn, age), targets, timeout, Purpose::Prepare, out) {
             self.vote(now, txn, out);
         }
     }
@@ -117,6 +113,11 @@ impl Shard {
         let m = if mutated!(self, VoteIgnoresFloor) { h } else { h.max(self.floor.next()) };
         if m >= hi {
             return self.abort(txn, &Reason::WindowPassed, out);
+        }
+        let length = |key: &[u8]| self.versions.newest_len(key);
+        let appended = |key: &[u8]| self.intents.appended(key);
+        if let Err(reason) = writes::check(&preparing.writes, length, appended) {
+            return self.abort(txn, &reason, out);
         }
         self.locks.pin(txn);
         let to = Peer::Coordinator(coordinator);
@@ -152,7 +153,7 @@ impl Shard {
     ) {
         let Preparing { h, coordinator, participants, writes, .. } = preparing;
         self.mark_intents(txn, m, &writes);
-        let locks = self.held_beyond_writes(txn);
+        let locks = self.held_beyond_writes(txn, &writes);
         let record = record::Prepared { txn, h, m, coordinator, participants, writes, locks };
         let lsn = out.force(&Record::Prepared(record.clone()));
         let vote = CommitMessage::Vote { txn, vote: Vote::Yes(m) };
@@ -170,15 +171,15 @@ impl Shard {
     /// Lets snapshot readers find the writer of a key.
     pub(crate) fn mark_intents(&mut self, txn: TxnId, m: Timestamp, writes: &Bytes) {
         self.writers.insert((m, txn));
-        for (key, _) in WriteSet::read(writes).map_while(Result::ok) {
-            self.intents.insert(Key::from(key), txn);
-        }
+        self.intents.insert(txn, m, writes);
     }
 
-    /// What the transaction holds on things that it does not write.
-    fn held_beyond_writes(&self, txn: TxnId) -> Vec<HeldLock> {
-        let held = self.locks.locks_of(txn).filter(|(target, _)| match target {
-            LockTarget::Key(key) => self.intents.get(key) != Some(&txn),
+    /// What the transaction holds beyond the locks that its writes say.
+    fn held_beyond_writes(&self, txn: TxnId, writes: &[u8]) -> Vec<HeldLock> {
+        let said: BTreeMap<Key, Mode> =
+            writes::locks(writes).unwrap_or_default().into_iter().collect();
+        let held = self.locks.locks_of(txn).filter(|(target, mode)| match target {
+            LockTarget::Key(key) => said.get(key) != Some(mode),
             LockTarget::Range(_) => true,
         });
         held.map(|(target, mode)| HeldLock::new(target, mode)).collect()

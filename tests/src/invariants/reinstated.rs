@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use synod_common::key::Key;
-use synod_common::message::bulk::WriteSet;
+use synod_common::message::bulk::{Write, WriteSet};
+use synod_common::operation::Operation;
 use synod_shard::lock::{LockTarget, Mode};
 use synod_shard::{HeldLock, Shard};
 
@@ -18,8 +19,16 @@ pub fn check(ledger: &Ledger, server: usize, shard: &Shard) -> Check {
     for txn in ledger.undecided(server) {
         let Some(record) = facts.records.get(&txn) else { continue };
         let writes = |writes: &Bytes| -> Vec<(LockTarget, Mode)> {
-            let keys = WriteSet::read(writes).map_while(Result::ok);
-            keys.map(|(key, _)| (LockTarget::Key(Key::from(key)), Mode::Exclusive)).collect()
+            let writes = WriteSet::read(writes).map_while(Result::ok);
+            let lock = |(key, write): (&[u8], Write<'_>)| {
+                let mode = match write {
+                    Write::Put(_) | Write::Delete => Mode::Exclusive,
+                    Write::Operate(Operation::Integer(_)) => Mode::Increment,
+                    Write::Operate(Operation::Append(_)) => Mode::Append,
+                };
+                (LockTarget::Key(Key::from(key)), mode)
+            };
+            writes.map(lock).collect()
         };
         let writes = writes(&record.writes);
         for (target, mode) in writes.into_iter().chain(record.locks.iter().map(HeldLock::lock)) {

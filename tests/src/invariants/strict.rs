@@ -1,22 +1,24 @@
 //! **I20** A transaction that was answered before another began has the smaller
 //! timestamp. **I21**, **I22** Run one after another in the order of their
 //! timestamps against a plain map, all committed transactions read what they read,
-//! and so do the snapshots.
+//! and so do the snapshots. Operations of transactions of equal timestamps are done
+//! in the order of their names.
 //!
 //! Together that is strict serializability: Papadimitriou (1979) with the real-time
 //! order of Herlihy and Wing (1990). Transactions of equal timestamps must not
-//! conflict, so their order does not matter.
+//! conflict, so their order does not matter else.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use synod_common::id::TxnId;
-use synod_common::key::{Key, KeyRange};
+use synod_common::key::{Escaped, Key, KeyRange};
 use synod_common::message::client::Outcome;
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
 use super::Check;
+use crate::sim::deed::{Deed, fold};
 use crate::sim::history::{History, Seen, Txn};
 use crate::sim::ledger::Ledger;
 
@@ -104,19 +106,11 @@ fn replay(
     let mut snapshots = snapshots.into_iter().peekable();
     let mut state = State::new();
     let mut writers: BTreeMap<Key, (Timestamp, TxnId)> = BTreeMap::new();
-    let mut group: BTreeMap<Key, (TxnId, Option<Bytes>)> = BTreeMap::new();
+    let mut group: Group<'_> = BTreeMap::new();
     let mut now = Timestamp::ZERO;
-    let apply = |state: &mut State, group: &mut BTreeMap<Key, (TxnId, Option<Bytes>)>| {
-        for (key, (_, value)) in std::mem::take(group) {
-            match value {
-                Some(value) => state.insert(key, value),
-                None => state.remove(&key),
-            };
-        }
-    };
     for ((at, id), txn) in committed {
         if *at > now {
-            apply(&mut state, &mut group);
+            apply(&mut state, &mut group)?;
             while let Some(snapshot) = snapshots.next_if(|snapshot| snapshot.at < *at) {
                 let who = format!("the snapshot at {}", snapshot.at);
                 compare(&who, &snapshot.seen, &state, router, &writers)?;
@@ -124,19 +118,41 @@ fn replay(
             now = *at;
         }
         compare(&format!("{id} at {at}"), &txn.seen, &state, router, &writers)?;
-        for (key, value) in &txn.writes {
-            if let Some((other, _)) = group.insert(key.clone(), (*id, value.clone())) {
-                return Err(format!("I21: {other} and {id} both wrote {key} at {at}"));
+        for (key, deeds) in &txn.writes {
+            let group = group.entry(key.clone()).or_default();
+            for (other, before) in &*group {
+                let mut pairs = before.iter().flat_map(|a| deeds.iter().map(move |b| (a, b)));
+                if !pairs.all(|(a, b)| a.commutes(b)) {
+                    return Err(format!("I21: {other} and {id} both wrote {key} at {at}"));
+                }
             }
+            group.push((*id, deeds));
             writers.insert(key.clone(), (*at, *id));
         }
     }
-    apply(&mut state, &mut group);
+    apply(&mut state, &mut group)?;
     for snapshot in snapshots {
         let who = format!("the snapshot at {}", snapshot.at);
         compare(&who, &snapshot.seen, &state, router, &writers)?;
     }
     Ok(state)
+}
+
+/// What is written at one timestamp, by transaction.
+type Group<'a> = BTreeMap<Key, Vec<(TxnId, &'a Vec<Deed>)>>;
+
+/// Operations of one timestamp are done in the order of their transactions.
+fn apply(state: &mut State, group: &mut Group<'_>) -> Check {
+    for (key, writers) in std::mem::take(group) {
+        for (id, deeds) in writers {
+            let value = fold(deeds, state.get(&key).cloned());
+            match value.map_err(|what| format!("I21: {id} did {what} to {key}"))? {
+                Some(value) => state.insert(key.clone(), value),
+                None => state.remove(&key),
+            };
+        }
+    }
+    Ok(())
 }
 
 fn compare(
@@ -147,9 +163,8 @@ fn compare(
     writers: &BTreeMap<Key, (Timestamp, TxnId)>,
 ) -> Check {
     let wrong = |key: &Key, saw: Option<&Bytes>, is: Option<&Bytes>| {
-        let show = |value: Option<&Bytes>| {
-            value.map_or("nothing".to_owned(), |v| String::from_utf8_lossy(v).into_owned())
-        };
+        let show =
+            |value: Option<&Bytes>| value.map_or("nothing".to_owned(), |v| Escaped(v).to_string());
         let writer = writers.get(key).map(|(at, id)| format!(", written by {id} at {at}"));
         let writer = writer.unwrap_or_default();
         Err(format!("I22: {who} saw {key} = {}; it is {}{writer}", show(saw), show(is)))
@@ -157,6 +172,12 @@ fn compare(
     for (key, value) in &seen.keys {
         if state.get(key) != value.as_ref() {
             return wrong(key, value.as_ref(), state.get(key));
+        }
+    }
+    for (key, deeds, value) in &seen.after {
+        let is = fold(deeds, state.get(key).cloned())?;
+        if is != *value {
+            return wrong(key, value.as_ref(), is.as_ref());
         }
     }
     for (range, part, rows) in &seen.ranges {

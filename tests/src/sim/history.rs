@@ -8,6 +8,8 @@ use synod_common::key::{Key, KeyRange};
 use synod_common::message::client::Outcome;
 use synod_common::time::Timestamp;
 
+use super::deed::Deed;
+
 /// What was read, by key and by range.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -15,7 +17,12 @@ pub struct Seen {
     pub keys: BTreeMap<Key, Option<Bytes>>,
     /// Pages of ranges with their rows.
     pub ranges: Vec<(KeyRange, Part, BTreeMap<Key, Bytes>)>,
+    /// Keys to which the transaction itself had done something before.
+    pub after: Vec<(Key, Vec<Deed>, Option<Bytes>)>,
 }
+
+/// What a transaction does, in order for each key.
+pub type Writes = BTreeMap<Key, Vec<Deed>>;
 
 /// Which shard answered for a range, by index.
 pub type Part = usize;
@@ -30,7 +37,7 @@ pub struct Txn {
     /// What it read.
     pub seen: Seen,
     /// What it wanted to write, once it asked to commit.
-    pub writes: BTreeMap<Key, Option<Bytes>>,
+    pub writes: Writes,
     /// Whether COMMIT was sent.
     pub asked: bool,
     /// Whether it read all accounts under locks.

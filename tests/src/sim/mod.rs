@@ -59,6 +59,7 @@ pub mod audit;
 pub mod client;
 pub mod clock;
 pub mod crash;
+pub mod deed;
 pub mod delivery;
 pub mod disk;
 pub mod faults;

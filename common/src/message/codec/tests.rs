@@ -44,7 +44,7 @@ fn access() -> Access {
 
 fn writes() -> Bytes {
     let mut set = WriteSet::default();
-    set.push(b"k", Some(b"v"));
+    set.push(b"k", Some(&b"v"[..]));
     set.push(b"gone", None);
     set.finish()
 }
@@ -87,6 +87,7 @@ fn samples() -> Vec<Message> {
         Reason::TooLarge(Limit::ReplyBytes),
         Reason::Malformed,
         Reason::Denied,
+        Reason::NotAnInteger(Key::from("k")),
     ];
     let mut all: Vec<Message> = vec![
         ClientRequest::OpenSession.into(),

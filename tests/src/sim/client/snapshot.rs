@@ -1,11 +1,13 @@
-//! A snapshot of all accounts, seen from its client.
+//! A snapshot of all accounts and of what is counted, seen from its client.
 
 use synod_common::id::RequestId;
+use synod_common::key::Key;
 use synod_common::message::bulk::Keys;
 use synod_common::message::data::ReadMode;
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::time::Timestamp;
 
+use super::super::deed;
 use super::super::history::{Seen, Snapshot};
 use super::super::world::World;
 use super::txn::take_in;
@@ -45,14 +47,17 @@ impl World {
         let mut view = View { begun, at, outstanding: Outstanding::new(), seen: Seen::default() };
         for server in self.servers_of_all() {
             let access = if self.rng.chance(3_000) {
-                let mine = |key: &&synod_common::key::Key| {
-                    usize::from(self.router.shard_of(key).0) == server
-                };
+                let mine = |key: &&Key| usize::from(self.router.shard_of(key).0) == server;
                 Access::Keys(self.accounts.iter().filter(mine).cloned().collect(), ReadMode::Shared)
             } else {
                 Access::Range(all_accounts(), self.rng.chance(3_000))
             };
             self.look(client, &mut view, server, access);
+            let mine = |key: &Key| usize::from(self.router.shard_of(key).0) == server;
+            let counted: Vec<Key> = deed::keys().filter(mine).collect();
+            if !counted.is_empty() {
+                self.look(client, &mut view, server, Access::Keys(counted, ReadMode::Shared));
+            }
         }
         self.clients[client].state = State::Viewing(view);
         let patience = self.rng.within(300_000..=1_500_000);

@@ -181,9 +181,10 @@ impl World {
         for server in active.incarnations.keys() {
             sets.entry(*server).or_default();
         }
-        for (key, value) in &writes {
+        for (key, deeds) in &writes {
             let server = usize::from(self.router.shard_of(key).0);
-            sets.entry(server).or_default().push(key, value.as_deref());
+            let set = sets.entry(server).or_default();
+            deeds.iter().for_each(|deed| set.push(key, deed.as_write()));
         }
         if let Some(txn) = self.history.txns.get_mut(&active.id) {
             txn.seen = active.seen.clone();

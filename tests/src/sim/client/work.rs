@@ -1,13 +1,13 @@
 //! What transactions do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
 use synod_common::message::data::ReadMode;
 
-use super::super::history::Seen;
+use super::super::deed::{self, Deed};
+use super::super::history::{Seen, Writes};
 use super::super::world::{INITIAL, Phase, World};
 use crate::invariants::sum::balance;
 
@@ -29,6 +29,8 @@ pub enum Work {
     Blind(Vec<(Key, bool)>),
     /// Reads notes, and adds or removes one.
     Notes(Key),
+    /// Counts, and writes behind; after a look at those keys if it is so.
+    Count(Vec<Key>, bool),
     /// Reads all accounts.
     Scan,
     /// Reads some keys.
@@ -76,7 +78,7 @@ impl World {
             return Work::Setup;
         }
         match self.rng.below(100) {
-            0..50 => {
+            0..44 => {
                 let from = self.account();
                 let same = self.rng.chance(3_000);
                 let mut to = self.account();
@@ -89,14 +91,19 @@ impl World {
                 }
                 Work::Transfer { from, to, amount: self.rng.within(1..=20) as i64 }
             }
-            50..68 => {
+            44..58 => {
                 let count = self.rng.within(1..=3);
                 let notes = (0..count).map(|_| (self.note(), self.rng.chance(7_500)));
                 let notes: BTreeMap<Key, bool> = notes.collect();
                 Work::Blind(notes.into_iter().collect())
             }
-            68..78 => Work::Notes(self.note()),
-            78..86 => Work::Scan,
+            58..66 => Work::Notes(self.note()),
+            66..80 => {
+                let count = self.rng.within(1..=3);
+                let keys: BTreeSet<Key> = (0..count).map(|_| deed::key(&mut self.rng)).collect();
+                Work::Count(keys.into_iter().collect(), self.rng.chance(2_500))
+            }
+            80..87 => Work::Scan,
             _ => Work::Look,
         }
     }
@@ -108,7 +115,8 @@ impl World {
             mode = ReadMode::Exclusive;
         }
         let keys: Vec<Key> = match work {
-            Work::Setup | Work::Blind(_) => return Vec::new(),
+            Work::Setup | Work::Blind(_) | Work::Count(_, false) => return Vec::new(),
+            Work::Count(keys, true) => keys.clone(),
             Work::Transfer { from, to, .. } => vec![from.clone(), to.clone()],
             Work::Notes(_) => return self.ranges(&all_notes()),
             Work::Scan => return self.ranges(&all_accounts()),
@@ -116,7 +124,11 @@ impl World {
                 mode = ReadMode::Shared;
                 let count = self.rng.within(1..=4);
                 (0..count)
-                    .map(|_| if self.rng.chance(6_000) { self.account() } else { self.note() })
+                    .map(|_| match self.rng.below(10) {
+                        0..5 => self.account(),
+                        5..8 => self.note(),
+                        _ => deed::key(&mut self.rng),
+                    })
                     .collect()
             }
         };
@@ -146,14 +158,10 @@ impl World {
     }
 
     /// What a transaction writes after what it saw; none if it can not go on.
-    pub(super) fn writes(
-        &mut self,
-        id: TxnId,
-        work: &Work,
-        seen: &Seen,
-    ) -> Option<BTreeMap<Key, Option<Bytes>>> {
-        let value = |text: String| Some(Bytes::from(format!("{text} {id}")));
-        let mut writes = BTreeMap::new();
+    pub(super) fn writes(&mut self, id: TxnId, work: &Work, seen: &Seen) -> Option<Writes> {
+        let value = |text: String| vec![Deed::Put(Some(format!("{text} {id}").into()))];
+        let delete = || vec![Deed::Put(None)];
+        let mut writes = Writes::new();
         match work {
             Work::Setup => {
                 for account in &self.accounts {
@@ -171,14 +179,22 @@ impl World {
             }
             Work::Blind(notes) => {
                 for (key, put) in notes {
-                    writes.insert(key.clone(), if *put { value("note".into()) } else { None });
+                    writes.insert(key.clone(), if *put { value("note".into()) } else { delete() });
                 }
             }
             Work::Notes(key) => {
                 let rows: usize = seen.ranges.iter().map(|(_, _, rows)| rows.len()).sum();
                 let put = rows < 8 || self.rng.chance(3_000);
-                let note = if put { value(format!("{rows} seen")) } else { None };
+                let note = if put { value(format!("{rows} seen")) } else { delete() };
                 writes.insert(key.clone(), note);
+            }
+            Work::Count(keys, _) => {
+                for key in keys {
+                    let deeds = writes.entry(key.clone()).or_default();
+                    for _ in 0..self.rng.within(1..=2) {
+                        deed::push(deeds, deed::draw(&mut self.rng, key, &id.to_string()));
+                    }
+                }
             }
             Work::Scan | Work::Look => {}
         }

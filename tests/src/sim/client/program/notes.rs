@@ -2,17 +2,13 @@
 //! the library reports is held against what the coordinator told it and what is
 //! durable.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::TxnId;
-use synod_common::key::Key;
-use synod_common::message::bulk::WriteSet;
 use synod_common::message::client::Outcome;
 use synod_common::time::Timestamp;
 
-use super::super::super::history::{Seen, Snapshot, Txn};
+use super::super::super::deed::sent;
+use super::super::super::history::{Seen, Snapshot, Txn, Writes};
 use super::super::super::world::World;
 use crate::invariants::Check;
 
@@ -23,7 +19,7 @@ pub enum Note {
     Began(TxnId),
     /// It is about to be committed. What it saw; what it wrote; whether it read
     /// all accounts.
-    Meant(TxnId, Seen, BTreeMap<Key, Option<Bytes>>, bool),
+    Meant(TxnId, Seen, Writes, bool),
     /// The library says that it committed, at a timestamp if it says one.
     Committed(TxnId, Option<Timestamp>),
     /// The library says that it had no effect.
@@ -41,11 +37,7 @@ pub enum Note {
 impl World {
     /// A program sends COMMIT: it carries what the program wrote.
     pub(super) fn commit_sent(&mut self, client: usize, id: TxnId, writes: &[u8]) -> Check {
-        let mut sent = BTreeMap::new();
-        for write in WriteSet::read(writes) {
-            let (key, value) = write.map_err(|_| format!("COMMIT of {id} is malformed"))?;
-            sent.insert(Key::from(key), value.map(Bytes::copy_from_slice));
-        }
+        let sent = sent(writes).map_err(|what| format!("COMMIT of {id} is {what}"))?;
         // Transactions that the library begins by itself are met here first.
         let begun = self.time;
         let txn = self.history.txns.entry(id).or_insert_with(|| {
@@ -124,7 +116,7 @@ fn began(client: usize, begun: u64) -> Txn {
         client,
         begun,
         seen: Seen::default(),
-        writes: BTreeMap::new(),
+        writes: Writes::new(),
         asked: false,
         full_scan: false,
         answered: None,

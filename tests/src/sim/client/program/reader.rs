@@ -8,7 +8,8 @@ use synod_client::{Row, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::route::Router;
 
-use super::super::super::history::Seen;
+use super::super::super::deed::Deed;
+use super::super::super::history::{Seen, Writes};
 
 /// What was read and written so far.
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ pub struct Reader {
     /// What was read of the state before.
     pub seen: Seen,
     /// What was written.
-    pub writes: BTreeMap<Key, Option<Bytes>>,
+    pub writes: Writes,
 }
 
 impl Reader {
@@ -25,12 +26,8 @@ impl Reader {
     /// # Errors
     /// If it was written before and this is something else.
     pub fn saw(&mut self, router: &Router, key: &Key, value: Option<Bytes>) -> Result<(), String> {
-        if let Some(own) = self.writes.get(key) {
-            return if *own == value {
-                Ok(())
-            } else {
-                Err(format!("{key} was read as {value:?} after {own:?} was written"))
-            };
+        if self.writes.contains_key(key) {
+            return self.saw_own(key, value);
         }
         if self.seen.keys.get(key).is_some_and(|before| *before != value) {
             // One of both is wrong, which shows if the transaction commits.
@@ -42,6 +39,19 @@ impl Reader {
         }
         self.seen.keys.insert(key.clone(), value);
         Ok(())
+    }
+
+    /// A key was read after it was written.
+    fn saw_own(&mut self, key: &Key, value: Option<Bytes>) -> Result<(), String> {
+        let own = self.writes.get(key).cloned().unwrap_or_default();
+        match &own[..] {
+            [Deed::Put(put)] if *put == value => Ok(()),
+            [Deed::Put(put)] => Err(format!("{key} was read as {value:?} after {put:?} was put")),
+            _ => {
+                self.seen.after.push((key.clone(), own, value));
+                Ok(())
+            }
+        }
     }
 
     /// A range was scanned, up to a limit.
@@ -79,11 +89,11 @@ impl Reader {
         // Own writes hide what was there: what is left are the ranges in between.
         let mut start = covered.start.clone();
         let mut between = Vec::new();
-        for (key, own) in self.writes.iter().filter(|(key, _)| covered.contains(key)) {
-            let row = rows.remove(key);
-            if row != *own {
-                return Err(format!("{key} was scanned as {row:?} after {own:?} was written"));
-            }
+        let own: Vec<Key> =
+            self.writes.keys().filter(|key| covered.contains(key)).cloned().collect();
+        for key in own {
+            let row = rows.remove(&key);
+            self.saw_own(&key, row)?;
             between.push(KeyRange { start, end: Some(key.clone()) });
             start = key.successor();
         }

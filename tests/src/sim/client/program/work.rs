@@ -14,6 +14,7 @@ use synod_common::key::{Key, KeyRange};
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
+use super::super::super::deed::{self, Deed};
 use super::super::super::history::Snapshot;
 use super::super::super::rng::Rng;
 use super::super::super::server::COORDINATOR;
@@ -231,7 +232,10 @@ impl Worker {
     /// One of the calls that begin a transaction by themselves.
     async fn write_one(&mut self) {
         let key = self.data.note(&mut self.rng);
-        let result = if self.rng.chance(7_500) {
+        let result = if self.rng.chance(2_500) {
+            let counter = Key::from(format!("c/{:02}", self.rng.below(4)).as_str());
+            self.database.add(counter, self.rng.below(10) as i64).await
+        } else if self.rng.chance(7_500) {
             let text = format!("note of {} {}", self.client, self.rng.bits());
             self.database.put_bytes(key, text).await
         } else {
@@ -317,19 +321,20 @@ impl<'a> Attempt<'a> {
     async fn run(mut self) -> Result<(), Error> {
         let mut full_scan = false;
         match self.rng.below(100) {
-            0..50 => self.transfer().await?,
-            50..62 => {
+            0..44 => self.transfer().await?,
+            44..54 => {
                 for _ in 0..self.rng.within(1..=3) {
                     self.write_note()?;
                 }
             }
-            62..76 => {
+            54..64 => {
                 self.scan_some().await?;
                 self.write_note()?;
                 self.scan_some().await?;
                 self.write_note()?;
             }
-            76..84 => {
+            64..80 => self.count().await?,
+            80..86 => {
                 let reverse = self.rng.chance(5_000);
                 self.scan(all_accounts(), None, reverse).await?;
                 full_scan = true;
@@ -367,6 +372,41 @@ impl<'a> Attempt<'a> {
             let other = self.data.key(&mut self.rng);
             self.read(&[from, other, to]).await?;
         }
+        Ok(())
+    }
+
+    async fn count(&mut self) -> Result<(), Error> {
+        for _ in 0..self.rng.within(1..=4) {
+            let key = deed::key(&mut self.rng);
+            if self.rng.chance(2_000) {
+                self.read(std::slice::from_ref(&key)).await?;
+            }
+            let deed = deed::draw(&mut self.rng, &key, &self.txn.id().to_string());
+            self.operate(key.clone(), deed)?;
+            if self.rng.chance(1_500) {
+                let other = self.data.key(&mut self.rng);
+                self.read(&[key, other]).await?;
+            }
+        }
+        if self.rng.chance(1_500) {
+            self.scan_some().await?;
+        }
+        if self.rng.chance(2_000) {
+            self.write_note()?;
+        }
+        Ok(())
+    }
+
+    fn operate(&mut self, key: Key, deed: Deed) -> Result<(), Error> {
+        match &deed {
+            Deed::Put(Some(value)) => self.txn.put_bytes(&key, value.clone())?,
+            Deed::Put(None) => self.txn.delete(&key)?,
+            Deed::Add(n) => self.txn.add(&key, *n)?,
+            Deed::Min(n) => self.txn.min(&key, *n)?,
+            Deed::Max(n) => self.txn.max(&key, *n)?,
+            Deed::Append(bytes) => self.txn.append(&key, bytes)?,
+        }
+        deed::push(self.reader.writes.entry(key).or_default(), deed);
         Ok(())
     }
 
@@ -413,12 +453,7 @@ impl<'a> Attempt<'a> {
 
     fn write(&mut self, key: Key, text: Option<String>) -> Result<(), Error> {
         let value = text.map(|text| unique(&text, self.txn.id()));
-        match value.clone() {
-            Some(value) => self.txn.put_bytes(&key, value)?,
-            None => self.txn.delete(&key)?,
-        }
-        self.reader.writes.insert(key, value);
-        Ok(())
+        self.operate(key, Deed::Put(value))
     }
 }
 
@@ -435,14 +470,19 @@ impl Data {
     }
 
     fn key(&self, rng: &mut Rng) -> Key {
-        if rng.chance(6_000) { self.account(rng) } else { self.note(rng) }
+        match rng.below(10) {
+            0..5 => self.account(rng),
+            5..8 => self.note(rng),
+            _ => deed::key(rng),
+        }
     }
 
     fn range(&self, rng: &mut Rng) -> KeyRange {
         let (a, b) = (self.key(rng), self.key(rng));
-        match rng.below(4) {
+        match rng.below(5) {
             0 => KeyRange { start: Key::from("n/"), end: Some(Key::from("n0")) },
-            1 => KeyRange { start: a, end: None },
+            1 => KeyRange { start: Key::from("c/"), end: Some(Key::from("l0")) },
+            2 => KeyRange { start: a, end: None },
             _ => KeyRange { start: a.clone().min(b.clone()), end: Some(a.max(b)) },
         }
     }
