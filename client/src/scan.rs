@@ -5,19 +5,22 @@
 //! writes, which win over the shards' rows for the same key, or change them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use synod_common::id::ShardId;
 use synod_common::key::{Key, KeyRange};
 use synod_common::message::bulk::Rows;
+use synod_common::message::data::LockWait;
 use synod_common::message::{DataReply, DataRequest};
 use synod_common::route::Router;
 
 use crate::net::Reply;
+use crate::read;
 use crate::retry::Patience;
 use crate::workspace::Written;
-use crate::{Error, Snapshot, Txn, Value};
+use crate::{Error, LockMode, Snapshot, Txn, Value};
 
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +60,14 @@ pub struct Scan<'a> {
     own: BTreeMap<Key, Written>,
     left: Option<usize>,
     reverse: bool,
+    /// Why it can not be read at all.
+    bad: Option<Error>,
 }
 
 /// Who reads.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
-    Txn(&'a Txn),
+    Txn(&'a Txn, LockMode, LockWait),
     Snapshot(&'a Snapshot),
 }
 
@@ -85,7 +90,10 @@ impl<'a> Scan<'a> {
             .into_iter()
             .map(|shard| Cursor { shard, rows: VecDeque::new(), rest: Some(range.clone()) })
             .collect();
-        Scan { source, cursors, own, left: None, reverse: false }
+        let reversed = range.end.as_ref().is_some_and(|end| *end < range.start);
+        let bad =
+            reversed.then(|| Error::Misuse(format!("the range {range} ends before it starts")));
+        Scan { source, cursors, own, left: None, reverse: false, bad }
     }
 
     /// From the end to the start.
@@ -100,8 +108,38 @@ impl<'a> Scan<'a> {
         self
     }
 
+    /// Waits so long for each lock, whatever the options of the transaction say.
+    /// (A snapshot takes no locks: there this, and the next two, change nothing.)
+    pub fn wait(self, timeout: Duration) -> Scan<'a> {
+        self.when_locked(read::millis(timeout))
+    }
+
+    /// Does not wait: a row is [`Error::Locked`] if a lock is not free. The
+    /// transaction goes on.
+    pub fn nowait(self) -> Scan<'a> {
+        self.when_locked(LockWait::No)
+    }
+
+    /// Leaves out rows that others hold, locks those that it returns and nothing
+    /// else: rows may appear in the range. This is not serializable; it is for
+    /// queues, where any free job will do.
+    pub fn skip_locked(self) -> Scan<'a> {
+        self.when_locked(LockWait::Skip)
+    }
+
+    fn when_locked(mut self, wait: LockWait) -> Scan<'a> {
+        if let Source::Txn(_, _, usual) = &mut self.source {
+            *usual = wait;
+        }
+        self
+    }
+
     /// The next row, or `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Row, Error>> {
+        if let Some(bad) = self.bad.take() {
+            self.left = Some(0);
+            return Some(Err(bad));
+        }
         if self.left == Some(0) {
             return None;
         }
@@ -223,12 +261,18 @@ impl Source<'_> {
     ) -> Result<Reply, Error> {
         let range = range.clone();
         match self {
-            Source::Txn(txn) => txn.request_scan(shard, |access| DataRequest::Scan {
-                access,
-                range,
-                limit,
-                reverse,
-            }),
+            Source::Txn(txn, mode, wait) => {
+                if wait != LockWait::Skip {
+                    txn.held.state.lock().locks.range(&range, mode, true);
+                }
+                txn.request_scan(shard, wait, |access| DataRequest::Scan {
+                    access,
+                    range,
+                    limit,
+                    reverse,
+                    mode,
+                })
+            }
             Source::Snapshot(snapshot) => Ok(snapshot.request_scan(shard, |at, map_epoch| {
                 DataRequest::SnapshotScan { at, map_epoch, range, limit, reverse }
             })),
@@ -244,9 +288,15 @@ impl Source<'_> {
         reverse: bool,
     ) -> Result<(Option<Key>, Bytes), Error> {
         match self {
-            Source::Txn(txn) => match txn.data_reply(shard, reply.await)? {
+            Source::Txn(txn, mode, wait) => match txn.data_reply(shard, reply.await)? {
                 DataReply::Rows { incarnation, resume, rows } => {
                     txn.contacted(shard, incarnation)?;
+                    if wait == LockWait::Skip {
+                        let mut state = txn.held.state.lock();
+                        for (key, _) in Rows::read(&rows).map_while(Result::ok) {
+                            state.locks.key(&Key::from(key), mode, true);
+                        }
+                    }
                     Ok((resume, rows))
                 }
                 _ => Err(Error::protocol()),

@@ -16,48 +16,56 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, ShardId, TxnId};
-use synod_common::key::Key;
+use synod_common::key::{Key, KeyRange};
 use synod_common::limits;
-use synod_common::message::bulk::{Keys, Values};
+use synod_common::message::bulk::{Found, Keys, Values};
 use synod_common::message::client::{Outcome, Part};
-use synod_common::message::data::{Access, ReadMode};
+use synod_common::message::data::{Access, LockWait};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::operation::IntegerOp;
 use synod_common::time::Timestamp;
 
 use crate::client::Shared;
 use crate::net::{Reply, Unreachable};
+use crate::read::{self, Get, GetMany, Lock, What};
+use crate::savepoint::{Locks, Marks, Return};
 use crate::scan::{Scan, Source};
 use crate::session::Session;
 use crate::workspace::{Operand, Workspace, Written};
-use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
+use crate::{AsKey, AsRange, Error, LockMode, Options, Refusal, Value, retry, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
 pub struct Txn {
     age: Timestamp,
     options: Options,
-    held: Arc<Held>,
+    pub(crate) held: Arc<Held>,
 }
 
 /// What ends with the last handle to the transaction.
-struct Held {
+pub(crate) struct Held {
     shared: Arc<Shared>,
     session: Arc<Session>,
     id: TxnId,
-    state: Mutex<State>,
+    pub(crate) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
-    workspace: Workspace,
+pub(crate) struct State {
+    pub(crate) workspace: Workspace,
     /// Shards that were sent something, with what they gave.
     used: BTreeMap<ShardId, Option<Incarnation>>,
+    /// How often each shard was given back locks.
+    returns: BTreeMap<ShardId, u32>,
+    pub(crate) locks: Locks,
+    pub(crate) marks: Marks,
     /// Why it can not commit any more.
     doomed: Option<Reason>,
+    /// It was committed or aborted, with whatever result: nothing more is done.
+    closed: bool,
     over: bool,
 }
 
-/// The answer to a read, on its way. Boxed, so that its type does not carry the
+/// The answer to a request, on its way. Boxed, so that its type does not carry the
 /// lifetimes of the key: else the future of a transaction could not be spawned.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
@@ -101,48 +109,110 @@ impl Txn {
     ///
     /// # Errors
     /// [`Error::Retry`] if the transaction was aborted, [`Error::Unavailable`] if
-    /// the shard can not be reached, [`Error::TooLarge`] for a bad key.
-    pub fn get(&self, key: impl AsKey) -> Answer<'_, Value> {
-        Box::pin(self.read_one(key.as_key(), ReadMode::Shared))
+    /// the shard can not be reached, [`Error::TooLarge`] for a bad key,
+    /// [`Error::Misuse`] if the transaction is over.
+    pub fn get(&self, key: impl AsKey) -> Get<'_> {
+        self.get_in(key, LockMode::Shared)
     }
 
-    /// Reads a key under an exclusive lock, because a write follows.
+    /// Reads a key under a shared lock, also where [`Txn::get`] takes none.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub fn get_for_update(&self, key: impl AsKey) -> Answer<'_, Value> {
-        Box::pin(self.read_one(key.as_key(), ReadMode::Exclusive))
+    pub fn get_for_share(&self, key: impl AsKey) -> Get<'_> {
+        self.get_in(key, LockMode::Shared)
+    }
+
+    /// Reads a key under an update lock, because a write may follow: others may
+    /// read it until this transaction commits the write, but not for update.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub fn get_for_update(&self, key: impl AsKey) -> Get<'_> {
+        self.get_in(key, LockMode::Update)
+    }
+
+    fn get_in(&self, key: impl AsKey, mode: LockMode) -> Get<'_> {
+        Get { txn: self, key: key.as_key(), mode, wait: self.usual_wait() }
     }
 
     /// Reads many keys under shared locks, all shards at once.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub fn get_many<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> Answer<'_, Vec<Value>> {
-        let keys = keys.into_iter().map(|key| key.as_key()).collect();
-        Box::pin(self.read_many(keys, ReadMode::Shared))
+    pub fn get_many<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> GetMany<'_> {
+        self.get_many_in(keys, LockMode::Shared)
     }
 
-    /// Reads many keys under exclusive locks, all shards at once.
+    /// Reads many keys under update locks, all shards at once.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub fn get_many_for_update<K: AsKey>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Answer<'_, Vec<Value>> {
-        let keys = keys.into_iter().map(|key| key.as_key()).collect();
-        Box::pin(self.read_many(keys, ReadMode::Exclusive))
+    pub fn get_many_for_update<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> GetMany<'_> {
+        self.get_many_in(keys, LockMode::Update)
     }
 
-    async fn read_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
+    fn get_many_in<K: AsKey>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        mode: LockMode,
+    ) -> GetMany<'_> {
+        let keys = keys.into_iter().map(|key| key.as_key()).collect();
+        GetMany { txn: self, keys, mode, wait: self.usual_wait() }
+    }
+
+    /// Locks a key without reading it. It need not exist.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub fn lock(&self, key: impl AsKey, mode: LockMode) -> Lock<'_> {
+        self.lock_many([key], mode)
+    }
+
+    /// Locks many keys without reading them, on all shards at once.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub fn lock_many<K: AsKey>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        mode: LockMode,
+    ) -> Lock<'_> {
+        let keys = keys.into_iter().map(|key| key.as_key()).collect();
+        Lock { txn: self, what: Ok(What::Keys(keys)), mode, wait: self.usual_wait() }
+    }
+
+    /// Locks every key in a range, absent ones too, without reading. On a range,
+    /// update is exclusive.
+    ///
+    /// # Errors
+    /// As [`Txn::get`], and [`Error::Misuse`] if no key can lie in the range; the
+    /// transaction is unharmed.
+    pub fn lock_range(&self, range: impl AsRange, mode: LockMode) -> Lock<'_> {
+        let what = some_range(range.into_range()).map(What::Range);
+        Lock { txn: self, what, mode, wait: self.usual_wait() }
+    }
+
+    /// What the options say about locks that are not free.
+    pub(crate) fn usual_wait(&self) -> LockWait {
+        read::millis(self.options.lock_wait)
+    }
+
+    pub(crate) async fn read_one(
+        &self,
+        key: Key,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<Value, Error> {
         limits::check_key(&key)?;
+        self.check_open()?;
         let written = self.written(&key);
         if let Some(Written::Value(bytes)) = written {
             return Ok(Value { key, bytes });
         }
         let shard = self.held.session.router.shard_of(&key);
-        let reply = self.request_read(shard, mode, Keys::one(&key))?;
+        self.held.state.lock().locks.key(&key, mode, true);
+        let reply = self.request_read(shard, mode, Keys::one(&key), wait)?;
         let bytes = self.values(shard, reply.await)?;
         let mut values = Values::read(&bytes);
         match (values.next(), values.next()) {
@@ -154,50 +224,247 @@ impl Txn {
         }
     }
 
-    async fn read_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
-        let mut found: Vec<Value> = Vec::new();
+    /// Reads keys; those are none that were left out.
+    pub(crate) async fn read_many(
+        &self,
+        keys: Vec<Key>,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<Vec<Option<Value>>, Error> {
+        self.check_open()?;
+        let mut found: Vec<Option<Value>> = Vec::new();
         let mut operated = Vec::new();
         let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
+        for key in &keys {
+            limits::check_key(key)?;
+        }
         for (i, key) in keys.into_iter().enumerate() {
-            limits::check_key(&key)?;
             match self.written(&key) {
-                Some(Written::Value(bytes)) => found.push(Value { key, bytes }),
+                Some(Written::Value(bytes)) => found.push(Some(Value { key, bytes })),
                 written @ (Some(Written::Operations(_)) | None) => {
                     operated.extend(written.map(|written| (i, written)));
                     let shard = self.held.session.router.shard_of(&key);
+                    self.held.state.lock().locks.key(&key, mode, true);
                     let (list, places) = by_shard.entry(shard).or_default();
                     list.push(&key);
                     places.push(i);
-                    found.push(Value { key, bytes: None });
+                    found.push(Some(Value { key, bytes: None }));
                 }
             }
         }
         let mut replies = Vec::new();
         for (shard, (list, places)) in by_shard {
-            let reply = self.request_read(shard, mode, list.finish())?;
+            let reply = self.request_read(shard, mode, list.finish(), wait)?;
             replies.push((shard, places, reply));
         }
+        let mut locked = None;
         for (shard, places, reply) in replies {
-            let bytes = self.values(shard, reply.await)?;
-            let mut values = Values::read(&bytes);
+            let bytes = match self.values(shard, reply.await) {
+                Ok(bytes) => bytes,
+                // What the other shards say is still of interest: their locks are
+                // held.
+                Err(error @ Error::Locked(_)) => {
+                    locked = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let mut values = Found::read(&bytes);
             for place in places {
                 let value = values.next().ok_or_else(Error::protocol)?;
-                let value = value.map_err(|_| Error::protocol())?;
-                found[place].bytes = value.map(|value| bytes.slice_ref(value));
+                match (value.map_err(|_| Error::protocol())?, &mut found[place]) {
+                    (Some(value), Some(found)) => {
+                        found.bytes = value.map(|value| bytes.slice_ref(value));
+                    }
+                    (_, found) => *found = None,
+                }
             }
         }
+        if let Some(locked) = locked {
+            return Err(locked);
+        }
         for (place, written) in operated {
-            found[place] = found[place].clone().below(Some(written))?;
+            let below = found[place].take().map(|found| found.below(Some(written)));
+            found[place] = below.transpose()?;
         }
         Ok(found)
     }
 
+    pub(crate) async fn lock_keys(
+        &self,
+        keys: Vec<Key>,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<(), Error> {
+        for key in &keys {
+            limits::check_key(key)?;
+        }
+        let mut by_shard: BTreeMap<ShardId, Keys> = BTreeMap::new();
+        for key in keys {
+            self.held.state.lock().locks.key(&key, mode, false);
+            by_shard.entry(self.held.session.router.shard_of(&key)).or_default().push(&key);
+        }
+        let asked = by_shard.into_iter().map(|(shard, keys)| (shard, None, keys.finish()));
+        self.lock_all(asked, mode, wait).await
+    }
+
+    pub(crate) async fn lock_within(
+        &self,
+        range: KeyRange,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<(), Error> {
+        self.held.state.lock().locks.range(&range, mode, false);
+        let shards = self.held.session.router.shards_of(&range).into_iter();
+        let asked = shards.map(|shard| (shard, Some(range.clone()), Bytes::new()));
+        self.lock_all(asked, mode, wait).await
+    }
+
+    async fn lock_all(
+        &self,
+        asked: impl Iterator<Item = (ShardId, Option<KeyRange>, Bytes)>,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<(), Error> {
+        let mut replies = Vec::new();
+        for (shard, range, keys) in asked {
+            let access = self.access(shard, wait)?;
+            let message = DataRequest::Lock { access, mode, range, keys };
+            let reply = self.held.shared.net.request(Peer::Shard(shard), message.into());
+            replies.push((shard, reply));
+        }
+        let mut locked = Ok(());
+        for (shard, reply) in replies {
+            match self.data_reply(shard, reply.await) {
+                Ok(DataReply::Granted { incarnation }) => self.contacted(shard, incarnation)?,
+                Ok(_) => return Err(Error::protocol()),
+                Err(error @ Error::Locked(_)) => locked = Err(error),
+                Err(error) => return Err(error),
+            }
+        }
+        locked
+    }
+
+    /// Tells the shards which locks go, or become weaker.
+    pub(crate) fn give_back(&self, returns: Vec<Return>) -> Result<(), Error> {
+        let router = &self.held.session.router;
+        let mut keys: BTreeMap<(ShardId, u8), (Option<LockMode>, Keys)> = BTreeMap::new();
+        let mut asked = Vec::new();
+        for back in returns {
+            match back {
+                Return::Key(key, to) => {
+                    let place = (router.shard_of(&key), to.map_or(0, |to| 1 + to as u8));
+                    keys.entry(place).or_insert_with(|| (to, Keys::default())).1.push(&key);
+                }
+                Return::Range(range, to) => {
+                    let shards = router.shards_of(&range).into_iter();
+                    asked
+                        .extend(shards.map(|shard| (shard, to, Some(range.clone()), Bytes::new())));
+                }
+            }
+        }
+        let keys =
+            keys.into_iter().map(|((shard, _), (to, keys))| (shard, to, None, keys.finish()));
+        for (shard, to, range, keys) in keys.chain(asked) {
+            let access = self.access(shard, LockWait::No)?;
+            // Of a shard that has not answered yet nothing is known to be held.
+            if access.incarnation.is_none() {
+                continue;
+            }
+            *self.held.state.lock().returns.entry(shard).or_default() += 1;
+            let message = DataRequest::Return { access, to, range, keys };
+            self.held.shared.net.tell(Peer::Shard(shard), message.into());
+        }
+        Ok(())
+    }
+
     /// Reads a range under shared locks, in key order, absent keys included:
     /// nothing can appear in what was read before the transaction ends.
+    ///
+    /// If the start lies behind the end, its first row is [`Error::Misuse`]; if
+    /// both are equal, it has no rows.
     pub fn scan(&self, range: impl AsRange) -> Scan<'_> {
+        self.scan_in(range, LockMode::Shared)
+    }
+
+    /// Reads a range that nobody else may read, write or add to before the
+    /// transaction ends, because writes follow.
+    pub fn scan_for_update(&self, range: impl AsRange) -> Scan<'_> {
+        self.scan_in(range, LockMode::Update)
+    }
+
+    fn scan_in(&self, range: impl AsRange, mode: LockMode) -> Scan<'_> {
         let range = range.into_range();
         let own = self.held.state.lock().workspace.within(&range);
-        Scan::new(Source::Txn(self), &self.held.session.router, &range, own)
+        let source = Source::Txn(self, mode, self.usual_wait());
+        Scan::new(source, &self.held.session.router, &range, own)
+    }
+
+    /// Deletes what is in a range, when the transaction commits, and keeps the
+    /// range to itself until then: when it commits, nothing is in it but what it
+    /// puts there later. Says how many keys that are.
+    ///
+    /// # Errors
+    /// As [`Txn::get`] and [`Txn::put`]; [`Error::Misuse`] if no key can lie in the
+    /// range. What is no [`Error::Retry`] or [`Error::Unavailable`] leaves the
+    /// transaction unharmed, with nothing deleted.
+    pub fn delete_range(&self, range: impl AsRange) -> Answer<'_, usize> {
+        let range = some_range(range.into_range());
+        Box::pin(async move {
+            let range = range?;
+            let rows = self.scan_for_update(range).collect().await?;
+            self.check_open()?;
+            let mut state = self.held.state.lock();
+            let before = state.workspace.clone();
+            for row in &rows {
+                if let Err(limit) = state.workspace.write(row.key.clone(), None) {
+                    state.workspace = before;
+                    return Err(limit.into());
+                }
+            }
+            Ok(rows.len())
+        })
+    }
+
+    /// Makes sure that a key has this value, until the transaction ends.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] with [`Reason::CheckFailed`] if it has another or none:
+    /// the transaction is over then. As [`Txn::get`].
+    pub fn check(&self, key: impl AsKey, expected: &(impl Serialize + ?Sized)) -> Answer<'_, ()> {
+        let expected = value::encode(expected).map(Some);
+        Box::pin(self.check_for(key.as_key(), expected))
+    }
+
+    /// As [`Txn::check`], with a value as it is.
+    ///
+    /// # Errors
+    /// As [`Txn::check`].
+    pub fn check_bytes(&self, key: impl AsKey, expected: impl Into<Bytes>) -> Answer<'_, ()> {
+        Box::pin(self.check_for(key.as_key(), Ok(Some(expected.into()))))
+    }
+
+    /// Makes sure that a key has no value, until the transaction ends.
+    ///
+    /// # Errors
+    /// As [`Txn::check`].
+    pub fn check_absent(&self, key: impl AsKey) -> Answer<'_, ()> {
+        Box::pin(self.check_for(key.as_key(), Ok(None)))
+    }
+
+    async fn check_for(
+        &self,
+        key: Key,
+        expected: Result<Option<Bytes>, Error>,
+    ) -> Result<(), Error> {
+        let expected = expected?;
+        let found = self.get_for_share(&key).await?;
+        if found.into_bytes() == expected {
+            return Ok(());
+        }
+        let reason = Reason::CheckFailed(key);
+        self.held.state.lock().doomed = Some(reason.clone());
+        Err(Error::from_reason(reason, Some(self.held.id)))
     }
 
     /// Writes a key, when the transaction commits.
@@ -267,10 +534,12 @@ impl Txn {
     }
 
     fn operate(&self, key: Key, operand: Operand) -> Result<(), Error> {
+        self.check_open()?;
         self.held.state.lock().workspace.operate(key, operand)
     }
 
     fn write(&self, key: Key, value: Option<Bytes>) -> Result<(), Error> {
+        self.check_open()?;
         Ok(self.held.state.lock().workspace.write(key, value)?)
     }
 
@@ -281,8 +550,19 @@ impl Txn {
     /// [`Error::Retry`] or [`Error::Aborted`] if it had no effect;
     /// [`Error::InDoubt`] if nobody could be asked.
     pub async fn commit(self) -> Result<Committed, Error> {
+        let committed = self.try_commit().await;
+        if committed.is_err() {
+            self.held.give_up();
+        }
+        committed
+    }
+
+    async fn try_commit(&self) -> Result<Committed, Error> {
+        self.check_open()?;
+        self.held.state.lock().closed = true;
         let (parts, writes) = self.parts()?;
         if parts.is_empty() {
+            self.held.finish();
             return Ok(Committed { txn: self.held.id, at: None });
         }
         let message = ClientRequest::Commit { txn: self.held.id, parts, writes };
@@ -351,7 +631,21 @@ impl Txn {
     }
 
     /// Gives the transaction up. Dropping it does the same.
-    pub fn abort(self) {}
+    pub fn abort(self) {
+        self.held.give_up();
+    }
+
+    /// Whether anything can be done with it.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        let state = self.held.state.lock();
+        if let Some(reason) = &state.doomed {
+            return Err(Error::from_reason(reason.clone(), Some(self.held.id)));
+        }
+        if state.closed {
+            return Err(Error::Misuse(format!("{} was committed or aborted before", self.held.id)));
+        }
+        Ok(())
+    }
 
     /// What this transaction wrote to the key, if it did.
     fn written(&self, key: &Key) -> Option<Written> {
@@ -359,42 +653,49 @@ impl Txn {
     }
 
     /// Sends a read to a shard.
-    fn request_read(&self, shard: ShardId, mode: ReadMode, keys: Bytes) -> Result<Reply, Error> {
-        let access = self.access(shard)?;
+    fn request_read(
+        &self,
+        shard: ShardId,
+        mode: LockMode,
+        keys: Bytes,
+        wait: LockWait,
+    ) -> Result<Reply, Error> {
+        let access = self.access(shard, wait)?;
         let message = DataRequest::Read { access, mode, keys };
         Ok(self.held.shared.net.request(Peer::Shard(shard), message.into()))
     }
 
     /// What every access of this transaction to a shard carries.
-    pub(crate) fn access(&self, shard: ShardId) -> Result<Access, Error> {
+    pub(crate) fn access(&self, shard: ShardId, wait: LockWait) -> Result<Access, Error> {
+        self.check_open()?;
         let mut state = self.held.state.lock();
-        if let Some(reason) = &state.doomed {
-            return Err(Error::from_reason(reason.clone(), Some(self.held.id)));
-        }
         let incarnation = *state.used.entry(shard).or_insert(None);
         self.held.session.use_shard(shard);
-        let wait = self.options.lock_wait.as_millis();
+        let returns = state.returns.get(&shard).copied().unwrap_or(0);
         Ok(Access {
             txn: self.held.id,
             age: self.age,
             incarnation,
             map_epoch: self.held.session.router.epoch(),
-            wait_ms: u32::try_from(wait).unwrap_or(u32::MAX),
+            wait,
+            returns,
         })
     }
 
     pub(crate) fn request_scan(
         &self,
         shard: ShardId,
+        wait: LockWait,
         message: impl FnOnce(Access) -> DataRequest,
     ) -> Result<Reply, Error> {
-        let access = self.access(shard)?;
+        let access = self.access(shard, wait)?;
         Ok(self.held.shared.net.request(Peer::Shard(shard), message(access).into()))
     }
 
     fn values(&self, shard: ShardId, reply: Result<Message, Unreachable>) -> Result<Bytes, Error> {
         match self.data_reply(shard, reply)? {
-            DataReply::Values { incarnation, values } => {
+            DataReply::Values { incarnation, values }
+            | DataReply::Found { incarnation, values } => {
                 self.contacted(shard, incarnation)?;
                 Ok(values)
             }
@@ -414,6 +715,10 @@ impl Txn {
                 }
                 self.held.state.lock().doomed = Some(reason.clone());
                 Err(Error::from_reason(reason, Some(self.held.id)))
+            }
+            Message::DataReply(DataReply::Locked { incarnation, holder }) => {
+                self.contacted(shard, incarnation)?;
+                Err(Error::Locked(holder))
             }
             Message::DataReply(reply) => Ok(reply),
             _ => Err(Error::protocol()),
@@ -449,7 +754,7 @@ impl Held {
     /// The transaction is decided; its participants know.
     fn finish(&self) {
         let mut state = self.state.lock();
-        state.over = true;
+        (state.over, state.closed) = (true, true);
         // A shard whose answer never came may hold locks that no part names.
         let strays: Vec<ShardId> =
             state.used.iter().filter(|(_, given)| given.is_none()).map(|(id, _)| *id).collect();
@@ -466,14 +771,31 @@ impl Held {
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        let state = self.state.get_mut();
-        if state.over {
+impl Held {
+    /// It is aborted, or has had what it can have of a commit.
+    fn give_up(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        if std::mem::replace(&mut state.over, true) {
             return;
         }
         let used: Vec<ShardId> = state.used.keys().copied().collect();
+        drop(state);
         self.tell_abort(used);
         self.session.over(self.id);
     }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// A range in which keys can lie.
+fn some_range(range: KeyRange) -> Result<KeyRange, Error> {
+    if range.is_empty() {
+        return Err(Error::Misuse(format!("no key can lie in the range {range}")));
+    }
+    Ok(range)
 }

@@ -66,6 +66,8 @@ pub enum Reason {
     Denied,
     /// An integer operation on this key, whose value is no integer cell.
     NotAnInteger(Key),
+    /// The value of this key is not the one that the client relied on.
+    CheckFailed(Key),
 }
 
 impl Reason {
@@ -90,7 +92,8 @@ impl Reason {
             | Reason::TooLarge(_)
             | Reason::Malformed
             | Reason::Denied
-            | Reason::NotAnInteger(_) => false,
+            | Reason::NotAnInteger(_)
+            | Reason::CheckFailed(_) => false,
         }
     }
 }
@@ -124,6 +127,9 @@ impl fmt::Display for Reason {
             Reason::TooLarge(limit) => limit.fmt(f),
             Reason::Malformed => f.write_str("the request is malformed"),
             Reason::Denied => f.write_str("the certificate's role may not do this"),
+            Reason::CheckFailed(key) => {
+                write!(f, "the value of key {key} is not the one it was checked for")
+            }
             Reason::NotAnInteger(key) => {
                 write!(f, "the value of key {key} is no integer cell (8 bytes)")
             }

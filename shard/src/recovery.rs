@@ -78,6 +78,7 @@ impl Shard {
             client: None,
             stage: Stage::Prepared { lsn, record, asked: 0 },
             waits: Default::default(),
+            returns: 0,
         };
         self.txns.insert(txn, participant);
     }

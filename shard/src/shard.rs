@@ -15,6 +15,7 @@ use synod_common::timer::TimerTable;
 use crate::Settings;
 use crate::access::{ReadRequest, ScanRequest, page_limit};
 use crate::checkpoint::Checkpoint;
+use crate::hold::LockRequest;
 use crate::intents::Intents;
 use crate::join::Joining;
 use crate::lease::Leases;
@@ -209,10 +210,10 @@ impl Shard {
             DataRequest::Read { access, mode, keys } => {
                 self.read(now, &access, mode, ReadRequest { from, request, keys }, out);
             }
-            DataRequest::Scan { access, range, limit, reverse } => {
+            DataRequest::Scan { access, range, limit, reverse, mode } => {
                 let limit = page_limit(limit);
                 let page = range.clone();
-                let scan = ScanRequest { from, request, range, page, limit, reverse };
+                let scan = ScanRequest { from, request, range, page, limit, reverse, mode };
                 self.scan(now, &access, scan, out);
             }
             DataRequest::SnapshotRead { at, map_epoch, keys } => {
@@ -230,6 +231,13 @@ impl Shard {
                 out.send(from, request, DataReply::Done);
             }
             DataRequest::Status => out.send(from, request, DataReply::Status(self.status())),
+            DataRequest::Lock { access, mode, range, keys } => {
+                let what = (range, &keys);
+                self.lock_only(now, &access, mode, what, LockRequest { from, request }, out);
+            }
+            DataRequest::Return { access, to, range, keys } => {
+                self.take_back(&access, to, (range, &keys), out);
+            }
         }
     }
 

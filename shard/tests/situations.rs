@@ -5,7 +5,7 @@ use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, Values, WriteSet};
 use synod_common::message::commit::{Decision, Vote};
-use synod_common::message::data::{Access, ReadMode};
+use synod_common::message::data::{Access, LockWait, ReadMode};
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Partition, Placement, ShardAddress};
@@ -161,8 +161,14 @@ impl World {
     }
 
     fn read(&mut self, txn: TxnId, key: &str, mode: ReadMode) -> Option<DataReply> {
-        let access =
-            Access { txn, age: Timestamp(1), incarnation: None, map_epoch: 1, wait_ms: 1000 };
+        let access = Access {
+            txn,
+            age: Timestamp(1),
+            incarnation: None,
+            map_epoch: 1,
+            wait: LockWait::Millis(1000),
+            returns: 0,
+        };
         self.ask(DataRequest::Read { access, mode, keys: Keys::one(key.as_bytes()) })
     }
 
@@ -465,7 +471,8 @@ fn odd_requests_are_refused() {
         age: Timestamp::MAX,
         incarnation: None,
         map_epoch: 1,
-        wait_ms: u32::MAX,
+        wait: LockWait::Millis(u32::MAX),
+        returns: 0,
     };
     let keys = Bytes::from_static(b"\xff\xff\xff\x00");
     let request = DataRequest::Read { access: access(txn(4)), mode: ReadMode::Shared, keys };

@@ -19,20 +19,37 @@ pub struct Access {
     pub incarnation: Option<Incarnation>,
     /// Epoch of the shard map that the client used.
     pub map_epoch: u32,
-    /// How long to wait for each lock.
-    pub wait_ms: u32,
+    /// What to do about a lock that is not free.
+    pub wait: LockWait,
+    /// How often this transaction has given back locks on this shard before.
+    pub returns: u32,
 }
 
-/// Which lock a read takes.
+/// What to do about a lock that somebody else holds, or waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockWait {
+    /// Wait for it, so many milliseconds; then the transaction is aborted.
+    Millis(u32),
+    /// Do nothing at all and say [`DataReply::Locked`].
+    No,
+    /// Leave out what it is on.
+    Skip,
+}
+
+/// Which lock is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadMode {
-    /// A shared lock.
+    /// A shared lock: others may read.
     Shared,
-    /// An exclusive lock, because a write follows.
+    /// An exclusive lock: nobody else may do anything.
     Exclusive,
+    /// An update lock, because a write may follow: others may read until it does.
+    /// On a range it is exclusive.
+    Update,
 }
 
-/// What a client asks of a shard. Every request but `Abort` gets one reply.
+/// What a client asks of a shard. Every request but `Abort` and `Return` gets one
+/// reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum DataRequest {
     /// Lock these keys and read their newest values.
@@ -45,7 +62,8 @@ pub enum DataRequest {
         #[serde(skip)]
         keys: Bytes,
     },
-    /// Lock the range that is read, absent keys included, and read its rows.
+    /// Lock the range that is read, absent keys included, and read its rows. Who
+    /// skips what is locked gets locks on the rows, and none on the range.
     Scan {
         /// For whom.
         access: Access,
@@ -55,6 +73,8 @@ pub enum DataRequest {
         limit: u32,
         /// From the end to the start.
         reverse: bool,
+        /// Which lock.
+        mode: ReadMode,
     },
     /// Read these keys as of a timestamp, without locks.
     SnapshotRead {
@@ -93,6 +113,32 @@ pub enum DataRequest {
     },
     /// How is the shard?
     Status,
+    /// Lock keys, and a range, without reading.
+    Lock {
+        /// For whom.
+        access: Access,
+        /// Which lock.
+        mode: ReadMode,
+        /// A range.
+        range: Option<KeyRange>,
+        /// Keys; see [`Keys`](super::bulk::Keys).
+        #[serde(skip)]
+        keys: Bytes,
+    },
+    /// Make locks weaker, or drop them, that nothing has been read under since, or
+    /// as far as what was read stays locked. No reply; it is ignored if it comes
+    /// behind a later access.
+    Return {
+        /// For whom.
+        access: Access,
+        /// What is left of each lock, if anything.
+        to: Option<ReadMode>,
+        /// What is locked by ranges of this range.
+        range: Option<KeyRange>,
+        /// What is locked by itself of these keys; see [`Keys`](super::bulk::Keys).
+        #[serde(skip)]
+        keys: Bytes,
+    },
 }
 
 /// What a shard answers.
@@ -123,6 +169,27 @@ pub enum DataReply {
     /// The request was refused. A refused access also ends the transaction on
     /// this shard: its locks here are gone.
     Refused(Reason),
+    /// The locks are held.
+    Granted {
+        /// The transaction's incarnation here.
+        incarnation: Option<Incarnation>,
+    },
+    /// A lock was not free, and the request did not want to wait. Nothing was
+    /// done; the transaction goes on.
+    Locked {
+        /// The transaction's incarnation here.
+        incarnation: Option<Incarnation>,
+        /// One of those who stand in the way.
+        holder: TxnId,
+    },
+    /// The values of those keys that were free; see [`Found`](super::bulk::Found).
+    Found {
+        /// The transaction's incarnation here.
+        incarnation: Option<Incarnation>,
+        /// The values.
+        #[serde(skip)]
+        values: Bytes,
+    },
 }
 
 /// How a shard is.
@@ -143,7 +210,10 @@ pub struct ShardStatus {
 impl DataRequest {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
-            DataRequest::Read { keys, .. } | DataRequest::SnapshotRead { keys, .. } => Some(keys),
+            DataRequest::Read { keys, .. }
+            | DataRequest::SnapshotRead { keys, .. }
+            | DataRequest::Lock { keys, .. }
+            | DataRequest::Return { keys, .. } => Some(keys),
             DataRequest::Scan { .. }
             | DataRequest::SnapshotScan { .. }
             | DataRequest::Abort { .. }
@@ -154,7 +224,10 @@ impl DataRequest {
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
-            DataRequest::Read { keys, .. } | DataRequest::SnapshotRead { keys, .. } => Some(keys),
+            DataRequest::Read { keys, .. }
+            | DataRequest::SnapshotRead { keys, .. }
+            | DataRequest::Lock { keys, .. }
+            | DataRequest::Return { keys, .. } => Some(keys),
             DataRequest::Scan { .. }
             | DataRequest::SnapshotScan { .. }
             | DataRequest::Abort { .. }
@@ -167,17 +240,25 @@ impl DataRequest {
 impl DataReply {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
-            DataReply::Values { values, .. } => Some(values),
+            DataReply::Values { values, .. } | DataReply::Found { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
-            DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
+            DataReply::Done
+            | DataReply::Status(_)
+            | DataReply::Refused(_)
+            | DataReply::Granted { .. }
+            | DataReply::Locked { .. } => None,
         }
     }
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
-            DataReply::Values { values, .. } => Some(values),
+            DataReply::Values { values, .. } | DataReply::Found { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
-            DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
+            DataReply::Done
+            | DataReply::Status(_)
+            | DataReply::Refused(_)
+            | DataReply::Granted { .. }
+            | DataReply::Locked { .. } => None,
         }
     }
 }

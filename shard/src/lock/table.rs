@@ -166,6 +166,13 @@ impl LockTable {
         self.txns.get(&txn).is_some_and(|holdings| holdings.covers(target, mode.on(target)))
     }
 
+    /// Who would stand in the way of a request; nobody, too, if it would be
+    /// refused.
+    pub fn blocker(&self, txn: TxnId, target: &LockTarget, mode: Mode) -> Option<TxnId> {
+        let request = self.request(txn, target.clone(), mode).ok().flatten()?;
+        self.first_blocker(&request)
+    }
+
     /// Whether a transaction has a request that waits.
     pub fn is_waiting(&self, txn: TxnId) -> bool {
         self.txns.get(&txn).is_some_and(|holdings| !holdings.waiting().is_empty())

@@ -45,6 +45,8 @@ pub struct Participant {
     pub stage: Stage,
     /// Requests of it that wait for locks.
     pub waits: BTreeSet<WaitId>,
+    /// How often it has given back locks.
+    pub returns: u32,
 }
 
 /// How far a transaction is here.

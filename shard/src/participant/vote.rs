@@ -87,6 +87,7 @@ impl Shard {
             client: None,
             stage: Stage::Active,
             waits: Default::default(),
+            returns: 0,
         });
         participant.stage = Stage::Preparing(preparing);
         let targets = locks.into_iter().map(|(key, mode)| (LockTarget::Key(key), mode));
