@@ -43,7 +43,7 @@ async fn see_them() {
     let other = db.begin(patient()).await.unwrap();
     one.get_for_update(a).await.unwrap();
     other.get_for_update(b).await.unwrap();
-    let mut first = pin!(other.get_for_update(a));
+    let mut first = pin!(other.get_for_update(a).into_future());
     let look = async {
         for _ in 0..LOOKS {
             let json = run(&["locks", "--contended", "--json"]).await;
@@ -62,7 +62,7 @@ async fn see_them() {
     assert_eq!(row["holders"][0]["txn"], names.0);
     assert_eq!(
         (&row["waiters"][0]["txn"], &row["waiters"][0]["mode"]),
-        (&names.1.clone().into(), &"X".into())
+        (&names.1.clone().into(), &"U".into())
     );
     assert_eq!(row["waiters"][0]["behind"][0], names.0);
     let list = run(&["locks"]).await;
@@ -72,12 +72,12 @@ async fn see_them() {
     assert!(graph.ok().contains(&arrow) && graph.ok().contains(&names.0), "{graph:?}");
     assert_eq!(run(&["locks", "--svg", "waits.svg"]).await.ok(), "");
     let svg = std::fs::read_to_string(scratch.path("waits.svg")).unwrap();
-    assert!(svg.contains(&names.0) && svg.contains(&format!("X on key {a}")), "{svg}");
+    assert!(svg.contains(&names.0) && svg.contains(&format!("U on key {a}")), "{svg}");
 
     // Now they wait for each other, across shards.
     let end = tokio::select! {
         end = &mut first => end,
-        end = one.get_for_update(b) => end,
+        end = one.get_for_update(b).into_future() => end,
     };
     let Err(Error::Retry(refusal)) = end else { panic!("{end:?}") };
     let Reason::Deadlock(deadlock) = refusal.reason else { panic!("{refusal}") };

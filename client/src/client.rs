@@ -84,7 +84,11 @@ impl Client {
                     age = Some(txn.age());
                     match work(txn.share()).await {
                         Ok(value) => txn.commit().await.map(|_| value),
-                        Err(error) => Err(error),
+                        Err(error) => {
+                            // Whoever kept a handle can do no more with it.
+                            txn.abort();
+                            Err(error)
+                        }
                     }
                 }
                 Err(error) => Err(error),

@@ -27,6 +27,10 @@ pub enum Error {
     /// unless it was to be committed: then it is aborted.
     #[error("misuse: {0}")]
     Misuse(String),
+    /// Somebody else, of whom this is one, holds what was to be locked at once or
+    /// not at all. Nothing was done; the transaction goes on.
+    #[error("locked by {0}, and the request was not to wait")]
+    Locked(TxnId),
     /// Something is too large. Nothing was done; the transaction goes on.
     #[error("too large: {0}")]
     TooLarge(Limit),

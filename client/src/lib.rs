@@ -32,17 +32,21 @@
 //! QUIC, the embedded cluster and the simulator implement.
 
 mod client;
+mod commit;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
 mod isolation;
 mod key;
+mod locking;
 pub mod net;
 mod options;
 mod quic;
 mod range;
+mod read;
 mod reads;
 mod retry;
+mod savepoint;
 mod scan;
 mod session;
 mod snapshot;
@@ -59,6 +63,8 @@ pub use key::{AsKey, KeyTuple};
 pub use options::Options;
 pub use quic::Credentials;
 pub use range::{AsRange, prefix};
+pub use read::{Get, GetMany, Lock};
+pub use savepoint::Savepoint;
 pub use scan::{Row, Scan};
 pub use snapshot::Snapshot;
 pub use synod_common::deadlock::{Deadlock, Happened, Shown, Step, Target, VictimPolicy};
@@ -67,7 +73,9 @@ pub use synod_common::id::{SessionId, ShardId, TxnId};
 pub use synod_common::key::{Escaped, Key, KeyRange};
 pub use synod_common::limits;
 pub use synod_common::message::client::{CoordinatorStatus, Outcome};
-pub use synod_common::message::data::{LockHolder, LockPlace, LockRow, LockWaiter, ShardStatus};
+pub use synod_common::message::data::{
+    LockHolder, LockPlace, LockRow, LockWaiter, ReadMode as LockMode, ShardStatus,
+};
 pub use synod_common::time::Timestamp;
 pub use txn::{Answer, Committed, Txn};
 pub use value::Value;

@@ -27,6 +27,7 @@ pub(crate) fn is_worth_it(error: &Error) -> bool {
         Error::Aborted(_)
         | Error::InDoubt(_)
         | Error::Misuse(_)
+        | Error::Locked(_)
         | Error::TooLarge(_)
         | Error::SnapshotTooOld(_)
         | Error::Denied(_)

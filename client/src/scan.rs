@@ -5,19 +5,22 @@
 //! writes, which win over the shards' rows for the same key, or change them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use synod_common::id::ShardId;
 use synod_common::key::{Key, KeyRange};
 use synod_common::message::bulk::Rows;
+use synod_common::message::data::LockWait;
 use synod_common::message::{DataReply, DataRequest};
 use synod_common::route::Router;
 
 use crate::net::Reply;
+use crate::read;
 use crate::retry::Patience;
 use crate::workspace::Written;
-use crate::{Error, Snapshot, Txn, Value};
+use crate::{Error, LockMode, Snapshot, Txn, Value};
 
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +60,21 @@ pub struct Scan<'a> {
     own: BTreeMap<Key, Written>,
     left: Option<usize>,
     reverse: bool,
+    /// Why it can not be read at all.
+    bad: Option<Error>,
 }
 
 /// Who reads.
 pub(crate) enum Source<'a> {
-    /// A transaction: under locks, or at its view, once that is chosen.
-    Txn(&'a Txn, Option<Snapshot>),
+    Txn {
+        txn: &'a Txn,
+        /// Under which locks; none if the transaction's level decides.
+        mode: Option<LockMode>,
+        /// What to do about locks that are not free.
+        wait: LockWait,
+        /// What is read at, if there are no locks, once that is chosen.
+        view: Option<Snapshot>,
+    },
     Snapshot(&'a Snapshot),
 }
 
@@ -85,7 +97,10 @@ impl<'a> Scan<'a> {
             .into_iter()
             .map(|shard| Cursor { shard, rows: VecDeque::new(), rest: Some(range.clone()) })
             .collect();
-        Scan { source, cursors, own, left: None, reverse: false }
+        let reversed = range.end.as_ref().is_some_and(|end| *end < range.start);
+        let bad =
+            reversed.then(|| Error::Misuse(format!("the range {range} ends before it starts")));
+        Scan { source, cursors, own, left: None, reverse: false, bad }
     }
 
     /// From the end to the start.
@@ -100,8 +115,38 @@ impl<'a> Scan<'a> {
         self
     }
 
+    /// Waits so long for each lock, whatever the options of the transaction say.
+    /// (A snapshot takes no locks: there this, and the next two, change nothing.)
+    pub fn wait(self, timeout: Duration) -> Scan<'a> {
+        self.when_locked(read::millis(timeout))
+    }
+
+    /// Does not wait: a row is [`Error::Locked`] if a lock is not free. The
+    /// transaction goes on.
+    pub fn nowait(self) -> Scan<'a> {
+        self.when_locked(LockWait::No)
+    }
+
+    /// Leaves out rows that others hold, locks those that it returns and nothing
+    /// else: rows may appear in the range. This is not serializable; it is for
+    /// queues, where any free job will do.
+    pub fn skip_locked(self) -> Scan<'a> {
+        self.when_locked(LockWait::Skip)
+    }
+
+    fn when_locked(mut self, wait: LockWait) -> Scan<'a> {
+        if let Source::Txn { wait: usual, .. } = &mut self.source {
+            *usual = wait;
+        }
+        self
+    }
+
     /// The next row, or `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Row, Error>> {
+        if let Some(bad) = self.bad.take() {
+            self.left = Some(0);
+            return Some(Err(bad));
+        }
         if self.left == Some(0) {
             return None;
         }
@@ -217,8 +262,10 @@ impl<'a> Scan<'a> {
 impl Source<'_> {
     /// Chooses the view, if there is to be one.
     async fn settle(&mut self) -> Result<(), Error> {
-        if let Source::Txn(txn, view @ None) = self {
-            *view = txn.view().await?;
+        match self {
+            Source::Txn { txn, mode: None, view: view @ None, .. } => *view = txn.view().await?,
+            Source::Txn { txn, mode: Some(_), .. } => txn.settle_snapshot().await?,
+            Source::Txn { view: Some(_), .. } | Source::Snapshot(_) => {}
         }
         Ok(())
     }
@@ -231,27 +278,30 @@ impl Source<'_> {
         reverse: bool,
     ) -> Result<Reply, Error> {
         let range = range.clone();
-        let at_snapshot = |at, map_epoch, range| DataRequest::SnapshotScan {
+        let snapshot = match self {
+            Source::Txn { txn, mode, wait, view: None } => {
+                let mode = mode.unwrap_or(LockMode::Shared);
+                if *wait != LockWait::Skip {
+                    txn.held.state.lock().locks.range(&range, mode, true);
+                }
+                return txn.request_scan(shard, *wait, |access| DataRequest::Scan {
+                    access,
+                    range,
+                    limit,
+                    reverse,
+                    mode,
+                });
+            }
+            Source::Txn { view: Some(view), .. } => view,
+            Source::Snapshot(snapshot) => snapshot,
+        };
+        Ok(snapshot.request_scan(shard, |at, map_epoch| DataRequest::SnapshotScan {
             at,
             map_epoch,
             range,
             limit,
             reverse,
-        };
-        match self {
-            Source::Txn(txn, None) => txn.request_scan(shard, |access| DataRequest::Scan {
-                access,
-                range,
-                limit,
-                reverse,
-            }),
-            Source::Txn(_, Some(view)) => {
-                Ok(view.request_scan(shard, |at, map_epoch| at_snapshot(at, map_epoch, range)))
-            }
-            Source::Snapshot(snapshot) => {
-                Ok(snapshot.request_scan(shard, |at, map_epoch| at_snapshot(at, map_epoch, range)))
-            }
-        }
+        }))
     }
 
     async fn page(
@@ -263,14 +313,22 @@ impl Source<'_> {
         reverse: bool,
     ) -> Result<(Option<Key>, Bytes), Error> {
         let snapshot = match self {
-            Source::Txn(txn, None) => match txn.data_reply(shard, reply.await)? {
-                DataReply::Rows { incarnation, resume, rows } => {
-                    txn.contacted(shard, incarnation)?;
-                    return Ok((resume, rows));
+            Source::Txn { txn, mode, wait, view: None } => {
+                let reply = txn.data_reply(shard, reply.await)?;
+                let DataReply::Rows { incarnation, resume, rows } = reply else {
+                    return Err(Error::protocol());
+                };
+                txn.contacted(shard, incarnation)?;
+                if *wait == LockWait::Skip {
+                    let mode = mode.unwrap_or(LockMode::Shared);
+                    let mut state = txn.held.state.lock();
+                    for (key, _) in Rows::read(&rows).map_while(Result::ok) {
+                        state.locks.key(&Key::from(key), mode, true);
+                    }
                 }
-                _ => return Err(Error::protocol()),
-            },
-            Source::Txn(_, Some(view)) => view,
+                return Ok((resume, rows));
+            }
+            Source::Txn { view: Some(view), .. } => view,
             Source::Snapshot(snapshot) => snapshot,
         };
         let rows = |reply| match snapshot.data_reply(shard, reply)? {
@@ -287,7 +345,7 @@ impl Source<'_> {
             }
             answer = rows(self.ask(shard, range, limit, reverse)?.await);
         };
-        if let Source::Txn(txn, _) = self {
+        if let Source::Txn { txn, .. } = self {
             txn.saw_range(shard, range.page(page.0.as_ref(), reverse))?;
         }
         Ok(page)
@@ -295,7 +353,7 @@ impl Source<'_> {
 
     fn failed(&self, error: Error) -> Error {
         match self {
-            Source::Txn(txn, _) => txn.view_failed(error),
+            Source::Txn { txn, .. } => txn.view_failed(error),
             Source::Snapshot(_) => error,
         }
     }

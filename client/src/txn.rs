@@ -16,28 +16,26 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, ShardId, TxnId};
-use synod_common::key::Key;
-use synod_common::limits;
-use synod_common::message::bulk::{Keys, Values};
-use synod_common::message::client::{Outcome, Part};
-use synod_common::message::data::{Access, ReadMode};
-use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
+use synod_common::key::{Key, KeyRange};
+use synod_common::message::DataRequest;
+use synod_common::message::data::LockWait;
 use synod_common::operation::IntegerOp;
 use synod_common::time::Timestamp;
 
 use crate::client::Shared;
 use crate::isolation::Reading;
-use crate::net::{Reply, Unreachable};
+use crate::read::{self, Get, GetMany, Lock, What};
 use crate::reads::Reads;
+use crate::savepoint::{Locks, Marks};
 use crate::scan::{Scan, Source};
 use crate::session::Session;
 use crate::workspace::{Operand, Workspace, Written};
-use crate::{AsKey, AsRange, Error, Options, Refusal, Value, retry, value};
+use crate::{AsKey, AsRange, Error, LockMode, Options, Refusal, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
 pub struct Txn {
-    age: Timestamp,
-    options: Options,
+    pub(crate) age: Timestamp,
+    pub(crate) options: Options,
     pub(crate) held: Arc<Held>,
 }
 
@@ -45,25 +43,31 @@ pub struct Txn {
 pub(crate) struct Held {
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Arc<Session>,
-    id: TxnId,
+    pub(crate) id: TxnId,
     pub(crate) state: Mutex<State>,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
-    workspace: Workspace,
+    pub(crate) workspace: Workspace,
     /// Shards that were sent something, with what they gave.
-    used: BTreeMap<ShardId, Option<Incarnation>>,
+    pub(crate) used: BTreeMap<ShardId, Option<Incarnation>>,
+    /// How often each shard was given back locks.
+    pub(crate) returns: BTreeMap<ShardId, u32>,
+    pub(crate) locks: Locks,
+    pub(crate) marks: Marks,
     /// What reads without locks are made at, once there was one.
     pub(crate) snapshot: Option<Timestamp>,
     /// What was read without locks and is to be validated.
     pub(crate) reads: Reads,
     /// Why it can not commit any more.
-    doomed: Option<Reason>,
+    pub(crate) doomed: Option<Reason>,
+    /// It was committed or aborted, with whatever result: nothing more is done.
+    pub(crate) closed: bool,
     over: bool,
 }
 
-/// The answer to a read, on its way. Boxed, so that its type does not carry the
+/// The answer to a request, on its way. Boxed, so that its type does not carry the
 /// lifetimes of the key: else the future of a transaction could not be spawned.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
@@ -113,134 +117,181 @@ impl Txn {
     ///
     /// # Errors
     /// [`Error::Retry`] if the transaction was aborted, [`Error::Unavailable`] if
-    /// the shard can not be reached, [`Error::TooLarge`] for a bad key.
-    pub fn get(&self, key: impl AsKey) -> Answer<'_, Value> {
-        Box::pin(self.read_one(key.as_key(), ReadMode::Shared))
+    /// the shard can not be reached, [`Error::TooLarge`] for a bad key,
+    /// [`Error::Misuse`] if the transaction is over.
+    pub fn get(&self, key: impl AsKey) -> Get<'_> {
+        self.get_in(key, None)
     }
 
-    /// Reads a key under an exclusive lock, because a write follows.
+    /// Reads a key under a shared lock, also where [`Txn::get`] takes none.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub fn get_for_update(&self, key: impl AsKey) -> Answer<'_, Value> {
-        Box::pin(self.read_one(key.as_key(), ReadMode::Exclusive))
+    pub fn get_for_share(&self, key: impl AsKey) -> Get<'_> {
+        self.get_in(key, Some(LockMode::Shared))
+    }
+
+    /// Reads a key under an update lock, because a write may follow: others may
+    /// read it until this transaction commits the write, but not for update.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub fn get_for_update(&self, key: impl AsKey) -> Get<'_> {
+        self.get_in(key, Some(LockMode::Update))
+    }
+
+    fn get_in(&self, key: impl AsKey, mode: Option<LockMode>) -> Get<'_> {
+        Get { txn: self, key: key.as_key(), mode, wait: self.usual_wait() }
     }
 
     /// Reads many keys as [`Txn::get`] does, all shards at once.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub fn get_many<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> Answer<'_, Vec<Value>> {
-        let keys = keys.into_iter().map(|key| key.as_key()).collect();
-        Box::pin(self.read_many(keys, ReadMode::Shared))
+    pub fn get_many<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> GetMany<'_> {
+        self.get_many_in(keys, None)
     }
 
-    /// Reads many keys under exclusive locks, all shards at once.
+    /// Reads many keys under update locks, all shards at once.
     ///
     /// # Errors
     /// As [`Txn::get`].
-    pub fn get_many_for_update<K: AsKey>(
+    pub fn get_many_for_update<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> GetMany<'_> {
+        self.get_many_in(keys, Some(LockMode::Update))
+    }
+
+    fn get_many_in<K: AsKey>(
         &self,
         keys: impl IntoIterator<Item = K>,
-    ) -> Answer<'_, Vec<Value>> {
+        mode: Option<LockMode>,
+    ) -> GetMany<'_> {
         let keys = keys.into_iter().map(|key| key.as_key()).collect();
-        Box::pin(self.read_many(keys, ReadMode::Exclusive))
+        GetMany { txn: self, keys, mode, wait: self.usual_wait() }
     }
 
-    async fn read_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
-        limits::check_key(&key)?;
-        let written = self.written(&key);
-        if let Some(Written::Value(bytes)) = written {
-            return Ok(Value { key, bytes });
-        }
-        let mut found = self.read_below(vec![key], mode).await?;
-        found.pop().ok_or_else(Error::protocol)?.below(written)
+    /// Locks a key without reading it. It need not exist.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub fn lock(&self, key: impl AsKey, mode: LockMode) -> Lock<'_> {
+        self.lock_many([key], mode)
     }
 
-    async fn read_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
-        let mut found: Vec<Value> = Vec::new();
-        let (mut asked, mut places) = (Vec::new(), Vec::new());
-        for key in keys {
-            limits::check_key(&key)?;
-            let written = self.written(&key);
-            if let Some(Written::Value(bytes)) = written {
-                found.push(Value { key, bytes });
-            } else {
-                asked.push(key.clone());
-                places.push((found.len(), written));
-                found.push(Value { key, bytes: None });
-            }
-        }
-        if !asked.is_empty() {
-            let below = self.read_below(asked, mode).await?;
-            for ((place, written), value) in places.into_iter().zip(below) {
-                found[place] = value.below(written)?;
-            }
-        }
-        Ok(found)
+    /// Locks many keys without reading them, on all shards at once.
+    ///
+    /// # Errors
+    /// As [`Txn::get`].
+    pub fn lock_many<K: AsKey>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        mode: LockMode,
+    ) -> Lock<'_> {
+        let keys = keys.into_iter().map(|key| key.as_key()).collect();
+        Lock { txn: self, what: Ok(What::Keys(keys)), mode, wait: self.usual_wait() }
     }
 
-    /// Reads what the shards hold, below the transaction's own writes.
-    async fn read_below(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
-        if mode == ReadMode::Shared
-            && let Some(view) = self.view().await?
-        {
-            return self.read_view(&view, keys).await;
-        }
-        self.settle_snapshot().await?;
-        match &keys[..] {
-            [key] => Ok(vec![self.lock_one(key.clone(), mode).await?]),
-            _ => self.lock_many(keys, mode).await,
-        }
+    /// Locks every key in a range, absent ones too, without reading. On a range,
+    /// update is exclusive.
+    ///
+    /// # Errors
+    /// As [`Txn::get`], and [`Error::Misuse`] if no key can lie in the range; the
+    /// transaction is unharmed.
+    pub fn lock_range(&self, range: impl AsRange, mode: LockMode) -> Lock<'_> {
+        let what = some_range(range.into_range()).map(What::Range);
+        Lock { txn: self, what, mode, wait: self.usual_wait() }
     }
 
-    async fn lock_one(&self, key: Key, mode: ReadMode) -> Result<Value, Error> {
-        let shard = self.held.session.router.shard_of(&key);
-        let reply = self.request_read(shard, mode, Keys::one(&key))?;
-        let bytes = self.values(shard, reply.await)?;
-        let mut values = Values::read(&bytes);
-        match (values.next(), values.next()) {
-            (Some(Ok(value)), None) => {
-                Ok(Value { key, bytes: value.map(|value| bytes.slice_ref(value)) })
-            }
-            _ => Err(Error::protocol()),
-        }
-    }
-
-    async fn lock_many(&self, keys: Vec<Key>, mode: ReadMode) -> Result<Vec<Value>, Error> {
-        let mut found: Vec<Value> = Vec::new();
-        let mut by_shard: BTreeMap<ShardId, (Keys, Vec<usize>)> = BTreeMap::new();
-        for key in keys {
-            let shard = self.held.session.router.shard_of(&key);
-            let (list, places) = by_shard.entry(shard).or_default();
-            list.push(&key);
-            places.push(found.len());
-            found.push(Value { key, bytes: None });
-        }
-        let mut replies = Vec::new();
-        for (shard, (list, places)) in by_shard {
-            let reply = self.request_read(shard, mode, list.finish())?;
-            replies.push((shard, places, reply));
-        }
-        for (shard, places, reply) in replies {
-            let bytes = self.values(shard, reply.await)?;
-            let mut values = Values::read(&bytes);
-            for place in places {
-                let value = values.next().ok_or_else(Error::protocol)?;
-                let value = value.map_err(|_| Error::protocol())?;
-                found[place].bytes = value.map(|value| bytes.slice_ref(value));
-            }
-        }
-        Ok(found)
+    /// What the options say about locks that are not free.
+    pub(crate) fn usual_wait(&self) -> LockWait {
+        read::millis(self.options.lock_wait)
     }
 
     /// Reads a range in key order, under a shared lock that covers absent keys, too:
     /// nothing can appear in what was read before the transaction ends. At a level
     /// without locks for reads, the whole scan sees the state at one moment.
+    ///
+    /// If the start lies behind the end, its first row is [`Error::Misuse`]; if
+    /// both are equal, it has no rows.
     pub fn scan(&self, range: impl AsRange) -> Scan<'_> {
+        self.scan_in(range, None)
+    }
+
+    /// Reads a range that nobody else may read, write or add to before the
+    /// transaction ends, because writes follow.
+    pub fn scan_for_update(&self, range: impl AsRange) -> Scan<'_> {
+        self.scan_in(range, Some(LockMode::Update))
+    }
+
+    fn scan_in(&self, range: impl AsRange, mode: Option<LockMode>) -> Scan<'_> {
         let range = range.into_range();
         let own = self.held.state.lock().workspace.within(&range);
-        Scan::new(Source::Txn(self, None), &self.held.session.router, &range, own)
+        let source = Source::Txn { txn: self, mode, wait: self.usual_wait(), view: None };
+        Scan::new(source, &self.held.session.router, &range, own)
+    }
+
+    /// Deletes what is in a range, when the transaction commits, and keeps the
+    /// range to itself until then: when it commits, nothing is in it but what it
+    /// puts there later. Says how many keys that are.
+    ///
+    /// # Errors
+    /// As [`Txn::get`] and [`Txn::put`]; [`Error::Misuse`] if no key can lie in the
+    /// range. What is no [`Error::Retry`] or [`Error::Unavailable`] leaves the
+    /// transaction unharmed, with nothing deleted.
+    pub fn delete_range(&self, range: impl AsRange) -> Answer<'_, usize> {
+        let range = some_range(range.into_range());
+        Box::pin(async move {
+            let range = range?;
+            let rows = self.scan_for_update(range).collect().await?;
+            self.check_open()?;
+            let mut state = self.held.state.lock();
+            let before = state.workspace.clone();
+            for row in &rows {
+                if let Err(limit) = state.workspace.write(row.key.clone(), None) {
+                    state.workspace = before;
+                    return Err(limit.into());
+                }
+            }
+            Ok(rows.len())
+        })
+    }
+
+    /// Makes sure that a key has this value, until the transaction ends.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] with [`Reason::CheckFailed`] if it has another or none:
+    /// the transaction is over then. As [`Txn::get`].
+    pub fn check(&self, key: impl AsKey, expected: &(impl Serialize + ?Sized)) -> Answer<'_, ()> {
+        let expected = value::encode(expected).map(Some);
+        Box::pin(self.check_for(key.as_key(), expected))
+    }
+
+    /// As [`Txn::check`], with a value as it is.
+    ///
+    /// # Errors
+    /// As [`Txn::check`].
+    pub fn check_bytes(&self, key: impl AsKey, expected: impl Into<Bytes>) -> Answer<'_, ()> {
+        Box::pin(self.check_for(key.as_key(), Ok(Some(expected.into()))))
+    }
+
+    /// Makes sure that a key has no value, until the transaction ends.
+    ///
+    /// # Errors
+    /// As [`Txn::check`].
+    pub fn check_absent(&self, key: impl AsKey) -> Answer<'_, ()> {
+        Box::pin(self.check_for(key.as_key(), Ok(None)))
+    }
+
+    async fn check_for(
+        &self,
+        key: Key,
+        expected: Result<Option<Bytes>, Error>,
+    ) -> Result<(), Error> {
+        let expected = expected?;
+        let found = self.get_for_share(&key).await?;
+        if found.into_bytes() == expected {
+            return Ok(());
+        }
+        Err(self.doom(Reason::CheckFailed(key)))
     }
 
     /// Writes a key, when the transaction commits.
@@ -310,109 +361,18 @@ impl Txn {
     }
 
     fn operate(&self, key: Key, operand: Operand) -> Result<(), Error> {
+        self.check_open()?;
         self.held.state.lock().workspace.operate(key, operand)
     }
 
     fn write(&self, key: Key, value: Option<Bytes>) -> Result<(), Error> {
+        self.check_open()?;
         Ok(self.held.state.lock().workspace.write(key, value)?)
     }
 
-    /// Commits. When this returns, the transaction is durable on all its shards'
-    /// behalf, and every transaction that begins later sees it.
-    ///
-    /// # Errors
-    /// [`Error::Retry`] or [`Error::Aborted`] if it had no effect;
-    /// [`Error::InDoubt`] if nobody could be asked.
-    pub async fn commit(self) -> Result<Committed, Error> {
-        let (parts, writes) = self.parts()?;
-        if parts.is_empty() {
-            return Ok(Committed { txn: self.held.id, at: None });
-        }
-        let validation = self.validation();
-        let message = ClientRequest::Commit { txn: self.held.id, validation, parts, writes };
-        let reply = self.held.shared.net.request(self.held.shared.coordinator, message.into());
-        let outcome = match self.within_timeout(reply).await {
-            Some(Ok(Message::ClientReply(ClientReply::Outcome(outcome)))) => outcome,
-            // Refused before it was looked at: it has had no effect.
-            Some(Ok(Message::ClientReply(ClientReply::Refused(reason)))) => {
-                Outcome::Aborted(reason)
-            }
-            Some(Ok(_)) => return Err(Error::InDoubt(self.held.id)),
-            Some(Err(Unreachable)) | None => self.resolve().await?,
-        };
-        match outcome {
-            Outcome::Committed(at) => {
-                self.held.session.saw(at);
-                self.held.finish();
-                Ok(Committed { txn: self.held.id, at: Some(at) })
-            }
-            Outcome::Aborted(reason) => {
-                if matches!(reason, Reason::SessionLost | Reason::StaleEpoch) {
-                    self.held.session.lose();
-                }
-                Err(self.ended(reason))
-            }
-            Outcome::Undecided | Outcome::Unknown => Err(Error::InDoubt(self.held.id)),
-        }
-    }
-
-    /// The shards that take part, with their writes one behind another.
-    fn parts(&self) -> Result<(Vec<Part>, Bytes), Error> {
-        let state = self.held.state.lock();
-        if let Some(reason) = &state.doomed {
-            return Err(self.ended(reason.clone()));
-        }
-        Ok(state.workspace.parts(&self.held.session.router, &state.used, &state.reads)?)
-    }
-
-    /// The reply to COMMIT got lost: asks until the outcome is known.
-    async fn resolve(&self) -> Result<Outcome, Error> {
-        let net = &self.held.shared.net;
-        let began = net.now();
-        let mut attempt = 0;
-        while net.now().since(began) < self.options.timeout {
-            match self.held.shared.outcome(self.held.id).await {
-                Ok(Outcome::Undecided) | Err(Error::Unavailable(_) | Error::Retry(_)) => {}
-                Ok(outcome) => return Ok(outcome),
-                Err(_) => break,
-            }
-            attempt += 1;
-            net.sleep(retry::pause(attempt, net.random())).await;
-        }
-        Err(Error::InDoubt(self.held.id))
-    }
-
-    async fn within_timeout(&self, reply: Reply) -> Option<Result<Message, Unreachable>> {
-        let mut late = self.held.shared.net.sleep(self.options.timeout);
-        let mut reply = std::pin::pin!(reply);
-        std::future::poll_fn(|cx| {
-            if let std::task::Poll::Ready(reply) = reply.as_mut().poll(cx) {
-                return std::task::Poll::Ready(Some(reply));
-            }
-            late.as_mut().poll(cx).map(|()| None)
-        })
-        .await
-    }
-
     /// Gives the transaction up. Dropping it does the same.
-    pub fn abort(self) {}
-
-    /// What this transaction wrote to the key, if it did.
-    fn written(&self, key: &Key) -> Option<Written> {
-        self.held.state.lock().workspace.written(key)
-    }
-
-    /// Sends a read to a shard.
-    fn request_read(&self, shard: ShardId, mode: ReadMode, keys: Bytes) -> Result<Reply, Error> {
-        let access = self.access(shard)?;
-        let message = DataRequest::Read { access, mode, keys };
-        Ok(self.held.shared.net.request(Peer::Shard(shard), message.into()))
-    }
-
-    /// Whether it may go on.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let doomed = self.held.state.lock().doomed.clone();
-        doomed.map_or(Ok(()), |reason| Err(self.ended(reason)))
+    pub fn abort(self) {
+        self.held.give_up();
     }
 
     /// It can not commit any more, so nobody should wait for what it holds.
@@ -427,7 +387,7 @@ impl Txn {
     }
 
     /// It was aborted.
-    fn ended(&self, reason: Reason) -> Error {
+    pub(crate) fn ended(&self, reason: Reason) -> Error {
         let txn = Some(self.held.id);
         match reason {
             // Begun anew, it reads at a newer snapshot.
@@ -436,86 +396,29 @@ impl Txn {
         }
     }
 
-    /// What every access of this transaction to a shard carries.
-    pub(crate) fn access(&self, shard: ShardId) -> Result<Access, Error> {
-        self.check()?;
-        let mut state = self.held.state.lock();
-        let incarnation = *state.used.entry(shard).or_insert(None);
-        self.held.session.use_shard(shard);
-        let wait = self.options.lock_wait.as_millis();
-        Ok(Access {
-            txn: self.held.id,
-            age: self.age,
-            incarnation,
-            map_epoch: self.held.session.router.epoch(),
-            wait_ms: u32::try_from(wait).unwrap_or(u32::MAX),
-            snapshot: state.snapshot,
-            priority: self.options.priority,
-        })
-    }
-
-    pub(crate) fn request_scan(
-        &self,
-        shard: ShardId,
-        message: impl FnOnce(Access) -> DataRequest,
-    ) -> Result<Reply, Error> {
-        let access = self.access(shard)?;
-        Ok(self.held.shared.net.request(Peer::Shard(shard), message(access).into()))
-    }
-
-    fn values(&self, shard: ShardId, reply: Result<Message, Unreachable>) -> Result<Bytes, Error> {
-        match self.data_reply(shard, reply)? {
-            DataReply::Values { incarnation, values } => {
-                self.contacted(shard, incarnation)?;
-                Ok(values)
-            }
-            _ => Err(Error::protocol()),
+    /// Whether anything can be done with it.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        let state = self.held.state.lock();
+        if let Some(reason) = &state.doomed {
+            return Err(self.ended(reason.clone()));
         }
-    }
-
-    pub(crate) fn data_reply(
-        &self,
-        shard: ShardId,
-        reply: Result<Message, Unreachable>,
-    ) -> Result<DataReply, Error> {
-        match reply.map_err(|_| self.held.shared.unreachable(Peer::Shard(shard)))? {
-            Message::DataReply(DataReply::Refused(reason)) => {
-                if matches!(reason, Reason::StaleEpoch | Reason::StaleMap) {
-                    self.held.session.lose();
-                }
-                Err(self.doom(reason))
-            }
-            Message::DataReply(reply) => Ok(reply),
-            _ => Err(Error::protocol()),
-        }
-    }
-
-    /// A shard named the stay of this transaction's locks. Two names from one
-    /// shard mean that it lost them in between.
-    pub(crate) fn contacted(
-        &self,
-        shard: ShardId,
-        given: Option<Incarnation>,
-    ) -> Result<(), Error> {
-        let mut state = self.held.state.lock();
-        let known = state.used.entry(shard).or_insert(None);
-        match (*known, given) {
-            (None, Some(_)) => *known = given,
-            (Some(known), Some(given)) if known == given => {}
-            _ => {
-                drop(state);
-                return Err(self.doom(Reason::LocksLost));
-            }
+        if state.closed {
+            return Err(Error::Misuse(format!("{} was committed or aborted before", self.held.id)));
         }
         Ok(())
+    }
+
+    /// What this transaction wrote to the key, if it did.
+    pub(crate) fn written(&self, key: &Key) -> Option<Written> {
+        self.held.state.lock().workspace.written(key)
     }
 }
 
 impl Held {
     /// The transaction is decided; its participants know.
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let mut state = self.state.lock();
-        state.over = true;
+        (state.over, state.closed) = (true, true);
         // A shard whose answer never came may hold locks that no part names.
         let strays: Vec<ShardId> =
             state.used.iter().filter(|(_, given)| given.is_none()).map(|(id, _)| *id).collect();
@@ -524,22 +427,37 @@ impl Held {
         self.session.over(self.id);
     }
 
-    fn tell_abort(&self, shards: impl IntoIterator<Item = ShardId>) {
+    pub(crate) fn tell_abort(&self, shards: impl IntoIterator<Item = ShardId>) {
         for shard in shards {
             let message = DataRequest::Abort { txn: self.id };
             self.shared.net.tell(Peer::Shard(shard), message.into());
         }
     }
+
+    /// It is aborted, or has had what it can have of a commit.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        if std::mem::replace(&mut state.over, true) {
+            return;
+        }
+        let used: Vec<ShardId> = state.used.keys().copied().collect();
+        drop(state);
+        self.tell_abort(used);
+        self.session.over(self.id);
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
-        if state.over {
-            return;
-        }
-        let used: Vec<ShardId> = state.used.keys().copied().collect();
-        self.tell_abort(used);
-        self.session.over(self.id);
+        self.give_up();
     }
+}
+
+/// A range in which keys can lie.
+fn some_range(range: KeyRange) -> Result<KeyRange, Error> {
+    if range.is_empty() {
+        return Err(Error::Misuse(format!("no key can lie in the range {range}")));
+    }
+    Ok(range)
 }

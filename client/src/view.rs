@@ -29,7 +29,7 @@ impl Txn {
 
     /// The snapshot that the next reads are made at; none if they lock.
     pub(crate) async fn view(&self) -> Result<Option<Snapshot>, Error> {
-        self.check()?;
+        self.check_open()?;
         match self.reading() {
             Reading::Locks => Ok(None),
             Reading::Latest => self.fresh().await.map(Some),

@@ -69,6 +69,8 @@ pub enum Reason {
     Conflict,
     /// An integer operation on this key, whose value is no integer cell.
     NotAnInteger(Key),
+    /// The value of this key is not the one that the client relied on.
+    CheckFailed(Key),
 }
 
 impl Reason {
@@ -94,7 +96,8 @@ impl Reason {
             | Reason::TooLarge(_)
             | Reason::Malformed
             | Reason::Denied
-            | Reason::NotAnInteger(_) => false,
+            | Reason::NotAnInteger(_)
+            | Reason::CheckFailed(_) => false,
         }
     }
 }
@@ -123,6 +126,9 @@ impl fmt::Display for Reason {
             Reason::Malformed => f.write_str("the request is malformed"),
             Reason::Denied => f.write_str("the certificate's role may not do this"),
             Reason::Conflict => f.write_str("somebody else changed what it read or writes"),
+            Reason::CheckFailed(key) => {
+                write!(f, "the value of key {key} is not the one it was checked for")
+            }
             Reason::NotAnInteger(key) => {
                 write!(f, "the value of key {key} is no integer cell (8 bytes)")
             }

@@ -6,7 +6,6 @@
 //! says where the next one begins.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use bytes::Bytes;
 use synod_common::error::Reason;
@@ -15,7 +14,7 @@ use synod_common::key::{Key, KeyRange};
 use synod_common::limits::{self, Limit};
 use synod_common::message::DataReply;
 use synod_common::message::bulk::{Keys, Rows, Values};
-use synod_common::message::data::{Access, ReadMode};
+use synod_common::message::data::{Access, LockWait, ReadMode};
 use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
 
@@ -55,6 +54,8 @@ pub struct ScanRequest {
     pub reverse: bool,
     /// What has changed since is refused.
     pub snapshot: Option<Timestamp>,
+    /// Which lock.
+    pub mode: ReadMode,
 }
 
 impl Shard {
@@ -78,15 +79,16 @@ impl Shard {
         let (Ok(keys), Ok(())) = (keys, &admitted) else {
             return self.refuse_access(access.txn, (request.from, request.request), admitted, out);
         };
-        let mode = match mode {
-            ReadMode::Shared => Mode::Shared,
-            ReadMode::Exclusive => Mode::Exclusive,
-        };
-        let wait = Duration::from_millis(u64::from(access.wait_ms));
-        let targets = keys.into_iter().map(|key| (LockTarget::Key(key), mode));
+        let mode = lock_mode(mode);
+        if access.wait == LockWait::Skip {
+            return self.read_free(access, keys, mode, (request.from, request.request), out);
+        }
+        let targets = keys.into_iter().map(|key| (LockTarget::Key(key), mode)).collect();
+        let from = (request.from, request.request);
+        let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
         let again = ReadRequest { keys: request.keys.clone(), ..*request };
         let who = (access.txn, access.age);
-        if self.lock(now, who, targets, wait, Purpose::Read(again), out) {
+        if self.lock(now, who, targets.into_iter(), wait, Purpose::Read(again), out) {
             self.answer_read(access.txn, request, out);
         }
     }
@@ -126,16 +128,20 @@ impl Shard {
         if admitted.is_err() {
             return self.refuse_access(access.txn, (request.from, request.request), admitted, out);
         }
+        if access.wait == LockWait::Skip {
+            return self.scan_free(access, &request, out);
+        }
         let limit = request.limit;
         let (_, resume) = self.page(&request.range, Timestamp::MAX, request.reverse, limit);
         request.page = request.range.page(resume.as_ref(), request.reverse);
-        let target = (LockTarget::Range(request.page.clone()), Mode::Shared);
+        let target = (LockTarget::Range(request.page.clone()), lock_mode(request.mode));
+        let from = (request.from, request.request);
+        let Some((targets, wait)) = self.willing(access, vec![target], from, out) else { return };
         let again =
             ScanRequest { range: request.range.clone(), page: request.page.clone(), ..request };
-        let wait = Duration::from_millis(u64::from(access.wait_ms));
         let who = (access.txn, access.age);
         let purpose = Purpose::Scan(again);
-        if self.lock(now, who, std::iter::once(target), wait, purpose, out) {
+        if self.lock(now, who, targets.into_iter(), wait, purpose, out) {
             self.answer_scan(access.txn, &request, out);
         }
     }
@@ -186,7 +192,7 @@ impl Shard {
 
     /// Whether a transaction may make this access; at first contact it becomes
     /// known here.
-    fn admit(&mut self, now: Now, access: &Access, from: Peer) -> Result<(), Reason> {
+    pub(crate) fn admit(&mut self, now: Now, access: &Access, from: Peer) -> Result<(), Reason> {
         let Access { txn, incarnation, map_epoch, priority, .. } = *access;
         self.check_serving(map_epoch)?;
         if txn.session.epoch != self.epoch {
@@ -198,8 +204,9 @@ impl Shard {
         if !self.leases.touch(txn, now.mono) {
             return Err(Reason::LocksLost);
         }
-        if let Some(participant) = self.txns.get(&txn) {
+        if let Some(participant) = self.txns.get_mut(&txn) {
             let same = incarnation.is_none_or(|carried| carried == participant.incarnation);
+            participant.returns = participant.returns.max(access.returns);
             return match participant.stage {
                 Stage::Active if same => Ok(()),
                 Stage::Active => Err(Reason::LocksLost),
@@ -214,16 +221,16 @@ impl Shard {
         }
         let incarnation = self.next_incarnation();
         let waits = Default::default();
-        let client = Some(from);
-        let participant =
-            Participant { incarnation, client, stage: Stage::Active, priority, waits };
+        let (client, returns) = (Some(from), access.returns);
+        let stage = Stage::Active;
+        let participant = Participant { incarnation, client, stage, priority, waits, returns };
         self.txns.insert(txn, participant);
         Ok(())
     }
 
     /// Refuses an access and ends its transaction here, unless that has gone
     /// beyond reading.
-    fn refuse_access(
+    pub(crate) fn refuse_access(
         &mut self,
         txn: TxnId,
         from: (Peer, RequestId),
@@ -250,6 +257,15 @@ impl Shard {
     pub(crate) fn next_incarnation(&mut self) -> Incarnation {
         self.last_incarnation += 1;
         Incarnation(self.last_incarnation)
+    }
+}
+
+/// The lock that a mode on the wire means.
+pub(crate) fn lock_mode(mode: ReadMode) -> Mode {
+    match mode {
+        ReadMode::Shared => Mode::Shared,
+        ReadMode::Update => Mode::Update,
+        ReadMode::Exclusive => Mode::Exclusive,
     }
 }
 

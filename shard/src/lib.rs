@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   client ──Read, Scan──────▶ access ──▶ lock      strict two-phase locks, waits, deadlocks
+//!          ──Lock, Return────▶ hold, skip            locks alone; reads of what is free
 //!          ──SnapshotRead────▶ snapshot ─▶ mvcc     versions by commit timestamp
 //!   coordinator ──Prepare────▶ participant          votes, decisions, in doubt
 //!               ──Welcome────▶ join                 epoch, map, floor
@@ -21,6 +22,7 @@
 mod access;
 mod checkpoint;
 mod deadlock;
+mod hold;
 mod intents;
 mod join;
 mod lease;
@@ -36,6 +38,7 @@ mod recovery;
 pub mod server;
 mod settings;
 mod shard;
+mod skip;
 mod snapshot;
 mod wait;
 mod writes;

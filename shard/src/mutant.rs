@@ -42,12 +42,14 @@ pub enum Mutant {
     ReaderWaitsOnce,
     /// What a replay finds installed already is done once more.
     ReplayTwice,
+    /// Locks are given back also when the client has read again since.
+    LateReturns,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 17] = [
+    pub const ALL: [Mutant; 18] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -65,6 +67,7 @@ impl Mutant {
         Mutant::FoldByArrival,
         Mutant::ReaderWaitsOnce,
         Mutant::ReplayTwice,
+        Mutant::LateReturns,
     ];
 }
 

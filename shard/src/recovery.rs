@@ -80,6 +80,7 @@ impl Shard {
             stage: Stage::Prepared { lsn, record, asked: 0 },
             priority: DEFAULT_PRIORITY,
             waits: Default::default(),
+            returns: 0,
         };
         self.txns.insert(txn, participant);
     }

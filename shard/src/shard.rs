@@ -17,6 +17,7 @@ use crate::Settings;
 use crate::access::{ReadRequest, ScanRequest, page_limit};
 use crate::checkpoint::Checkpoint;
 use crate::deadlock::Reporting;
+use crate::hold::LockRequest;
 use crate::intents::Intents;
 use crate::join::Joining;
 use crate::lease::Leases;
@@ -221,11 +222,12 @@ impl Shard {
                 let read = ReadRequest { from, request, keys, snapshot };
                 self.read(now, &access, mode, &read, out);
             }
-            DataRequest::Scan { access, range, limit, reverse } => {
+            DataRequest::Scan { access, range, limit, reverse, mode } => {
                 let limit = page_limit(limit);
                 let page = range.clone();
                 let snapshot = access.snapshot;
-                let scan = ScanRequest { from, request, range, page, limit, reverse, snapshot };
+                let scan =
+                    ScanRequest { from, request, range, page, limit, reverse, mode, snapshot };
                 self.scan(now, &access, scan, out);
             }
             DataRequest::SnapshotRead { at, map_epoch, keys } => {
@@ -245,6 +247,13 @@ impl Shard {
             DataRequest::Status => out.send(from, request, DataReply::Status(self.status())),
             DataRequest::Locks { after, contended, limit } => {
                 out.send(from, request, self.list_locks(now.mono, after, contended, limit));
+            }
+            DataRequest::Lock { access, mode, range, keys } => {
+                let what = (range, &keys);
+                self.lock_only(now, &access, mode, what, LockRequest { from, request }, out);
+            }
+            DataRequest::Return { access, to, range, keys } => {
+                self.take_back(&access, to, (range, &keys), out);
             }
         }
     }

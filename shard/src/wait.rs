@@ -16,6 +16,7 @@ use synod_common::node::Output;
 use synod_common::time::{Mono, Now, Timestamp};
 
 use crate::access::{ReadRequest, ScanRequest};
+use crate::hold::LockRequest;
 use crate::lock::{Acquired, LockTarget, Mode, Refused, Ticket};
 use crate::shard::{Shard, Timer};
 
@@ -44,6 +45,17 @@ pub enum Purpose {
     Scan(ScanRequest),
     /// The transaction votes.
     Prepare,
+    /// Nothing further; who asked is told.
+    Lock(LockRequest),
+}
+
+/// Why a lock is refused. Whoever asks for one is not prepared.
+pub(crate) fn reason(txn: TxnId, refused: Refused) -> Reason {
+    match refused {
+        Refused::TxnFull(_) => Reason::TooLarge(Limit::TxnKeys),
+        Refused::TableFull(_) => Reason::Overloaded,
+        Refused::Pinned => panic!("{txn} is prepared and asked for a lock"),
+    }
 }
 
 impl Shard {
@@ -66,11 +78,7 @@ impl Shard {
                 Ok(Acquired::Waiting(ticket)) => {
                     tickets.insert(ticket);
                 }
-                Err(Refused::TxnFull(_)) => refused = Some(Reason::TooLarge(Limit::TxnKeys)),
-                Err(Refused::TableFull(_)) => refused = Some(Reason::Overloaded),
-                Err(Refused::Pinned) => {
-                    panic!("{txn} asked for a lock that a shard never asks for")
-                }
+                Err(why) => refused = Some(reason(txn, why)),
             }
             if refused.is_some() {
                 break;
@@ -129,6 +137,7 @@ impl Shard {
             Purpose::Read(request) => self.answer_read(wait.txn, &request, out),
             Purpose::Scan(request) => self.answer_scan(wait.txn, &request, out),
             Purpose::Prepare => self.vote(now, wait.txn, out),
+            Purpose::Lock(request) => self.answer_lock(wait.txn, &request, out),
         }
     }
 
@@ -152,7 +161,8 @@ impl Shard {
             }
             let (from, request) = match wait.purpose {
                 Purpose::Read(ReadRequest { from, request, .. })
-                | Purpose::Scan(ScanRequest { from, request, .. }) => (from, request),
+                | Purpose::Scan(ScanRequest { from, request, .. })
+                | Purpose::Lock(LockRequest { from, request }) => (from, request),
                 Purpose::Prepare => continue,
             };
             out.send(from, request, DataReply::Refused(reason.clone()));

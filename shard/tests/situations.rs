@@ -6,13 +6,15 @@ use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, Values, WriteSet};
 use synod_common::message::commit::{Decision, Validation, Vote};
-use synod_common::message::data::{Access, ReadMode};
+use synod_common::message::data::{Access, LockWait, ReadMode};
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_shard::{Settings, Shard};
 
+#[path = "situations/locks.rs"]
+mod locks;
 #[path = "situations/operations.rs"]
 mod operations;
 #[path = "situations/validation.rs"]
@@ -170,9 +172,10 @@ impl World {
             age: Timestamp(1),
             incarnation: None,
             map_epoch: 1,
-            wait_ms: 1000,
             snapshot: None,
             priority: 100,
+            wait: LockWait::Millis(1000),
+            returns: 0,
         };
         self.ask(DataRequest::Read { access, mode, keys: Keys::one(key.as_bytes()) })
     }
@@ -485,9 +488,10 @@ fn odd_requests_are_refused() {
         age: Timestamp::MAX,
         incarnation: None,
         map_epoch: 1,
-        wait_ms: u32::MAX,
         snapshot: None,
         priority: 100,
+        wait: LockWait::Millis(u32::MAX),
+        returns: 0,
     };
     let keys = Bytes::from_static(b"\xff\xff\xff\x00");
     let request = DataRequest::Read { access: access(txn(4)), mode: ReadMode::Shared, keys };

@@ -145,6 +145,7 @@ async fn book(db: &Client, row: &Row, seen: &RefCell<Seen>) -> Result<(), Error>
             }
             Error::Retry(_) | Error::Aborted(_) | Error::Unavailable(_) => {}
             Error::Misuse(_)
+            | Error::Locked(_)
             | Error::TooLarge(_)
             | Error::SnapshotTooOld(_)
             | Error::Denied(_)

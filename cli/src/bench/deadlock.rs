@@ -99,14 +99,14 @@ async fn one(db: &Client, [a, b]: &[Key; 2]) -> Result<Duration, Error> {
     let (one, other) = (db.begin(Options::new()).await?, db.begin(Options::new()).await?);
     one.get_for_update(a).await?;
     other.get_for_update(b).await?;
-    let mut first = pin!(one.get_for_update(b));
+    let mut first = pin!(one.get_for_update(b).into_future());
     tokio::select! {
         biased;
         _ = &mut first => return Err(Error::Misuse("there was no wait".to_owned())),
         () = tokio::time::sleep(BETWEEN) => {}
     }
     let begin = Instant::now();
-    let mut second = pin!(other.get_for_update(a));
+    let mut second = pin!(other.get_for_update(a).into_future());
     let end = tokio::select! {
         end = &mut first => end,
         end = &mut second => end,

@@ -1,12 +1,12 @@
 //! What a line says.
 
 use anyhow::{Result, anyhow, bail};
-use synod_client::{Isolation, Key, KeyRange, Timestamp, TxnId};
+use synod_client::{Isolation, Key, KeyRange, LockMode, Timestamp, TxnId};
 
 use crate::text;
 
 /// All first words, for completion.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 21] = [
     "abort",
     "add",
     "append",
@@ -18,11 +18,14 @@ pub const NAMES: [&str; 18] = [
     "get",
     "get-for-update",
     "help",
+    "lock",
     "max",
     "min",
     "outcome",
     "put",
     "quit",
+    "rollback-to",
+    "savepoint",
     "scan",
     "status",
 ];
@@ -45,6 +48,13 @@ pub enum Command {
         limit: Option<usize>,
         reverse: bool,
     },
+    Lock {
+        what: Lockable,
+        mode: LockMode,
+        nowait: bool,
+    },
+    Savepoint(String),
+    RollbackTo(String),
     Commit,
     Abort,
     /// `None` is now.
@@ -53,6 +63,13 @@ pub enum Command {
     Status,
     Help,
     Exit,
+}
+
+/// What a lock can be on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lockable {
+    Key(Key),
+    Range(KeyRange),
 }
 
 impl Command {
@@ -83,7 +100,10 @@ impl Command {
             ("status", []) => Command::Status,
             ("help", _) => Command::Help,
             ("exit" | "quit", []) => Command::Exit,
-            ("lock" | "savepoint" | "rollback-to", _) => return Err(later(name)),
+            ("lock", [words @ .., "nowait"]) => lock(words, true)?,
+            ("lock", words) => lock(words, false)?,
+            ("savepoint", [name]) => Command::Savepoint((*name).to_owned()),
+            ("rollback-to", [name]) => Command::RollbackTo((*name).to_owned()),
             (name, _) => match usage(name) {
                 Some(usage) => bail!("usage: {usage}"),
                 None => bail!("'{name}' is no command; type help to see them all"),
@@ -104,6 +124,9 @@ fn usage(name: &str) -> Option<&'static str> {
         "max" => "max KEY N",
         "append" => "append KEY BYTES",
         "scan" => "scan A B [--limit N] [--reverse]",
+        "lock" => LOCK,
+        "savepoint" => "savepoint NAME",
+        "rollback-to" => "rollback-to NAME",
         "commit" => "commit",
         "abort" => "abort",
         "at" => "at TIMESTAMP, or at now",
@@ -112,6 +135,24 @@ fn usage(name: &str) -> Option<&'static str> {
         "exit" | "quit" => "exit",
         _ => return None,
     })
+}
+
+const LOCK: &str = "lock KEY [shared|update|exclusive] [nowait], or lock A B … for a range";
+
+/// The last word may be a mode; what is left is a key, or a range.
+fn lock(words: &[&str], nowait: bool) -> Result<Command> {
+    let (mode, words) = match words {
+        [words @ .., "shared"] => (LockMode::Shared, words),
+        [words @ .., "update"] => (LockMode::Update, words),
+        [words @ .., "exclusive"] => (LockMode::Exclusive, words),
+        words => (LockMode::Exclusive, words),
+    };
+    let what = match words {
+        [key] => Lockable::Key(text::key(key)?),
+        [start, end] => Lockable::Range(text::range(start, end)?),
+        _ => bail!("usage: {LOCK}"),
+    };
+    Ok(Command::Lock { what, mode, nowait })
 }
 
 fn later(what: &str) -> anyhow::Error {
@@ -229,17 +270,34 @@ mod tests {
     }
 
     #[test]
+    fn locks_are_on_keys_or_ranges() {
+        let parse = |line: &str| Command::parse(line).unwrap().unwrap();
+        let (a, b) = (Key::from("a"), Key::from("b"));
+        let lock = |what, mode, nowait| Command::Lock { what, mode, nowait };
+        let key = || Lockable::Key(a.clone());
+        let range = || Lockable::Range(KeyRange { start: a.clone(), end: Some(b.clone()) });
+        assert_eq!(parse("lock a"), lock(key(), LockMode::Exclusive, false));
+        assert_eq!(parse("lock a update nowait"), lock(key(), LockMode::Update, true));
+        assert_eq!(parse("lock a b"), lock(range(), LockMode::Exclusive, false));
+        assert_eq!(parse("lock a b shared"), lock(range(), LockMode::Shared, false));
+    }
+
+    #[test]
     fn wrong_lines_say_what_is_right() {
         let says = |line: &str| Command::parse(line).unwrap_err().to_string();
         assert_eq!(says("put a"), "usage: put KEY VALUE");
         assert_eq!(says("frobnicate"), "'frobnicate' is no command; type help to see them all");
-        for line in ["begin 3pc", "savepoint a", "lock k"] {
+        for line in ["begin 3pc", "begin paxos"] {
             assert!(says(line).ends_with("not available in this version"), "{line}");
         }
         assert!(says("begin snapshot optimistic").contains("one isolation level"));
         assert!(says("begin chaos").starts_with("usage: begin"));
         assert_eq!(says("max k"), "usage: max KEY N");
         assert!(says("add k 9223372036854775808").contains("64 bits"));
+        assert!(says("lock a b c").starts_with("usage: lock"));
+        assert!(says("lock update").starts_with("usage: lock"));
+        assert_eq!(says("savepoint"), "usage: savepoint NAME");
+        assert_eq!(says("rollback-to a b"), "usage: rollback-to NAME");
         assert!(says("at noon").contains("no timestamp"));
         assert!(says("scan a b --limit x").contains("number"));
     }

@@ -157,6 +157,7 @@ const BEGIN: [&str; 8] = [
     "serializable",
     "snapshot",
 ];
+const LOCK: [&str; 4] = ["exclusive", "nowait", "shared", "update"];
 const SCAN: [&str; 2] = ["--limit", "--reverse"];
 
 impl Completer for Words {
@@ -174,6 +175,7 @@ impl Completer for Words {
         let words: &[&str] = match before[..start].split_whitespace().next() {
             None => &NAMES,
             Some("begin") => &BEGIN,
+            Some("lock") => &LOCK,
             Some("scan") => &SCAN,
             Some("at") => &["now"],
             Some(_) => &[],
@@ -202,6 +204,8 @@ mod tests {
         assert_eq!(complete("ge"), (0, vec!["get ".to_owned(), "get-for-update ".to_owned()]));
         assert_eq!(complete("begin 2"), (6, vec!["2pc ".to_owned()]));
         assert_eq!(complete("scan a b --r"), (9, vec!["--reverse ".to_owned()]));
+        assert_eq!(complete("lock a sh"), (7, vec!["shared ".to_owned()]));
+        assert_eq!(complete("sav"), (0, vec!["savepoint ".to_owned()]));
         assert_eq!(complete("get a"), (4, vec![]));
     }
 

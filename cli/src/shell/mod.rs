@@ -32,12 +32,17 @@ use session::Session;
 const HELP: &str = r"begin [LEVEL] [2pc|auto]          begin a transaction; without one, every command is its own;
                                   LEVEL is serializable, snapshot, read-committed, optimistic
 get KEY                           read a key, within a transaction as its level says
-get-for-update KEY                read a key, under an exclusive lock
+get-for-update KEY                read a key, under an update lock: others may read it, too
 put KEY VALUE                     write a key
 delete KEY                        delete a key
 add | min | max KEY N             add to an integer cell, or lower or raise it to N
 append KEY BYTES                  put bytes behind the value of a key
 scan A B [--limit N] [--reverse]  read the keys from A up to, not including, B
+lock KEY [shared|update|exclusive] [nowait]
+lock A B [shared|update|exclusive] [nowait]
+                                  lock a key, or the keys from A up to B, without reading
+savepoint NAME                    remember this place in the transaction
+rollback-to NAME                  undo what was done since
 commit | abort                    end the transaction
 at TIMESTAMP | at now             read as of a past timestamp, or the present again
 outcome TXN                       what became of a transaction

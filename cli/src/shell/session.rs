@@ -1,14 +1,15 @@
 //! Does what commands say, in the open transaction or one of their own.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
 use synod_client::{
-    Committed, Error, Escaped, Isolation, Key, KeyRange, Outcome, Reason, Snapshot, Timestamp, Txn,
-    Value,
+    Committed, Error, Escaped, Isolation, Key, KeyRange, LockMode, Outcome, Reason, Savepoint,
+    Snapshot, Timestamp, Txn, Value,
 };
 
-use super::command::Command;
+use super::command::{Command, Lockable};
 use crate::cmd;
 use crate::connect::Connected;
 use crate::render;
@@ -18,13 +19,15 @@ pub struct Session {
     db: Connected,
     json: bool,
     txn: Option<Txn>,
+    /// Of the open transaction, by name.
+    savepoints: BTreeMap<String, Savepoint>,
     at: Option<Timestamp>,
 }
 
 impl Session {
     /// With nothing open.
     pub fn new(db: Connected, json: bool) -> Session {
-        Session { db, json, txn: None, at: None }
+        Session { db, json, txn: None, savepoints: BTreeMap::new(), at: None }
     }
 
     /// What a terminal shows before the next command.
@@ -61,6 +64,9 @@ impl Session {
             Command::Max(key, n) => self.write(|txn| txn.max(&key, n)).await,
             Command::Append(key, bytes) => self.write(|txn| txn.append(&key, &bytes)).await,
             Command::Scan { range, limit, reverse } => self.scan(range, limit, reverse).await,
+            Command::Lock { what, mode, nowait } => self.lock(what, mode, nowait).await,
+            Command::Savepoint(name) => self.savepoint(name),
+            Command::RollbackTo(name) => self.rollback_to(&name),
             Command::Commit => self.commit().await,
             Command::Abort => self.abort(),
             Command::At(at) => self.travel(at),
@@ -87,6 +93,7 @@ impl Session {
         let txn = self.db.client.begin(options).await?;
         let id = txn.id().to_string();
         self.txn = Some(txn);
+        self.savepoints.clear();
         let mut out = io::stdout().lock();
         match self.json {
             true => render::json(&mut out, &serde_json::json!({ "txn": id }))?,
@@ -105,6 +112,32 @@ impl Session {
             false => writeln!(out, "aborted")?,
         }
         Ok(())
+    }
+
+    async fn lock(&mut self, what: Lockable, mode: LockMode, nowait: bool) -> Result<()> {
+        let Some(txn) = &self.txn else { bail!("a lock needs a transaction; type `begin` first") };
+        let lock = match what {
+            Lockable::Key(key) => txn.lock(&key, mode),
+            Lockable::Range(range) => txn.lock_range(range, mode),
+        };
+        let lock = if nowait { lock.nowait() } else { lock };
+        lock.await.map_err(|error| self.failed(error))
+    }
+
+    fn savepoint(&mut self, name: String) -> Result<()> {
+        let Some(txn) = &self.txn else {
+            bail!("a savepoint needs a transaction; type `begin` first")
+        };
+        self.savepoints.insert(name, txn.savepoint());
+        Ok(())
+    }
+
+    fn rollback_to(&mut self, name: &str) -> Result<()> {
+        let Some(txn) = &self.txn else { bail!("there is no transaction to roll back") };
+        let Some(savepoint) = self.savepoints.get(name) else {
+            bail!("there is no savepoint '{name}'; {} goes on", txn.id());
+        };
+        txn.rollback_to(savepoint).map_err(|error| self.failed(error))
     }
 
     async fn commit(&mut self) -> Result<()> {
@@ -194,8 +227,10 @@ impl Session {
 
     /// What an error does to the open transaction.
     fn failed(&mut self, error: Error) -> anyhow::Error {
-        let unharmed =
-            matches!(error, Error::Misuse(_) | Error::TooLarge(_) | Error::SnapshotTooOld(_));
+        let unharmed = matches!(
+            error,
+            Error::Misuse(_) | Error::Locked(_) | Error::TooLarge(_) | Error::SnapshotTooOld(_)
+        );
         match self.txn.take_if(|_| !unharmed) {
             Some(txn) => {
                 let id = txn.id();

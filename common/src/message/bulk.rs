@@ -7,6 +7,8 @@
 //! ```text
 //!   Keys       key*
 //!   Values     value?*                 absent keys have absent values
+//!   Found      value?*                 likewise; a length of `u32::MAX - 1` stands
+//!                                      for a key that was passed over
 //!   Rows       (key value)*
 //!   WriteSet   (key value?)*           an absent value deletes
 //!   ReadSet    (start end?)*           an empty end stands for one key, an absent
@@ -153,6 +155,51 @@ impl Values {
     /// Reads a list.
     pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
         pieces(bytes, take_value)
+    }
+}
+
+/// A list of values, some absent, and some of keys that were passed over because
+/// somebody else holds them.
+#[derive(Debug, Default)]
+pub struct Found(BytesMut);
+
+const PASSED_OVER: u32 = u32::MAX - 1;
+
+impl Found {
+    /// Adds a value, or its absence.
+    pub fn push(&mut self, value: Option<&[u8]>) {
+        put(&mut self.0, value);
+    }
+
+    /// Adds a key that was passed over.
+    pub fn pass_over(&mut self) {
+        self.0.put_u32_le(PASSED_OVER);
+    }
+
+    /// How many bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes.
+    pub fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
+
+    /// Reads a list; `None` was passed over.
+    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<Option<Option<&[u8]>>, Malformed>> {
+        pieces(bytes, |rest| match rest.strip_prefix(&PASSED_OVER.to_le_bytes()) {
+            Some(tail) => {
+                *rest = tail;
+                Ok(None)
+            }
+            None => take_value(rest).map(Some),
+        })
     }
 }
 

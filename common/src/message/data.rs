@@ -20,25 +20,42 @@ pub struct Access {
     pub incarnation: Option<Incarnation>,
     /// Epoch of the shard map that the client used.
     pub map_epoch: u32,
-    /// How long to wait for each lock.
-    pub wait_ms: u32,
+    /// What to do about a lock that is not free.
+    pub wait: LockWait,
     /// The snapshot that the transaction reads at, if it does; what has changed
     /// since is refused.
     pub snapshot: Option<Timestamp>,
     /// Of several that could be the victim of a deadlock, the lowest loses.
     pub priority: u8,
+    /// How often this transaction has given back locks on this shard before.
+    pub returns: u32,
 }
 
-/// Which lock a read takes.
+/// What to do about a lock that somebody else holds, or waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockWait {
+    /// Wait for it, so many milliseconds; then the transaction is aborted.
+    Millis(u32),
+    /// Do nothing at all and say [`DataReply::Locked`].
+    No,
+    /// Leave out what it is on.
+    Skip,
+}
+
+/// Which lock is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadMode {
-    /// A shared lock.
+    /// A shared lock: others may read.
     Shared,
-    /// An exclusive lock, because a write follows.
+    /// An exclusive lock: nobody else may do anything.
     Exclusive,
+    /// An update lock, because a write may follow: others may read until it does.
+    /// On a range it is exclusive.
+    Update,
 }
 
-/// What a client asks of a shard. Every request but `Abort` gets one reply.
+/// What a client asks of a shard. Every request but `Abort` and `Return` gets one
+/// reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum DataRequest {
     /// Lock these keys and read their newest values.
@@ -51,7 +68,8 @@ pub enum DataRequest {
         #[serde(skip)]
         keys: Bytes,
     },
-    /// Lock the range that is read, absent keys included, and read its rows.
+    /// Lock the range that is read, absent keys included, and read its rows. Who
+    /// skips what is locked gets locks on the rows, and none on the range.
     Scan {
         /// For whom.
         access: Access,
@@ -61,6 +79,8 @@ pub enum DataRequest {
         limit: u32,
         /// From the end to the start.
         reverse: bool,
+        /// Which lock.
+        mode: ReadMode,
     },
     /// Read these keys as of a timestamp, without locks.
     SnapshotRead {
@@ -108,6 +128,32 @@ pub enum DataRequest {
         /// At most so many keys and ranges; zero asks for a whole page.
         limit: u32,
     },
+    /// Lock keys, and a range, without reading.
+    Lock {
+        /// For whom.
+        access: Access,
+        /// Which lock.
+        mode: ReadMode,
+        /// A range.
+        range: Option<KeyRange>,
+        /// Keys; see [`Keys`](super::bulk::Keys).
+        #[serde(skip)]
+        keys: Bytes,
+    },
+    /// Make locks weaker, or drop them, that nothing has been read under since, or
+    /// as far as what was read stays locked. No reply; it is ignored if it comes
+    /// behind a later access.
+    Return {
+        /// For whom.
+        access: Access,
+        /// What is left of each lock, if anything.
+        to: Option<ReadMode>,
+        /// What is locked by ranges of this range.
+        range: Option<KeyRange>,
+        /// What is locked by itself of these keys; see [`Keys`](super::bulk::Keys).
+        #[serde(skip)]
+        keys: Bytes,
+    },
 }
 
 /// What a shard answers.
@@ -138,6 +184,27 @@ pub enum DataReply {
     /// The request was refused. A refused access also ends the transaction on
     /// this shard: its locks here are gone.
     Refused(Reason),
+    /// The locks are held.
+    Granted {
+        /// The transaction's incarnation here.
+        incarnation: Option<Incarnation>,
+    },
+    /// A lock was not free, and the request did not want to wait. Nothing was
+    /// done; the transaction goes on.
+    Locked {
+        /// The transaction's incarnation here.
+        incarnation: Option<Incarnation>,
+        /// One of those who stand in the way.
+        holder: TxnId,
+    },
+    /// The values of those keys that were free; see [`Found`](super::bulk::Found).
+    Found {
+        /// The transaction's incarnation here.
+        incarnation: Option<Incarnation>,
+        /// The values.
+        #[serde(skip)]
+        values: Bytes,
+    },
     /// The answer to [`DataRequest::Locks`].
     Locks {
         /// Behind what the next page begins, if there is more.
@@ -216,7 +283,10 @@ pub struct ShardStatus {
 impl DataRequest {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
-            DataRequest::Read { keys, .. } | DataRequest::SnapshotRead { keys, .. } => Some(keys),
+            DataRequest::Read { keys, .. }
+            | DataRequest::SnapshotRead { keys, .. }
+            | DataRequest::Lock { keys, .. }
+            | DataRequest::Return { keys, .. } => Some(keys),
             DataRequest::Scan { .. }
             | DataRequest::SnapshotScan { .. }
             | DataRequest::Abort { .. }
@@ -228,7 +298,10 @@ impl DataRequest {
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
-            DataRequest::Read { keys, .. } | DataRequest::SnapshotRead { keys, .. } => Some(keys),
+            DataRequest::Read { keys, .. }
+            | DataRequest::SnapshotRead { keys, .. }
+            | DataRequest::Lock { keys, .. }
+            | DataRequest::Return { keys, .. } => Some(keys),
             DataRequest::Scan { .. }
             | DataRequest::SnapshotScan { .. }
             | DataRequest::Abort { .. }
@@ -242,19 +315,27 @@ impl DataRequest {
 impl DataReply {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
-            DataReply::Values { values, .. } => Some(values),
+            DataReply::Values { values, .. } | DataReply::Found { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
             DataReply::Locks { locks, .. } => Some(locks),
-            DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
+            DataReply::Done
+            | DataReply::Status(_)
+            | DataReply::Refused(_)
+            | DataReply::Granted { .. }
+            | DataReply::Locked { .. } => None,
         }
     }
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
-            DataReply::Values { values, .. } => Some(values),
+            DataReply::Values { values, .. } | DataReply::Found { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
             DataReply::Locks { locks, .. } => Some(locks),
-            DataReply::Done | DataReply::Status(_) | DataReply::Refused(_) => None,
+            DataReply::Done
+            | DataReply::Status(_)
+            | DataReply::Refused(_)
+            | DataReply::Granted { .. }
+            | DataReply::Locked { .. } => None,
         }
     }
 }

@@ -8,15 +8,16 @@
 //! cuts, the holders first: a cycle found over them has fewer innocent members.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 
 use synod_common::deadlock::Target;
 use synod_common::id::TxnId;
+use synod_common::key::KeyRange;
 use synod_common::message::data::LockPlace;
 use synod_common::time::Timestamp;
 
 use super::mode::{LockTarget, Mode, Modes, Ticket};
-use super::queue::{Queue, Rank};
+use super::queue::Rank;
 use super::table::{LockTable, Request};
 
 /// Edges told beyond those that are needed, per request.
@@ -87,7 +88,9 @@ impl LockTable {
     /// who stands between.
     fn behind_another(&self, request: &Request, found: &mut BTreeSet<TxnId>) -> bool {
         let LockTarget::Key(key) = &request.target else { return false };
-        let Some(waiters) = self.keys.get(key).and_then(Queue::waiters) else { return false };
+        let Some(waiters) = self.keys.get(key).and_then(|(_, queue)| queue.waiters()) else {
+            return false;
+        };
         let own = self.txns.get(&request.txn);
         let kept = own.map_or(Modes::default(), |own| own.keeps_away(key));
         // Nobody waits behind a request that waits for him already.
@@ -128,7 +131,7 @@ impl LockTable {
 
     /// The request of one transaction that another one stands in the way of.
     pub fn waits_because_of(&self, waiter: TxnId, other: TxnId) -> Option<Ticket> {
-        let waiting = &self.txns.get(&waiter)?.waiting;
+        let waiting = self.txns.get(&waiter)?.waiting();
         waiting.iter().copied().find(|ticket| self.is_in_the_way(*ticket, other))
     }
 
@@ -154,12 +157,12 @@ impl LockTable {
             waiting.keys().copied().filter(|target| is_behind(target)).cloned().collect();
         if !contended {
             let from = match after {
-                None => Some(Bound::Unbounded),
-                Some(LockTarget::Key(key)) => Some(Bound::Excluded(key.clone())),
+                None => Some(KeyRange::all()),
+                Some(LockTarget::Key(key)) => Some(KeyRange { start: key.successor(), end: None }),
                 Some(LockTarget::Range(_)) => None,
             };
-            let keys = from.map(|from| self.keys.range((from, Bound::Unbounded)).take(limit));
-            targets.extend(keys.into_iter().flatten().map(|(key, _)| LockTarget::Key(key.clone())));
+            let keys = from.iter().flat_map(|from| self.keys.first(from, limit));
+            targets.extend(keys.map(|(key, _)| LockTarget::Key(key.clone())));
             if targets.len() < limit {
                 targets.extend(self.held_ranges().map(|(target, _)| target).filter(is_behind));
             }
@@ -175,7 +178,8 @@ impl LockTable {
             let waiters = ranks.map(|rank| rank.ticket).collect();
             let holders = match &target {
                 LockTarget::Key(key) => {
-                    let holders = self.keys.get(key).into_iter().flat_map(|queue| queue.holders());
+                    let holders =
+                        self.keys.get(key).into_iter().flat_map(|(_, queue)| queue.holders());
                     holders.map(|(mode, txn)| (txn, mode)).collect()
                 }
                 LockTarget::Range(_) => range_holders.get(&target).cloned().unwrap_or_default(),

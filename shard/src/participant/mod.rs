@@ -49,6 +49,8 @@ pub struct Participant {
     pub priority: u8,
     /// Requests of it that wait for locks.
     pub waits: BTreeSet<WaitId>,
+    /// How often it has given back locks.
+    pub returns: u32,
 }
 
 /// How far a transaction is here.

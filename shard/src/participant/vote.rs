@@ -93,6 +93,7 @@ impl Shard {
             stage: Stage::Active,
             priority: DEFAULT_PRIORITY,
             waits: Default::default(),
+            returns: 0,
         });
         participant.stage = Stage::Preparing(preparing);
         if let Err(reason) = self.lock_reads((txn, age), reads) {

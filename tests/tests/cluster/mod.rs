@@ -10,7 +10,7 @@ use synod_common::id::*;
 use synod_common::message::bulk::{Keys, List, WriteSet};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::Validation;
-use synod_common::message::data::{Access, ReadMode};
+use synod_common::message::data::{Access, LockWait, ReadMode};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Output};
 use synod_common::route::{Partition, Placement, ShardAddress};
@@ -236,7 +236,8 @@ impl Cluster {
             age: Timestamp(self.age.get(&txn).copied().unwrap_or(txn.sequence)),
             incarnation: self.incarnations.get(&(txn, shard)).copied(),
             map_epoch: 1,
-            wait_ms: 1_000_000,
+            wait: LockWait::Millis(1_000_000),
+            returns: 0,
             snapshot: None,
             priority: self.priority.get(&txn).copied().unwrap_or(100),
         };

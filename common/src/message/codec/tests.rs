@@ -11,7 +11,7 @@ use crate::limits::Limit;
 use crate::message::bulk::{Keys, List, WriteSet};
 use crate::message::client::{CoordinatorStatus, Outcome, Part};
 use crate::message::commit::{Decision, Validation, Vote};
-use crate::message::data::{Access, LockPlace, LockRow, ReadMode, ShardStatus};
+use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
 use crate::message::deadlock::{Edge, Holder, Wait};
 use crate::message::{
     ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
@@ -42,9 +42,10 @@ fn access() -> Access {
         age: Timestamp(77),
         incarnation: Some(Incarnation(9)),
         map_epoch: 1,
-        wait_ms: 5000,
+        wait: LockWait::Millis(5000),
         snapshot: Some(Timestamp(70)),
         priority: 100,
+        returns: 0,
     }
 }
 
@@ -125,6 +126,7 @@ fn samples() -> Vec<Message> {
         Reason::Denied,
         Reason::Conflict,
         Reason::NotAnInteger(Key::from("k")),
+        Reason::CheckFailed(Key::from("k")),
     ];
     let mut all: Vec<Message> = vec![
         ClientRequest::OpenSession.into(),
@@ -158,13 +160,19 @@ fn samples() -> Vec<Message> {
             .into(),
         DataRequest::Read { access: access(), mode: ReadMode::Exclusive, keys: Keys::one(b"k") }
             .into(),
-        DataRequest::Scan { access: access(), range: range.clone(), limit: 10, reverse: true }
-            .into(),
+        DataRequest::Scan {
+            access: access(),
+            range: range.clone(),
+            limit: 10,
+            reverse: true,
+            mode: ReadMode::Update,
+        }
+        .into(),
         DataRequest::SnapshotRead { at: Timestamp(7), map_epoch: 1, keys: Keys::one(b"k") }.into(),
         DataRequest::SnapshotScan {
             at: Timestamp(7),
             map_epoch: 1,
-            range: KeyRange { end: None, ..range },
+            range: KeyRange { end: None, ..range.clone() },
             limit: 10,
             reverse: false,
         }
@@ -172,6 +180,20 @@ fn samples() -> Vec<Message> {
         DataRequest::Abort { txn: txn() }.into(),
         DataRequest::Heartbeat { session: session(), oldest: 12 }.into(),
         DataRequest::Status.into(),
+        DataRequest::Lock {
+            access: Access { wait: LockWait::No, ..access() },
+            mode: ReadMode::Exclusive,
+            range: None,
+            keys: Keys::one(b"k"),
+        }
+        .into(),
+        DataRequest::Return {
+            access: Access { wait: LockWait::Skip, returns: 3, ..access() },
+            to: Some(ReadMode::Shared),
+            range: Some(range),
+            keys: Bytes::new(),
+        }
+        .into(),
         DataReply::Values { incarnation: Some(Incarnation(9)), values: Bytes::new() }.into(),
         DataReply::Rows {
             incarnation: None,
@@ -182,6 +204,13 @@ fn samples() -> Vec<Message> {
         DataReply::Done.into(),
         DataReply::Status(ShardStatus { ready: true, keys: 1, in_doubt: 2, locks: 3, waiting: 4 })
             .into(),
+        DataReply::Granted { incarnation: Some(Incarnation(9)) }.into(),
+        DataReply::Locked { incarnation: Some(Incarnation(9)), holder: txn() }.into(),
+        DataReply::Found {
+            incarnation: Some(Incarnation(9)),
+            values: Bytes::from_static(&[0xfe, 0xff, 0xff, 0xff]),
+        }
+        .into(),
         CommitMessage::Join {
             cluster: ClusterId(0xfeed),
             epoch: Epoch(2),

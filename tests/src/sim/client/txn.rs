@@ -130,9 +130,10 @@ impl World {
             age: Timestamp(active.id.sequence),
             incarnation: active.incarnations.get(&server).copied(),
             map_epoch: self.router.epoch(),
-            wait_ms: active.wait_ms,
             snapshot: None,
             priority: (active.id.sequence % 4) as u8,
+            wait: data::LockWait::Millis(active.wait_ms),
+            returns: 0,
         };
         match access {
             Access::Keys(keys, mode) => {
@@ -143,7 +144,8 @@ impl World {
             Access::Range(range, reverse) => {
                 let limit = if self.rng.chance(5_000) { 0 } else { self.rng.within(1..=6) as u32 };
                 let (range, reverse) = (range.clone(), *reverse);
-                DataRequest::Scan { access: header, range, limit, reverse }
+                let mode = data::ReadMode::Shared;
+                DataRequest::Scan { access: header, range, limit, reverse, mode }
             }
         }
     }

@@ -112,7 +112,7 @@ impl World {
     pub(super) fn accesses(&mut self, work: &Work) -> Vec<(usize, Access)> {
         let mut mode = ReadMode::Shared;
         if self.rng.chance(5_000) {
-            mode = ReadMode::Exclusive;
+            mode = if self.rng.chance(7_000) { ReadMode::Update } else { ReadMode::Exclusive };
         }
         let keys: Vec<Key> = match work {
             Work::Setup | Work::Blind(_) | Work::Count(_, false) => return Vec::new(),
