@@ -44,8 +44,10 @@ impl World {
 }
 
 fn granted(reply: Option<DataReply>) -> Option<Incarnation> {
-    let Some(DataReply::Granted { incarnation }) = reply else { panic!("{reply:?}") };
-    incarnation
+    match reply {
+        Some(DataReply::Granted { incarnation }) => incarnation,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

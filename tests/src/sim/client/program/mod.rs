@@ -18,6 +18,8 @@
 //!
 //! [`Link::lossless`]: super::super::network::Link::lossless
 
+mod attempt;
+mod data;
 mod net;
 mod notes;
 mod reader;
