@@ -19,6 +19,7 @@ use synod_common::route::Router;
 use crate::net::Reply;
 use crate::read;
 use crate::retry::Patience;
+use crate::savepoint::Return;
 use crate::workspace::Written;
 use crate::{Error, LockMode, Snapshot, Txn, Value};
 
@@ -191,13 +192,17 @@ impl<'a> Scan<'a> {
             }
         }
         match best? {
-            (_, Some(i)) => Some(Ok(self.cursors[i].rows.pop_front())),
+            (key, Some(i)) => {
+                self.source.taken(&key);
+                Some(Ok(self.cursors[i].rows.pop_front()))
+            }
             (key, None) => {
                 let mut below = Value { key, bytes: None };
                 for cursor in &mut self.cursors {
                     if cursor.rows.front().is_some_and(|row| row.key == below.key)
                         && let Some(row) = cursor.rows.pop_front()
                     {
+                        self.source.taken(&row.key);
                         below.bytes = Some(row.value);
                     }
                 }
@@ -251,7 +256,31 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Whoever leaves out what is locked must not lock more than it returns: the
+/// shards do not know of each other's rows, and lock some that are not wanted.
+impl Drop for Scan<'_> {
+    fn drop(&mut self) {
+        let Source::Txn(txn, _, LockWait::Skip) = self.source else { return };
+        let rows = self.cursors.iter().flat_map(|cursor| &cursor.rows);
+        let mut returns = Vec::new();
+        {
+            let state = txn.held.state.lock();
+            let unknown = rows.filter(|row| !state.locks.knows(&row.key));
+            returns.extend(unknown.map(|row| Return::Key(row.key.clone(), None)));
+        }
+        // If the transaction is over, its locks are gone anyway.
+        _ = txn.give_back(returns);
+    }
+}
+
 impl Source<'_> {
+    /// A row is used that was locked by itself.
+    fn taken(self, key: &Key) {
+        if let Source::Txn(txn, mode, LockWait::Skip) = self {
+            txn.held.state.lock().locks.key(key, mode, true);
+        }
+    }
+
     fn ask(
         self,
         shard: ShardId,
@@ -288,15 +317,9 @@ impl Source<'_> {
         reverse: bool,
     ) -> Result<(Option<Key>, Bytes), Error> {
         match self {
-            Source::Txn(txn, mode, wait) => match txn.data_reply(shard, reply.await)? {
+            Source::Txn(txn, ..) => match txn.data_reply(shard, reply.await)? {
                 DataReply::Rows { incarnation, resume, rows } => {
                     txn.contacted(shard, incarnation)?;
-                    if wait == LockWait::Skip {
-                        let mut state = txn.held.state.lock();
-                        for (key, _) in Rows::read(&rows).map_while(Result::ok) {
-                            state.locks.key(&Key::from(key), mode, true);
-                        }
-                    }
                     Ok((resume, rows))
                 }
                 _ => Err(Error::protocol()),

@@ -29,7 +29,7 @@ use crate::shard::Shard;
 use crate::wait::Purpose;
 
 /// Whom to tell when locks are held.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct LockRequest {
     /// Who asked.
     pub from: Peer,
@@ -64,8 +64,7 @@ impl Shard {
         };
         let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
         let (who, targets) = ((access.txn, access.age), targets.into_iter());
-        let again = LockRequest { from: request.from, request: request.request };
-        if self.lock(now, who, targets, wait, Purpose::Lock(again), out) {
+        if self.lock(now, who, targets, wait, Purpose::Lock(request), out) {
             self.answer_lock(access.txn, &request, out);
         }
     }
@@ -89,17 +88,15 @@ impl Shard {
             LockWait::Millis(millis) => millis,
             LockWait::No | LockWait::Skip => 0,
         };
-        let mut blockers = targets
-            .iter()
-            .filter_map(|(target, mode)| self.locks.blocker(access.txn, target, *mode));
+        let blocker =
+            |(target, mode): &(LockTarget, Mode)| self.locks.blocker(access.txn, target, *mode);
         if access.wait == LockWait::No
-            && let Some(holder) = blockers.next()
+            && let Some(holder) = targets.iter().find_map(blocker)
         {
             let incarnation = self.txns.get(&access.txn).map(|known| known.incarnation);
             out.send(from, request, DataReply::Locked { incarnation, holder });
             return None;
         }
-        drop(blockers);
         Some((targets, Duration::from_millis(u64::from(millis))))
     }
 

@@ -71,8 +71,7 @@ fn who_does_not_wait_is_told_who_holds_it_and_goes_on() {
     let mut world = World::new();
     granted(world.lock(patient(txn(1)), ReadMode::Exclusive, "k"));
     let now = with(txn(2), LockWait::No, 0, None);
-    let Some(DataReply::Locked { incarnation, holder }) =
-        world.lock(now, ReadMode::Exclusive, "k")
+    let Some(DataReply::Locked { incarnation, holder }) = world.lock(now, ReadMode::Exclusive, "k")
     else {
         panic!("it did not say so")
     };
@@ -99,8 +98,7 @@ fn what_is_locked_is_left_out() {
     assert_eq!(world.scan(skip(12), range("a", "z"), 2), ["b", "c"]);
     let mut keys = Keys::default();
     ["a", "d", "none"].iter().for_each(|key| keys.push(key.as_bytes()));
-    let read =
-        DataRequest::Read { access: skip(13), mode: ReadMode::Update, keys: keys.finish() };
+    let read = DataRequest::Read { access: skip(13), mode: ReadMode::Update, keys: keys.finish() };
     let Some(DataReply::Found { values, .. }) = world.ask(read) else { panic!("no values") };
     let found: Vec<_> = Found::read(&values).map(Result::unwrap).collect();
     assert_eq!(found, [None, Some(Some(&b"job"[..])), Some(None)]);
