@@ -91,6 +91,11 @@ impl Locks {
         asked.read |= read;
     }
 
+    /// Whether a key was asked for by itself.
+    pub(crate) fn knows(&self, key: &Key) -> bool {
+        self.lost_track || self.keys.contains_key(key)
+    }
+
     /// A range is about to be locked, and perhaps read.
     pub(crate) fn range(&mut self, range: &KeyRange, mode: LockMode, read: bool) {
         // On a range there is nothing between the two.

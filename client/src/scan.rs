@@ -19,6 +19,7 @@ use synod_common::route::Router;
 use crate::net::Reply;
 use crate::read;
 use crate::retry::Patience;
+use crate::savepoint::Return;
 use crate::workspace::Written;
 use crate::{Error, LockMode, Snapshot, Txn, Value};
 
@@ -198,13 +199,17 @@ impl<'a> Scan<'a> {
             }
         }
         match best? {
-            (_, Some(i)) => Some(Ok(self.cursors[i].rows.pop_front())),
+            (key, Some(i)) => {
+                self.source.taken(&key);
+                Some(Ok(self.cursors[i].rows.pop_front()))
+            }
             (key, None) => {
                 let mut below = Value { key, bytes: None };
                 for cursor in &mut self.cursors {
                     if cursor.rows.front().is_some_and(|row| row.key == below.key)
                         && let Some(row) = cursor.rows.pop_front()
                     {
+                        self.source.taken(&row.key);
                         below.bytes = Some(row.value);
                     }
                 }
@@ -259,6 +264,23 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Whoever leaves out what is locked must not lock more than it returns: the
+/// shards do not know of each other's rows, and lock some that are not wanted.
+impl Drop for Scan<'_> {
+    fn drop(&mut self) {
+        let Source::Txn { txn, wait: LockWait::Skip, view: None, .. } = self.source else { return };
+        let rows = self.cursors.iter().flat_map(|cursor| &cursor.rows);
+        let mut returns = Vec::new();
+        {
+            let state = txn.held.state.lock();
+            let unknown = rows.filter(|row| !state.locks.knows(&row.key));
+            returns.extend(unknown.map(|row| Return::Key(row.key.clone(), None)));
+        }
+        // If the transaction is over, its locks are gone anyway.
+        _ = txn.give_back(returns);
+    }
+}
+
 impl Source<'_> {
     /// Chooses the view, if there is to be one.
     async fn settle(&mut self) -> Result<(), Error> {
@@ -268,6 +290,14 @@ impl Source<'_> {
             Source::Txn { view: Some(_), .. } | Source::Snapshot(_) => {}
         }
         Ok(())
+    }
+
+    /// A row is used that was locked by itself.
+    fn taken(&self, key: &Key) {
+        if let Source::Txn { txn, mode, wait: LockWait::Skip, view: None } = self {
+            let mode = mode.unwrap_or(LockMode::Shared);
+            txn.held.state.lock().locks.key(key, mode, true);
+        }
     }
 
     fn ask(
@@ -313,19 +343,12 @@ impl Source<'_> {
         reverse: bool,
     ) -> Result<(Option<Key>, Bytes), Error> {
         let snapshot = match self {
-            Source::Txn { txn, mode, wait, view: None } => {
+            Source::Txn { txn, view: None, .. } => {
                 let reply = txn.data_reply(shard, reply.await)?;
                 let DataReply::Rows { incarnation, resume, rows } = reply else {
                     return Err(Error::protocol());
                 };
                 txn.contacted(shard, incarnation)?;
-                if *wait == LockWait::Skip {
-                    let mode = mode.unwrap_or(LockMode::Shared);
-                    let mut state = txn.held.state.lock();
-                    for (key, _) in Rows::read(&rows).map_while(Result::ok) {
-                        state.locks.key(&Key::from(key), mode, true);
-                    }
-                }
                 return Ok((resume, rows));
             }
             Source::Txn { view: Some(view), .. } => view,

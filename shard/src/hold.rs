@@ -88,17 +88,15 @@ impl Shard {
             LockWait::Millis(millis) => millis,
             LockWait::No | LockWait::Skip => 0,
         };
-        let mut blockers = targets
-            .iter()
-            .filter_map(|(target, mode)| self.locks.blocker(access.txn, target, *mode));
+        let blocker =
+            |(target, mode): &(LockTarget, Mode)| self.locks.blocker(access.txn, target, *mode);
         if access.wait == LockWait::No
-            && let Some(holder) = blockers.next()
+            && let Some(holder) = targets.iter().find_map(blocker)
         {
             let incarnation = self.txns.get(&access.txn).map(|known| known.incarnation);
             out.send(from, request, DataReply::Locked { incarnation, holder });
             return None;
         }
-        drop(blockers);
         Some((targets, Duration::from_millis(u64::from(millis))))
     }
 

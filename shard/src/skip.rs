@@ -66,14 +66,14 @@ impl Shard {
         for (passed, (key, value)) in (1..).zip(all) {
             let (txn, age, key) = (access.txn, access.age, Key::from(key));
             let target = LockTarget::Key(key.clone());
-            match self.locks.try_acquire(txn, age, target, mode, &mut self.granted) {
-                // What has changed since the snapshot is left out, and stays locked.
-                Ok(Tried::Granted) if self.is_beyond(access.snapshot, &key) => {}
-                Ok(Tried::Granted) => rows.push(&key, &value),
-                Ok(Tried::Blocked(_)) => {}
-                Err(why) => {
-                    refused = Some(reason(txn, why));
-                    break;
+            if !self.is_beyond(access.snapshot, &key) {
+                match self.locks.try_acquire(txn, age, target, mode, &mut self.granted) {
+                    Ok(Tried::Granted) => rows.push(&key, &value),
+                    Ok(Tried::Blocked(_)) => {}
+                    Err(why) => {
+                        refused = Some(reason(txn, why));
+                        break;
+                    }
                 }
             }
             if rows.is_full(*limit) || passed >= ROWS_PASSED {
