@@ -20,17 +20,32 @@ pub(super) struct Holdings {
     read: BTreeMap<Key, Mode>,
     /// Keys held in a mode that keeps readers away.
     written: BTreeMap<Key, Mode>,
+    /// Boxed, as few transactions have any.
+    rare: Option<Box<Rare>>,
+}
+
+/// What most transactions have none of.
+#[derive(Debug, Default)]
+struct Rare {
     /// Ranges held to read.
-    pub(super) shared: Spans,
+    shared: Spans,
     /// Ranges held to write.
-    pub(super) exclusive: Spans,
+    exclusive: Spans,
     /// Requests that wait.
-    pub(super) waiting: BTreeSet<Ticket>,
+    waiting: BTreeSet<Ticket>,
     /// Those of them for a key.
     waiting_keys: BTreeSet<(Key, Ticket)>,
     /// Those of them for a range.
     waiting_ranges: BTreeMap<Ticket, KeyRange>,
 }
+
+static NONE: Rare = Rare {
+    shared: Spans::new(),
+    exclusive: Spans::new(),
+    waiting: BTreeSet::new(),
+    waiting_keys: BTreeSet::new(),
+    waiting_ranges: BTreeMap::new(),
+};
 
 impl Holdings {
     /// Of a transaction that began at `age`.
@@ -38,14 +53,24 @@ impl Holdings {
         Holdings { age, ..Holdings::default() }
     }
 
+    fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NONE)
+    }
+
     /// How many locks.
     pub(super) fn held(&self) -> usize {
-        self.read.len() + self.written.len() + self.shared.len() + self.exclusive.len()
+        let Rare { shared, exclusive, .. } = self.rare();
+        self.read.len() + self.written.len() + shared.len() + exclusive.len()
+    }
+
+    /// Requests that wait.
+    pub(super) fn waiting(&self) -> &BTreeSet<Ticket> {
+        &self.rare().waiting
     }
 
     /// Whether there is no reason to remember it.
     pub(super) fn is_idle(&self) -> bool {
-        !self.pinned && self.waiting.is_empty() && self.held() == 0
+        !self.pinned && self.waiting().is_empty() && self.held() == 0
     }
 
     /// The mode in which it holds a key by itself.
@@ -71,16 +96,21 @@ impl Holdings {
         }
     }
 
-    /// Ranges held in a mode.
-    pub(super) fn spans(&mut self, mode: Mode) -> &mut Spans {
-        if mode.is_write() { &mut self.exclusive } else { &mut self.shared }
+    /// Ranges held to read, or to write.
+    pub(super) fn spans(&self, mode: Mode) -> &Spans {
+        if mode.is_write() { &self.rare().exclusive } else { &self.rare().shared }
+    }
+
+    pub(super) fn spans_mut(&mut self, mode: Mode) -> &mut Spans {
+        let rare = self.rare.get_or_insert_default();
+        if mode.is_write() { &mut rare.exclusive } else { &mut rare.shared }
     }
 
     /// The modes that it keeps others from holding on a key, by all its locks.
     pub(super) fn keeps_away(&self, key: &[u8]) -> Modes {
         let mode = self.key_mode(key);
-        let shared = self.shared.contains(key).then_some(Mode::Shared);
-        let exclusive = self.exclusive.contains(key).then_some(Mode::Exclusive);
+        let shared = self.rare().shared.contains(key).then_some(Mode::Shared);
+        let exclusive = self.rare().exclusive.contains(key).then_some(Mode::Exclusive);
         let modes = [mode, shared, exclusive].into_iter().flatten();
         modes.fold(Modes::default(), |all, mode| all.with(mode.conflicting()))
     }
@@ -101,8 +131,8 @@ impl Holdings {
     fn covers_range(&self, range: &KeyRange, mode: Mode) -> bool {
         let mut from = &range.start;
         while range.end.as_ref().is_none_or(|end| from < end) {
-            let shared = self.shared.end_at(from).filter(|_| !mode.is_write());
-            match shared.or_else(|| self.exclusive.end_at(from)) {
+            let shared = self.rare().shared.end_at(from).filter(|_| !mode.is_write());
+            match shared.or_else(|| self.rare().exclusive.end_at(from)) {
                 None => return false,
                 Some(None) => return true,
                 Some(Some(end)) => from = end,
@@ -120,27 +150,29 @@ impl Holdings {
                     keys.range::<[u8], _>(bounds(range)).next().is_some()
                 };
                 any(&self.written)
-                    || self.exclusive.overlap(range)
-                    || mode.is_write() && (any(&self.read) || self.shared.overlap(range))
+                    || self.rare().exclusive.overlap(range)
+                    || mode.is_write() && (any(&self.read) || self.rare().shared.overlap(range))
             }
         }
     }
 
     /// Adds a request that waits.
     pub(super) fn wait(&mut self, ticket: Ticket, target: &LockTarget) {
-        self.waiting.insert(ticket);
+        let rare = self.rare.get_or_insert_default();
+        rare.waiting.insert(ticket);
         match target {
-            LockTarget::Key(key) => _ = self.waiting_keys.insert((key.clone(), ticket)),
-            LockTarget::Range(range) => _ = self.waiting_ranges.insert(ticket, range.clone()),
+            LockTarget::Key(key) => _ = rare.waiting_keys.insert((key.clone(), ticket)),
+            LockTarget::Range(range) => _ = rare.waiting_ranges.insert(ticket, range.clone()),
         }
     }
 
     /// Removes a request that waited.
     pub(super) fn unwait(&mut self, ticket: Ticket, target: &LockTarget) {
-        self.waiting.remove(&ticket);
+        let Some(rare) = &mut self.rare else { return };
+        rare.waiting.remove(&ticket);
         match target {
-            LockTarget::Key(key) => _ = self.waiting_keys.remove(&(key.clone(), ticket)),
-            LockTarget::Range(_) => _ = self.waiting_ranges.remove(&ticket),
+            LockTarget::Key(key) => _ = rare.waiting_keys.remove(&(key.clone(), ticket)),
+            LockTarget::Range(_) => _ = rare.waiting_ranges.remove(&ticket),
         }
     }
 
@@ -150,11 +182,11 @@ impl Holdings {
             LockTarget::Key(key) => (key, Some(key.successor())),
             LockTarget::Range(range) => (&range.start, range.end.clone()),
         };
-        let keys = self.waiting_keys.range((
+        let keys = self.rare().waiting_keys.range((
             Bound::Included((from.clone(), Ticket(0))),
             end.map_or(Bound::Unbounded, |end| Bound::Excluded((end, Ticket(0)))),
         ));
-        let ranges = self.waiting_ranges.iter().filter(|(_, range)| match target {
+        let ranges = self.rare().waiting_ranges.iter().filter(|(_, range)| match target {
             LockTarget::Key(key) => range.contains(key),
             LockTarget::Range(other) => range.overlaps(other),
         });
@@ -166,9 +198,13 @@ impl Holdings {
     pub(super) fn locks(&self) -> impl Iterator<Item = (LockTarget, Mode)> {
         let keys = self.read.iter().chain(&self.written);
         let keys = keys.map(|(key, mode)| (LockTarget::Key(key.clone()), *mode));
-        let shared = self.shared.iter().map(|(range, _)| (LockTarget::Range(range), Mode::Shared));
-        let exclusive =
-            self.exclusive.iter().map(|(range, _)| (LockTarget::Range(range), Mode::Exclusive));
+        let shared =
+            self.rare().shared.iter().map(|(range, _)| (LockTarget::Range(range), Mode::Shared));
+        let exclusive = self
+            .rare()
+            .exclusive
+            .iter()
+            .map(|(range, _)| (LockTarget::Range(range), Mode::Exclusive));
         keys.chain(shared).chain(exclusive)
     }
 }

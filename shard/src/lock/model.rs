@@ -447,7 +447,7 @@ impl World {
         }
         assert_eq!(self.table.dump(), "");
         assert!(self.table.txns.is_empty() && self.table.keys.is_empty());
-        assert!(self.table.written.is_empty() && self.table.queued.is_empty());
+        assert!(self.table.queued.is_empty());
     }
 }
 

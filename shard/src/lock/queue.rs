@@ -229,6 +229,11 @@ impl Queue {
         }
     }
 
+    /// Whether somebody holds it who keeps readers away.
+    pub(super) fn is_written(&self) -> bool {
+        self.conflicting(Mode::Shared).next().is_some()
+    }
+
     /// Whether nobody holds it and nobody waits.
     pub(super) fn is_idle(&self) -> bool {
         self.waiters.is_none() && matches!(self.holders, Holders::Free)

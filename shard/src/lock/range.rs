@@ -247,11 +247,11 @@ mod tests {
             let mut index = RangeIndex::default();
             let mut list = BTreeMap::new();
             for (id, (insert, start, end)) in (0..).zip(steps) {
+                let end = end.map(|end| Key::from(&[end][..]));
+                let asked = KeyRange { start: Key::from(&[start][..]), end };
                 if insert || list.is_empty() {
-                    let end = end.map(|end| Key::from(&[end][..]));
-                    let range = KeyRange { start: Key::from(&[start][..]), end };
-                    index.insert(range.clone(), id, txn(1));
-                    list.insert(id, range);
+                    index.insert(asked.clone(), id, txn(1));
+                    list.insert(id, asked.clone());
                 } else {
                     let id = *list.keys().nth(usize::from(start) % list.len()).unwrap();
                     index.remove(&list.remove(&id).unwrap().start, id);
@@ -267,17 +267,15 @@ mod tests {
                     let expected = list.iter().filter(|(_, range)| range.contains(&[key]));
                     prop_assert_eq!(found, expected.map(|(id, _)| *id).collect::<Vec<_>>());
                 }
-                for (start, end) in (0..20_u8).flat_map(|a| (a + 1..21_u8).map(move |b| (a, b))) {
-                    let end = (end < 20).then(|| Key::from(&[end][..]));
-                    let range = KeyRange { start: Key::from(&[start][..]), end };
+                if !asked.is_empty() {
                     let mut found = Vec::new();
-                    let all = index.overlapping(&range, &mut |id, _| {
+                    let all = index.overlapping(&asked, &mut |id, _| {
                         found.push(id);
                         ControlFlow::Continue(())
                     });
                     prop_assert!(all.is_continue());
                     found.sort_unstable();
-                    let expected = list.iter().filter(|(_, other)| range.overlaps(other));
+                    let expected = list.iter().filter(|(_, other)| asked.overlaps(other));
                     prop_assert_eq!(found, expected.map(|(id, _)| *id).collect::<Vec<_>>());
                 }
             }

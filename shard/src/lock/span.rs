@@ -29,6 +29,10 @@ pub(super) struct Cut {
 }
 
 impl Spans {
+    pub(super) const fn new() -> Spans {
+        Spans(BTreeMap::new())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

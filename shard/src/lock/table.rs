@@ -1,6 +1,5 @@
-//! The table: requests, grants, releases.
+//! The table: requests and grants.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -9,19 +8,18 @@ use synod_common::key::{Key, KeyRange};
 use synod_common::time::Timestamp;
 
 use super::holdings::Holdings;
+use super::keys::Keys;
 use super::mode::{Acquired, Capacity, Grant, LockTarget, Mode, Modes, Refused, Ticket, Tried};
-use super::queue::{Queue, Rank};
+use super::queue::Rank;
 use super::range::Ranges;
-use super::span::bounds;
+use super::release::Freed;
 
 /// The locks of a shard. See the module's essay.
 #[derive(Debug)]
 pub struct LockTable {
-    capacity: Capacity,
+    pub(super) capacity: Capacity,
     /// Every key that is held or waited for by itself.
-    pub(super) keys: BTreeMap<Key, Queue>,
-    /// Keys held in a mode that keeps readers away.
-    pub(super) written: BTreeSet<Key>,
+    pub(super) keys: Keys,
     /// Keys that somebody waits for.
     pub(super) queued: BTreeSet<Key>,
     pub(super) ranges_held: Ranges,
@@ -32,7 +30,7 @@ pub struct LockTable {
     pub(super) last_ticket: Ticket,
     /// Names the ranges held.
     last_range: u64,
-    held: usize,
+    pub(super) held: usize,
 }
 
 /// A request that waits.
@@ -44,33 +42,12 @@ pub(super) struct Request {
     pub(super) rank: Rank,
 }
 
-/// What was taken out of the table, so that others may now pass.
-#[derive(Default)]
-struct Freed {
-    /// Keys, with the modes that it kept away.
-    keys: BTreeMap<Key, Modes>,
-    ranges: Vec<(KeyRange, Modes)>,
-}
-
-impl Freed {
-    fn add(&mut self, target: LockTarget, modes: Modes) {
-        match target {
-            LockTarget::Key(key) => {
-                let all = self.keys.entry(key).or_default();
-                *all = all.with(modes);
-            }
-            LockTarget::Range(range) => self.ranges.push((range, modes)),
-        }
-    }
-}
-
 impl LockTable {
     /// An empty table.
     pub fn new(capacity: Capacity) -> LockTable {
         LockTable {
             capacity,
-            keys: BTreeMap::new(),
-            written: BTreeSet::new(),
+            keys: Keys::default(),
             queued: BTreeSet::new(),
             ranges_held: Ranges::default(),
             ranges_waiting: Ranges::default(),
@@ -105,12 +82,11 @@ impl LockTable {
         let blocked = self.is_blocked(&request);
         self.check_room(&request, blocked)?;
         let ticket = request.rank.ticket;
+        self.enter(txn, age, ticket);
         if blocked {
-            self.enter(txn, age, ticket);
             self.wait(request);
             Ok(Acquired::Waiting(ticket))
         } else {
-            self.enter(txn, age, ticket);
             self.hold(txn, &request.target, request.mode);
             self.regrant(txn, request.target, out);
             Ok(Acquired::Granted)
@@ -144,87 +120,6 @@ impl LockTable {
         Ok(Tried::Granted)
     }
 
-    /// Ends a transaction here: drops all its locks and requests. Whoever can
-    /// pass now is granted, in the order in which they came (upgrades first).
-    pub fn release_all(&mut self, txn: TxnId, out: &mut Vec<Grant>) {
-        let Some(holdings) = self.txns.remove(&txn) else { return };
-        let mut freed = Freed::default();
-        for ticket in &holdings.waiting {
-            self.unwait(*ticket, &mut freed);
-        }
-        self.held -= holdings.held();
-        for (target, mode) in holdings.locks() {
-            if let LockTarget::Key(key) = &target {
-                self.queue(key, |queue| queue.release(txn));
-                if mode.is_write() {
-                    self.note_written(key);
-                }
-            }
-            freed.add(target, mode.conflicting());
-        }
-        for (spans, mode) in
-            [(&holdings.shared, Mode::Shared), (&holdings.exclusive, Mode::Exclusive)]
-        {
-            for (range, id) in spans.iter() {
-                self.ranges_held.of(mode).remove(&range.start, id);
-            }
-        }
-        self.grant_freed(&freed, out);
-    }
-
-    /// Makes a lock weaker, or drops it (`None`), before its transaction ends:
-    /// the lock on the key by itself, or what is locked of the range by ranges.
-    /// What does not become weaker by this stays as it is. Whoever can pass now
-    /// is granted. False if nothing changed; so too if the transaction is
-    /// prepared, or if a range would become several and there is no room for
-    /// them. (Holding more is always right.)
-    ///
-    /// That breaks two-phase locking unless nothing was observed under the lock,
-    /// or what was observed stays protected by the weaker lock: the caller
-    /// decides. Absence is observed, too.
-    ///
-    /// Whoever waits behind requests that now wait for it no more may close a
-    /// cycle by that. So if the transaction waits for anything, look for one.
-    pub fn downgrade(
-        &mut self,
-        txn: TxnId,
-        target: &LockTarget,
-        to: Option<Mode>,
-        out: &mut Vec<Grant>,
-    ) -> bool {
-        if self.txns.get(&txn).is_none_or(|holdings| holdings.pinned) {
-            return false;
-        }
-        let mut freed = Freed::default();
-        let to = to.map(|mode| mode.on(target));
-        let changed = match target {
-            LockTarget::Key(key) => self.weaken_key(txn, key, to, &mut freed),
-            LockTarget::Range(range) => self.weaken_range(txn, range, to, &mut freed),
-        };
-        if self.txns[&txn].is_idle() {
-            self.txns.remove(&txn);
-        }
-        self.grant_freed(&freed, out);
-        changed
-    }
-
-    /// Withdraws a request that waits. False if none waits under this ticket,
-    /// be it that it was granted: then the lock is held and stays.
-    pub fn cancel(&mut self, ticket: Ticket, out: &mut Vec<Grant>) -> bool {
-        let mut freed = Freed::default();
-        let Some(Request { txn, target, .. }) = self.unwait(ticket, &mut freed) else {
-            return false;
-        };
-        if let Entry::Occupied(mut entry) = self.txns.entry(txn) {
-            entry.get_mut().unwait(ticket, &target);
-            if entry.get().is_idle() {
-                entry.remove();
-            }
-        }
-        self.grant_freed(&freed, out);
-        true
-    }
-
     /// Gives a prepared transaction back a lock that it held before a restart,
     /// whatever the capacity, and [pins](LockTable::pin) it.
     ///
@@ -250,7 +145,7 @@ impl LockTable {
     /// If it waits for a lock. Cancel its requests, or vote no.
     pub fn pin(&mut self, txn: TxnId) {
         let holdings = self.txns.entry(txn).or_default();
-        assert!(holdings.waiting.is_empty(), "{txn} prepares while it waits for a lock");
+        assert!(holdings.waiting().is_empty(), "{txn} prepares while it waits for a lock");
         holdings.pinned = true;
     }
 
@@ -273,7 +168,7 @@ impl LockTable {
 
     /// Whether a transaction has a request that waits.
     pub fn is_waiting(&self, txn: TxnId) -> bool {
-        self.txns.get(&txn).is_some_and(|holdings| !holdings.waiting.is_empty())
+        self.txns.get(&txn).is_some_and(|holdings| !holdings.waiting().is_empty())
     }
 
     /// How many locks are held.
@@ -313,8 +208,8 @@ impl LockTable {
     }
 
     /// Whether a request goes in front of those who wait: its transaction holds
-    /// all of the target already, in another mode. From S to U only if a writer
-    /// waits for it; see the essay.
+    /// all of the target already, in a weaker mode. From S to U only if a writer
+    /// waits for the S lock; see the essay.
     fn is_upgrade(&self, request: &Request, holdings: &Holdings) -> bool {
         let LockTarget::Key(key) = &request.target else {
             return holdings.covers(&request.target, Mode::Shared);
@@ -323,7 +218,7 @@ impl LockTable {
         if request.mode != Mode::Update || kept != Mode::Shared.conflicting() {
             return !kept.is_empty();
         }
-        let waiters = self.keys.get(key).and_then(Queue::waiters);
+        let waiters = self.keys.get(key).and_then(|(_, queue)| queue.waiters());
         waiters.is_some_and(|waiters| waiters.any_but(kept, request.txn)) || {
             let writers: Modes = [Mode::Exclusive].into_iter().collect();
             let other = &mut |_, txn| {
@@ -344,7 +239,7 @@ impl LockTable {
         if in_place && !waits {
             return Ok(());
         }
-        if holdings.map_or(0, |own| own.held() + own.waiting.len()) >= self.capacity.per_txn {
+        if holdings.map_or(0, |own| own.held() + own.waiting().len()) >= self.capacity.per_txn {
             return Err(Refused::TxnFull(self.capacity.per_txn));
         }
         if self.held + self.requests.len() >= self.capacity.total {
@@ -360,7 +255,7 @@ impl LockTable {
     }
 
     /// Whether anything stands in the way of a request.
-    fn is_blocked(&self, request: &Request) -> bool {
+    pub(super) fn is_blocked(&self, request: &Request) -> bool {
         self.first_blocker(request).is_some()
     }
 
@@ -373,29 +268,6 @@ impl LockTable {
         first
     }
 
-    /// Changes a key's queue, which is there only while it is of use.
-    fn queue(&mut self, key: &Key, change: impl FnOnce(&mut Queue)) {
-        match self.keys.entry(key.clone()) {
-            Entry::Occupied(mut entry) => {
-                change(entry.get_mut());
-                if entry.get().is_idle() {
-                    entry.remove();
-                }
-            }
-            Entry::Vacant(entry) => change(entry.insert(Queue::default())),
-        }
-    }
-
-    /// Keeps the set of written keys in step with a lock that changed.
-    fn note_written(&mut self, key: &Key) {
-        let queue = self.keys.get(key);
-        if queue.is_some_and(|queue| queue.conflicting(Mode::Shared).next().is_some()) {
-            self.written.insert(key.clone());
-        } else {
-            self.written.remove(key);
-        }
-    }
-
     fn wait(&mut self, request: Request) {
         let Request { txn, mode, rank, .. } = request;
         let holdings = self.txns.get_mut(&txn).expect("whoever waits is known");
@@ -404,7 +276,7 @@ impl LockTable {
         match &request.target {
             LockTarget::Key(key) => {
                 let holds = !holdings.keeps_away(key).is_empty();
-                self.queue(key, |queue| {
+                self.keys.change(key, |queue| {
                     queue.wait(rank, txn, mode);
                     if holds || !others.is_empty() {
                         queue.mark_odd(rank);
@@ -424,18 +296,18 @@ impl LockTable {
 
     /// Takes out a request that waits; its transaction's own list is left to
     /// the caller.
-    fn unwait(&mut self, ticket: Ticket, freed: &mut Freed) -> Option<Request> {
+    pub(super) fn unwait(&mut self, ticket: Ticket, freed: &mut Freed) -> Option<Request> {
         let request = self.requests.remove(&ticket)?;
         let Request { target, mode, rank, .. } = &request;
         match target {
             LockTarget::Key(key) => {
-                self.queue(key, |queue| queue.unwait(*rank, *mode));
-                if self.keys.get(key).and_then(Queue::waiters).is_none() {
+                self.keys.change(key, |queue| queue.unwait(*rank, *mode));
+                if self.keys.get(key).and_then(|(_, queue)| queue.waiters()).is_none() {
                     self.queued.remove(key);
                 }
             }
             LockTarget::Range(range) => {
-                self.ranges_waiting.of(*mode).remove(&range.start, ticket.0)
+                self.ranges_waiting.of(*mode).remove(&range.start, ticket.0);
             }
         }
         freed.add(target.clone(), mode.conflicting());
@@ -447,9 +319,7 @@ impl LockTable {
         else {
             return;
         };
-        if let Some(queue) = self.keys.get_mut(key) {
-            queue.mark_odd(*rank);
-        }
+        self.keys.change(key, |queue| queue.mark_odd(*rank));
     }
 
     /// Enters a lock that nothing stands in the way of, also one that is covered by
@@ -463,10 +333,7 @@ impl LockTable {
                 let mode = holdings.key_mode(key).map_or(mode, |from| from.join(mode));
                 holdings.set_key(key, Some(mode));
                 self.held = self.held - before + holdings.held();
-                self.queue(key, |queue| queue.hold(txn, mode));
-                if mode.is_write() {
-                    self.note_written(key);
-                }
+                self.keys.change(key, |queue| queue.hold(txn, mode));
             }
             LockTarget::Range(range) => self.hold_range(txn, range.clone(), mode),
         }
@@ -474,87 +341,22 @@ impl LockTable {
 
     /// Enters a range and merges it with those of its transaction that it
     /// touches.
-    fn hold_range(&mut self, txn: TxnId, mut range: KeyRange, mode: Mode) {
+    pub(super) fn hold_range(&mut self, txn: TxnId, mut range: KeyRange, mode: Mode) {
         let holdings = self.txns.get_mut(&txn).expect("whoever holds is known");
         let before = holdings.held();
-        for (start, id) in holdings.spans(mode).absorb(&mut range) {
+        for (start, id) in holdings.spans_mut(mode).absorb(&mut range) {
             self.ranges_held.of(mode).remove(&start, id);
         }
         self.last_range += 1;
         let id = self.last_range;
-        holdings.spans(mode).insert(range.clone(), id);
+        holdings.spans_mut(mode).insert(range.clone(), id);
         self.held = self.held - before + holdings.held();
         self.ranges_held.of(mode).insert(range, id, txn);
     }
 
-    fn weaken_key(&mut self, txn: TxnId, key: &Key, to: Option<Mode>, freed: &mut Freed) -> bool {
-        let holdings = self.txns.get_mut(&txn).expect("looked up before");
-        let Some(from) = holdings.key_mode(key) else { return false };
-        if to.is_some_and(|to| to == from || !from.covers(to)) {
-            return false;
-        }
-        holdings.set_key(key, to);
-        if to.is_none() {
-            self.held -= 1;
-        }
-        self.queue(key, |queue| match to {
-            Some(to) => queue.hold(txn, to),
-            None => queue.release(txn),
-        });
-        if from.is_write() {
-            self.note_written(key);
-        }
-        let kept = to.map_or(Modes::default(), Mode::conflicting);
-        freed.add(LockTarget::Key(key.clone()), from.conflicting().without(kept));
-        true
-    }
-
-    fn weaken_range(
-        &mut self,
-        txn: TxnId,
-        range: &KeyRange,
-        to: Option<Mode>,
-        freed: &mut Freed,
-    ) -> bool {
-        if range.is_empty() || to.is_some_and(Mode::is_write) {
-            return false;
-        }
-        let holdings = self.txns.get_mut(&txn).expect("looked up before");
-        let exclusive = holdings.exclusive.cut(range);
-        let shared = if to.is_none() { holdings.shared.cut(range) } else { Default::default() };
-        let gone = exclusive.gone.len() + shared.gone.len();
-        let kept = if to.is_some() { exclusive.taken.len() } else { 0 };
-        let more = (exclusive.left.len() + shared.left.len() + kept).saturating_sub(gone);
-        let has_room = more == 0
-            || holdings.held() + holdings.waiting.len() + more <= self.capacity.per_txn
-                && self.held + self.requests.len() + more <= self.capacity.total;
-        if gone == 0 || !has_room {
-            return false;
-        }
-        let kept = to.map_or(Modes::default(), Mode::conflicting);
-        for (mode, cut) in [(Mode::Exclusive, exclusive), (Mode::Shared, shared)] {
-            let holdings = self.txns.get_mut(&txn).expect("looked up before");
-            self.held -= cut.gone.len();
-            for (start, id) in cut.gone {
-                holdings.spans(mode).remove(&start);
-                self.ranges_held.of(mode).remove(&start, id);
-            }
-            for range in cut.left {
-                self.hold_range(txn, range, mode);
-            }
-            for range in cut.taken {
-                if to.is_some() {
-                    self.hold_range(txn, range.clone(), Mode::Shared);
-                }
-                freed.add(LockTarget::Range(range), mode.conflicting().without(kept));
-            }
-        }
-        true
-    }
-
     /// Turns a request that waits into a lock, and then whatever else of its
     /// transaction that lets through.
-    fn grant(&mut self, ticket: Ticket, out: &mut Vec<Grant>) {
+    pub(super) fn grant(&mut self, ticket: Ticket, out: &mut Vec<Grant>) {
         let (txn, target) = self.promote(ticket, out);
         self.regrant(txn, target, out);
     }
@@ -576,14 +378,14 @@ impl LockTable {
         let mut got = vec![target];
         while let Some(target) = got.pop() {
             let holdings = &self.txns[&txn];
-            if holdings.waiting.is_empty() {
+            if holdings.waiting().is_empty() {
                 return;
             }
             let near = holdings.waiting_on(&target);
             // Those in front of its other requests wait for this only if they
             // wait for a range.
             let tickets = if self.ranges_waiting.any(&target) {
-                holdings.waiting.iter().copied().collect()
+                holdings.waiting().iter().copied().collect()
             } else {
                 near.clone()
             };
@@ -597,42 +399,5 @@ impl LockTable {
                 self.mark_odd(ticket);
             }
         }
-    }
-
-    /// Grants whatever the removal of locks and requests lets through.
-    fn grant_freed(&mut self, freed: &Freed, out: &mut Vec<Grant>) {
-        let mut candidates = BTreeSet::new();
-        for (key, modes) in &freed.keys {
-            self.front_of(key, *modes, &mut candidates);
-            self.ranges_on(&LockTarget::Key(key.clone()), *modes, &mut candidates);
-        }
-        for (range, modes) in &freed.ranges {
-            for key in self.queued.range::<[u8], _>(bounds(range)) {
-                self.front_of(key, *modes, &mut candidates);
-            }
-            self.ranges_on(&LockTarget::Range(range.clone()), *modes, &mut candidates);
-        }
-        // No grant lets another transaction pass, so one pass in order is enough.
-        for rank in candidates {
-            if self.requests.get(&rank.ticket).is_some_and(|request| !self.is_blocked(request)) {
-                self.grant(rank.ticket, out);
-            }
-        }
-    }
-
-    /// Those of a key's queue, in some modes, that may pass.
-    fn front_of(&self, key: &Key, modes: Modes, candidates: &mut BTreeSet<Rank>) {
-        let Some(queue) = self.keys.get(key) else { return };
-        if let (Some(waiters), None) = (queue.waiters(), queue.writer()) {
-            waiters.front(modes, candidates);
-        }
-    }
-
-    /// Requests for ranges over a target, in some modes.
-    fn ranges_on(&self, target: &LockTarget, modes: Modes, candidates: &mut BTreeSet<Rank>) {
-        _ = self.ranges_waiting.overlapping(modes, target, &mut |id, _| {
-            candidates.insert(self.requests[&Ticket(id)].rank);
-            ControlFlow::Continue(())
-        });
     }
 }

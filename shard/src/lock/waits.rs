@@ -1,7 +1,8 @@
 //! Who waits for whom, and deadlocks.
 //!
-//! **When a cycle can come into being.** Only by [`LockTable::acquire`], and only
-//! through the transaction that acquires. Take each change of the table:
+//! **When a cycle can come into being.** Only by [`LockTable::acquire`] and
+//! [`LockTable::downgrade`], and only through the transaction that calls them. Take
+//! each change of the table:
 //!
 //! * *A request begins to wait.* New edges lead from it and, if it is an upgrade,
 //!   to it, from those whom it goes in front of. All touch its transaction.
@@ -16,8 +17,11 @@
 //!   the lock: the same edge. Whoever stands in front of it conflicts only if he
 //!   waits for the transaction already. No new edge.
 //! * *A release or a cancel* takes edges away.
+//! * *A downgrade* takes edges away, too; but requests that waited for the lock
+//!   and do no more may now stand in front of others of its transaction. Hence the
+//!   same rule after `downgrade`.
 //!
-//! So a search from the acquiring transaction, for a cycle through it, repeated
+//! So a search from that transaction, for a cycle through it, repeated
 //! until it finds none (a victim may leave a second cycle), keeps the graph free
 //! of cycles. Deadlocks over several shards are another room's business.
 //!
@@ -34,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use synod_common::id::TxnId;
-use synod_common::key::Key;
+use synod_common::key::{Key, KeyRange};
 
 use super::holdings::Holdings;
 use super::mode::{LockTarget, Mode, Modes, Ticket};
@@ -101,7 +105,8 @@ impl LockTable {
     /// What goes in front shows as `X+`.
     pub fn dump(&self) -> String {
         let mut lines = String::new();
-        for (key, queue) in &self.keys {
+        let keys: BTreeMap<&Key, &Queue> = self.keys.all(&KeyRange::all()).collect();
+        for (key, queue) in keys {
             let holders = queue.holders().map(|(mode, txn)| format!("{mode} {txn}"));
             let ranks = queue.waiters().map(Waiters::ranks).unwrap_or_default();
             let requests = ranks.iter().map(|rank| self.requests[&rank.ticket].to_string());
@@ -145,7 +150,7 @@ impl LockTable {
         self.ranges_held.overlapping(modes, target, &mut |_, other| others(other))?;
         match target {
             LockTarget::Key(key) => {
-                if let Some((key, queue)) = self.keys.get_key_value(key) {
+                if let Some((key, queue)) = self.keys.get(key) {
                     let seen = search.as_deref().is_some_and(|search| search.knows(key, *mode));
                     if !seen || own.is_some_and(|own| !own.keeps_away(key).is_empty()) {
                         holders(queue, *mode, others)?;
@@ -154,17 +159,17 @@ impl LockTable {
                 }
             }
             LockTarget::Range(range) if mode.is_write() => {
-                for (key, queue) in self.keys.range::<[u8], _>(bounds(range)) {
+                for (key, queue) in self.keys.all(range) {
                     holders(queue, *mode, others)?;
                     self.queue_blockers(key, queue, request, own, search.as_deref_mut(), others)?;
                 }
             }
             LockTarget::Range(range) => {
-                for key in self.written.range::<[u8], _>(bounds(range)) {
-                    holders(&self.keys[key], *mode, others)?;
+                for (_, queue) in self.keys.written(range) {
+                    holders(queue, *mode, others)?;
                 }
                 for key in self.queued.range::<[u8], _>(bounds(range)) {
-                    let queue = &self.keys[key];
+                    let Some((key, queue)) = self.keys.get(key) else { continue };
                     self.queue_blockers(key, queue, request, own, search.as_deref_mut(), others)?;
                 }
             }
@@ -215,7 +220,7 @@ impl LockTable {
             }
         };
         holdings.held() <= FEW_LOCKS
-            && holdings.waiting.iter().eq([&self.last_ticket])
+            && holdings.waiting().iter().eq([&self.last_ticket])
             && !holdings
                 .locks()
                 .any(|(target, _)| is_queued(&target) || self.ranges_waiting.any(&target))
@@ -223,7 +228,7 @@ impl LockTable {
 
     fn edges<'t>(&'t self, txn: TxnId, mut search: Option<&mut Search<'t>>) -> BTreeSet<TxnId> {
         let mut edges = BTreeSet::new();
-        for ticket in self.txns.get(&txn).into_iter().flat_map(|holdings| &holdings.waiting) {
+        for ticket in self.txns.get(&txn).into_iter().flat_map(|holdings| holdings.waiting()) {
             _ = self.blockers(&self.requests[ticket], search.as_deref_mut(), &mut |other| {
                 edges.insert(other);
                 ControlFlow::Continue(())
