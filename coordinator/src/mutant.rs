@@ -9,12 +9,14 @@ pub enum Mutant {
     NoAdvance,
     /// A shard that restarted gets no floor.
     NoFloor,
+    /// The safe point passes snapshots that are needed.
+    PinIgnored,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 2] = [Mutant::NoAdvance, Mutant::NoFloor];
+    pub const ALL: [Mutant; 3] = [Mutant::NoAdvance, Mutant::NoFloor, Mutant::PinIgnored];
 }
 
 /// Whether a deliberate bug is switched on.

@@ -25,12 +25,14 @@ pub enum Mutant {
     ReaderWaitsOnce,
     /// What a replay finds installed already is done once more.
     ReplayTwice,
+    /// The safe point passes prepared writers.
+    PruneAbovePrepared,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 10] = [
+    pub const ALL: [Mutant; 11] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -41,6 +43,7 @@ impl Mutant {
         Mutant::FoldByArrival,
         Mutant::ReaderWaitsOnce,
         Mutant::ReplayTwice,
+        Mutant::PruneAbovePrepared,
     ];
 }
 

@@ -23,8 +23,6 @@ pub struct Settings {
     pub inquire_after: Duration,
     /// How often joining is tried again.
     pub join_retry: Duration,
-    /// How long versions that are not the newest are kept for snapshots.
-    pub retention: Duration,
     /// Transactions known at once.
     pub max_txns: usize,
     /// Locks one transaction may hold, and all together.
@@ -49,7 +47,6 @@ impl Settings {
             lock_timeout: Duration::from_secs(5),
             inquire_after: Duration::from_millis(500),
             join_retry: Duration::from_millis(100),
-            retention: Duration::from_secs(30),
             max_txns: 100_000,
             max_locks: (2 * synod_common::limits::TXN_KEYS, 4_000_000),
             max_waits: 100_000,

@@ -48,6 +48,15 @@ pub enum ClientRequest {
     },
     /// How is the cluster?
     Status,
+    /// As `Heartbeat`, and I have a snapshot: keep what it needs.
+    Pinned {
+        /// The session to keep.
+        session: SessionId,
+        /// No COMMIT of a transaction before this sequence will follow.
+        oldest: u64,
+        /// The timestamp of my oldest snapshot.
+        pin: Timestamp,
+    },
 }
 
 /// One shard's part in a transaction.
@@ -135,7 +144,8 @@ impl ClientRequest {
             | ClientRequest::CloseSession { .. }
             | ClientRequest::Timestamp
             | ClientRequest::Outcome { .. }
-            | ClientRequest::Status => None,
+            | ClientRequest::Status
+            | ClientRequest::Pinned { .. } => None,
         }
     }
 
@@ -147,7 +157,8 @@ impl ClientRequest {
             | ClientRequest::CloseSession { .. }
             | ClientRequest::Timestamp
             | ClientRequest::Outcome { .. }
-            | ClientRequest::Status => None,
+            | ClientRequest::Status
+            | ClientRequest::Pinned { .. } => None,
         }
     }
 }

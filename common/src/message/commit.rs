@@ -142,6 +142,11 @@ pub enum CommitMessage {
         /// My epoch.
         epoch: Epoch,
     },
+    /// Coordinator: nobody reads at or below this any more.
+    SafePoint {
+        /// The safe point.
+        at: Timestamp,
+    },
 }
 
 /// A participant's answer to PREPARE.
@@ -185,7 +190,8 @@ impl CommitMessage {
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Window { .. }
-            | CommitMessage::Call { .. } => false,
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => false,
         }
     }
 
@@ -205,7 +211,8 @@ impl CommitMessage {
             | CommitMessage::Inquire { .. }
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
-            | CommitMessage::Call { .. } => None,
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => None,
         }
     }
 
@@ -225,7 +232,8 @@ impl CommitMessage {
             | CommitMessage::Inquire { .. }
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
-            | CommitMessage::Call { .. } => None,
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => None,
         }
     }
 }

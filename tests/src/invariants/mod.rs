@@ -14,6 +14,7 @@
 //! | `reinstated`| I9        | a shard has recovered                            |
 //! | `grants`    | I16       | now and then, and after every restart            |
 //! | `strict`    | I20 – I22 | at the end, over the whole history               |
+//! | `safe_point`| I23       | after every event of a server                    |
 //! | `drain`     | I24       | after the faults have ended                      |
 //! | `sum`       | I27       | at the end, for every snapshot and full scan     |
 //!
@@ -28,6 +29,7 @@ pub mod grants;
 pub mod once;
 pub mod promise;
 pub mod reinstated;
+pub mod safe_point;
 pub mod strict;
 pub mod sum;
 pub mod votes;

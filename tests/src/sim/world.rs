@@ -21,6 +21,7 @@ use super::rng::Rng;
 use super::server::{COORDINATOR, Core, Server};
 use super::trace::Trace;
 use crate::invariants::force::HandedOut;
+use crate::invariants::safe_point::Watch;
 use crate::invariants::{Check, grants};
 
 /// What every account holds at first.
@@ -114,6 +115,8 @@ pub struct World {
     pub history: History,
     /// Timestamps that were handed out.
     pub handed_out: HandedOut,
+    /// What was last seen of the safe points.
+    pub safe_points: Watch,
     /// The shard map.
     pub router: Router,
     /// The accounts.
@@ -186,6 +189,7 @@ impl World {
             ledger: Ledger::new(shards + 1),
             history: History::default(),
             handed_out: HandedOut::default(),
+            safe_points: Watch::default(),
             router,
             accounts,
             events: 0,
@@ -235,6 +239,7 @@ impl World {
             settings.resend = Duration::from_millis(100);
             settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
             settings.outcome_retention = self.sizes.outcome_retention;
+            settings.retention = self.sizes.retention;
             #[cfg(feature = "mutants")]
             {
                 settings.mutant = self.mutation.and_then(Mutation::of_coordinator);
@@ -247,7 +252,6 @@ impl World {
             settings.lock_timeout = Duration::from_millis(300);
             settings.inquire_after = Duration::from_millis(100);
             settings.join_retry = Duration::from_millis(50);
-            settings.retention = self.sizes.retention;
             settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
             #[cfg(feature = "mutants")]
             {
@@ -350,6 +354,12 @@ impl World {
             && let Some(shard) = core.shard()
         {
             grants::check(shard)?;
+        }
+        if let Some(shard) = core.shard() {
+            self.safe_points.shard(index, shard)?;
+        }
+        if let Some(coordinator) = core.coordinator() {
+            self.safe_points.coordinator(coordinator)?;
         }
         if server.flush_due {
             return Ok(());
