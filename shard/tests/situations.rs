@@ -14,6 +14,8 @@ use synod_shard::{Settings, Shard};
 
 #[path = "situations/operations.rs"]
 mod operations;
+#[path = "situations/safe_point.rs"]
+mod safe_point;
 
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));

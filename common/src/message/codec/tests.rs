@@ -97,6 +97,7 @@ fn samples() -> Vec<Message> {
         ClientRequest::Commit { txn: txn(), parts, writes: writes() }.into(),
         ClientRequest::Outcome { txn: txn() }.into(),
         ClientRequest::Status.into(),
+        ClientRequest::Pinned { session: session(), oldest: 12, pin: Timestamp(77) }.into(),
         ClientReply::SessionOpened {
             session: session(),
             ttl_ms: 10_000,
@@ -188,6 +189,7 @@ fn samples() -> Vec<Message> {
         CommitMessage::AskWindow.into(),
         CommitMessage::Window { hi: Timestamp(99) }.into(),
         CommitMessage::Call { epoch: Epoch(3) }.into(),
+        CommitMessage::SafePoint { at: Timestamp(55) }.into(),
     ];
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
