@@ -79,7 +79,7 @@ impl Mutation {
     pub fn first_seed(self) -> u64 {
         match self {
             #[cfg(feature = "mutants")]
-            Mutation::Coordinator(synod_coordinator::Mutant::NoFloor) => 2_000,
+            Mutation::Coordinator(synod_coordinator::Mutant::NoFloor) => 6_500,
             _ => 0,
         }
     }
