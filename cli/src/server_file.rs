@@ -72,6 +72,8 @@ pub struct CoordinatorFile {
     pub vote_timeout_ms: Option<u64>,
     /// How often what was not answered is sent again.
     pub resend_ms: Option<u64>,
+    /// How long versions that are not the newest are kept for snapshots.
+    pub retention_ms: Option<u64>,
     /// How long outcomes are kept.
     pub outcome_retention_ms: Option<u64>,
     /// How many blocks of 64 outcomes are kept at most.
@@ -117,8 +119,6 @@ pub struct ShardFile {
     pub inquire_after_ms: Option<u64>,
     /// How often joining is tried again.
     pub join_retry_ms: Option<u64>,
-    /// How long versions that are not the newest are kept for snapshots.
-    pub retention_ms: Option<u64>,
     /// Transactions known at once.
     pub max_txns: Option<usize>,
     /// Locks that one transaction may hold.
@@ -168,6 +168,7 @@ impl CoordinatorFile {
         set_ms("resend_ms", self.resend_ms, &mut settings.resend)?;
         let retention = &mut settings.outcome_retention;
         set_ms("outcome_retention_ms", self.outcome_retention_ms, retention)?;
+        set_ms("retention_ms", self.retention_ms, &mut settings.retention)?;
         set_count("outcome_blocks", self.outcome_blocks, &mut settings.outcome_blocks)?;
         set_count("max_sessions", self.max_sessions, &mut settings.max_sessions)?;
         set_count("max_commits", self.max_commits, &mut settings.max_commits)?;
@@ -210,7 +211,6 @@ impl ShardFile {
         set_ms("report_after_ms", self.report_after_ms, &mut settings.report_after)?;
         set_ms("inquire_after_ms", self.inquire_after_ms, &mut settings.inquire_after)?;
         set_ms("join_retry_ms", self.join_retry_ms, &mut settings.join_retry)?;
-        set_ms("retention_ms", self.retention_ms, &mut settings.retention)?;
         set_count("max_txns", self.max_txns, &mut settings.max_txns)?;
         set_count("max_locks_per_txn", self.max_locks_per_txn, &mut settings.max_locks.0)?;
         set_count("max_locks", self.max_locks, &mut settings.max_locks.1)?;

@@ -2,12 +2,12 @@
 //! its transactions, and the shard map.
 //!
 //! A task on the side says every third of the time to live that the client is
-//! alive, to the coordinator and to every shard that it has used, and which of
-//! its transactions are over. When the coordinator no longer knows the session
+//! alive, to the coordinator and to every shard that it has used, which of its
+//! transactions are over, and which is the oldest of its snapshots. When the coordinator no longer knows the session
 //! (it restarted, or the client was silent for too long), the next transaction
 //! opens another one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub(crate) struct Session {
     newest: AtomicU64,
     lost: AtomicBool,
     names: Mutex<Names>,
+    /// The snapshots that exist, by timestamp.
+    pins: Mutex<BTreeMap<Timestamp, usize>>,
 }
 
 #[derive(Default)]
@@ -55,6 +57,7 @@ impl Session {
             newest: AtomicU64::new(now.0),
             lost: AtomicBool::new(false),
             names: Mutex::default(),
+            pins: Mutex::default(),
         })
     }
 
@@ -70,6 +73,22 @@ impl Session {
     /// Nothing more will be sent for this transaction.
     pub(crate) fn over(&self, txn: TxnId) {
         self.names.lock().live.remove(&txn.sequence);
+    }
+
+    /// There is a snapshot; what it needs is kept while the session lives.
+    pub(crate) fn pin(&self, at: Timestamp) {
+        *self.pins.lock().entry(at).or_default() += 1;
+    }
+
+    /// A snapshot is gone.
+    pub(crate) fn unpin(&self, at: Timestamp) {
+        let mut pins = self.pins.lock();
+        if let Some(count) = pins.get_mut(&at) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&at);
+            }
+        }
     }
 
     /// A shard will be sent something that it keeps for the session.
@@ -130,7 +149,11 @@ impl Session {
             let message = DataRequest::Heartbeat { session, oldest };
             drop(self.net.request(Peer::Shard(shard), message.into()));
         }
-        let message = ClientRequest::Heartbeat { session, oldest };
+        let pin = self.pins.lock().first_key_value().map(|(at, _)| *at);
+        let message = match pin {
+            Some(pin) => ClientRequest::Pinned { session, oldest, pin },
+            None => ClientRequest::Heartbeat { session, oldest },
+        };
         self.net.request(self.coordinator, message.into())
     }
 }

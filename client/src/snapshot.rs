@@ -20,6 +20,10 @@ use crate::txn::Answer;
 use crate::{AsKey, AsRange, Error, Value};
 
 /// The state as of a timestamp. Holds no locks and blocks nobody.
+///
+/// What it needs is kept while it exists and its session lives: the servers hear
+/// of it every few seconds, well before versions go. If the session lapses, or the
+/// timestamp was too old from the start, reads say [`Error::SnapshotTooOld`].
 pub struct Snapshot {
     shared: Arc<Shared>,
     session: Arc<Session>,
@@ -28,6 +32,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(shared: Arc<Shared>, session: Arc<Session>, at: Timestamp) -> Snapshot {
+        session.pin(at);
         Snapshot { shared, session, at }
     }
 
@@ -141,5 +146,11 @@ impl Snapshot {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.session.unpin(self.at);
     }
 }

@@ -30,7 +30,7 @@ use crate::savepoint::{Locks, Marks};
 use crate::scan::{Scan, Source};
 use crate::session::Session;
 use crate::workspace::{Operand, Workspace, Written};
-use crate::{AsKey, AsRange, Error, LockMode, Options, Refusal, value};
+use crate::{AsKey, AsRange, Error, LockMode, Options, Refusal, Snapshot, value};
 
 /// A transaction in progress. Dropping it aborts it and frees its locks.
 pub struct Txn {
@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) marks: Marks,
     /// What reads without locks are made at, once there was one.
     pub(crate) snapshot: Option<Timestamp>,
+    /// Keeps the versions that they need.
+    pub(crate) pin: Option<Snapshot>,
     /// What was read without locks and is to be validated.
     pub(crate) reads: Reads,
     /// Why it can not commit any more.

@@ -37,9 +37,12 @@ impl Txn {
                 if let Some(at) = self.held.state.lock().snapshot {
                     return Ok(Some(self.snapshot_at(at)));
                 }
-                let at = self.fresh().await?.timestamp();
+                let fresh = self.fresh().await?;
+                let mut state = self.held.state.lock();
                 // Another read of this transaction may have been faster.
-                let at = *self.held.state.lock().snapshot.get_or_insert(at);
+                let at = *state.snapshot.get_or_insert(fresh.timestamp());
+                state.pin.get_or_insert(fresh);
+                drop(state);
                 Ok(Some(self.snapshot_at(at)))
             }
         }

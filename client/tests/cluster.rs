@@ -196,6 +196,93 @@ async fn data_survives_a_restart_of_a_shard() {
 }
 
 #[tokio::test]
+async fn operations_from_many_clients_add_up() {
+    let cluster = Cluster::start(2);
+    let db = cluster.client().await;
+    let tasks = (0..16i64).map(|who| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            for i in 0..10 {
+                db.add("hits", 1).await.unwrap();
+                db.transact(async |tx| {
+                    tx.add("total", who)?;
+                    tx.min("least", who * 10 + i)?;
+                    tx.max("most", who * 10 + i)?;
+                    tx.append("log", format!("[{who}.{i}]"))
+                })
+                .await
+                .unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    let found = db.snapshot().await.unwrap();
+    let numbers = found.get_many(["hits", "total", "least", "most"]).await.unwrap();
+    let numbers: Vec<i64> = numbers.iter().map(|value| value.number().unwrap()).collect();
+    assert_eq!(numbers, [160, 1200, 0, 159]);
+    let log = found.get("log").await.unwrap().into_bytes().unwrap();
+    let log = String::from_utf8(log.to_vec()).unwrap();
+    for (who, i) in (0..16).flat_map(|who| (0..10).map(move |i| (who, i))) {
+        assert_eq!(log.matches(&format!("[{who}.{i}]")).count(), 1);
+    }
+    cluster.stop();
+}
+
+#[tokio::test]
+async fn a_transaction_reads_what_its_own_operations_make() {
+    let cluster = Cluster::start(2);
+    let db = cluster.client().await;
+    db.add("c1", 40).await.unwrap();
+    db.put_bytes("text", "ab").await.unwrap();
+    db.transact(async |tx| {
+        tx.add("c1", 2)?;
+        tx.add("c2", 7)?;
+        tx.append("text", "cd")?;
+        assert_eq!(tx.get("c1").await?.number(), Ok(42));
+        assert_eq!(tx.get_many(["c2", "c1"]).await?[0].number(), Ok(7));
+        tx.max("c1", 50)?;
+        let rows = tx.scan(prefix("c")).collect().await?;
+        let numbers: Vec<i64> = rows.iter().map(|row| row.number().unwrap()).collect();
+        assert_eq!(numbers, [50, 7]);
+        assert_eq!(tx.get_for_update("text").await?.bytes().unwrap(), "abcd");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(db.get("c1").await.unwrap().number(), Ok(50));
+    assert_eq!(db.get("text").await.unwrap().bytes().unwrap(), "abcd");
+    cluster.stop();
+}
+
+#[tokio::test]
+async fn an_integer_operation_on_text_is_a_misuse_that_names_the_key() {
+    let cluster = Cluster::start(2);
+    let db = cluster.client().await;
+    db.put_bytes("text", "hello").await.unwrap();
+    let misuse = |error: Error| matches!(error, Error::Misuse(why) if why.contains("key text"));
+    assert!(misuse(db.add("text", 1).await.unwrap_err()));
+    let tx = db.begin(Options::new()).await.unwrap();
+    tx.add("text", 1).unwrap();
+    assert!(misuse(tx.get("text").await.unwrap_err()));
+    drop(tx);
+    let both = db.transact(async |tx| {
+        tx.put("other", &1u32)?;
+        tx.add("text", 1)
+    });
+    assert!(misuse(both.await.unwrap_err()));
+    assert!(!db.get("other").await.unwrap().is_present());
+    assert!(misuse(db.get("text").await.unwrap().number().unwrap_err()));
+    assert!(matches!(db.get("nothing").await.unwrap().number(), Err(Error::Misuse(_))));
+    // Nor does what is there become too long.
+    db.put_bytes("long", vec![0; 1 << 20]).await.unwrap();
+    let longer = db.transact(async |tx| tx.append("long", "x")).await;
+    assert!(matches!(longer, Err(Error::Aborted(_))), "{longer:?}");
+    cluster.stop();
+}
+
+#[tokio::test]
 async fn limits_leave_the_transaction_unharmed() {
     let cluster = Cluster::start(1);
     let db = cluster.client().await;

@@ -91,7 +91,9 @@ impl Coordinator {
             // Not durable, or not decided here: the log after the start tells.
             Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. } => None,
         });
-        Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open: open.collect() }
+        let safe_point = Record::SafePoint { at: self.safe_point.published() };
+        let open = open.chain([safe_point]).collect();
+        Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
     }
 
     /// Takes back one part.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use synod_common::error::{Corrupt, Reason};
-use synod_common::id::{Epoch, Peer, RequestId, ShardId, TxnId};
+use synod_common::id::{Epoch, Peer, RequestId, SessionId, ShardId, TxnId};
 use synod_common::message::bulk::OnePhaseOutcomes;
 use synod_common::message::client::CoordinatorStatus;
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
@@ -21,6 +21,7 @@ use crate::mutant::mutated;
 use crate::oracle::Oracle;
 use crate::outcomes::Outcomes;
 use crate::record::Record;
+use crate::safe_point::SafePoint;
 use crate::session::Sessions;
 
 /// Requests that may wait for a window at once.
@@ -43,6 +44,7 @@ pub struct Coordinator {
     pub(crate) unfinished: BTreeSet<(Timestamp, TxnId)>,
     pub(crate) then: VecDeque<(Lsn, Then)>,
     pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
+    pub(crate) safe_point: SafePoint,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
     pub(crate) detector: Detector,
@@ -105,6 +107,7 @@ impl Coordinator {
             unfinished: BTreeSet::new(),
             then: VecDeque::new(),
             parked: VecDeque::new(),
+            safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),
             detector: Detector::new(settings.victim),
@@ -127,6 +130,17 @@ impl Coordinator {
             outcome_blocks: self.outcomes.blocks() as u64,
             ..self.stats
         }
+    }
+
+    /// The safe point that shards may know, and the one that is on its way to the
+    /// disk, for checks from outside.
+    pub fn safe_point(&self) -> (Timestamp, Timestamp) {
+        (self.safe_point.published(), self.safe_point.written())
+    }
+
+    /// What sessions have pinned, for checks from outside.
+    pub fn pins(&self) -> impl Iterator<Item = (SessionId, Timestamp)> {
+        self.sessions.pins()
     }
 
     /// Whether clients are served.
@@ -176,11 +190,10 @@ impl Coordinator {
         let reply = match request {
             ClientRequest::OpenSession => self.open_session(now),
             ClientRequest::Heartbeat { session, oldest } => {
-                if self.sessions.heartbeat(session, oldest, now.mono) {
-                    ClientReply::Done
-                } else {
-                    ClientReply::Refused(Reason::SessionLost)
-                }
+                self.heartbeat(now, session, oldest, None)
+            }
+            ClientRequest::Pinned { session, oldest, pin } => {
+                self.heartbeat(now, session, oldest, Some(pin))
             }
             ClientRequest::CloseSession { session } => {
                 self.sessions.close(session);
@@ -195,6 +208,20 @@ impl Coordinator {
             ClientRequest::Deadlocks => self.deadlocks(),
         };
         out.send(from.0, from.1, reply);
+    }
+
+    fn heartbeat(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        oldest: u64,
+        pin: Option<Timestamp>,
+    ) -> ClientReply {
+        if self.sessions.heartbeat(session, oldest, pin, now.mono) {
+            ClientReply::Done
+        } else {
+            ClientReply::Refused(Reason::SessionLost)
+        }
     }
 
     fn open_session(&mut self, now: Now) -> ClientReply {
@@ -259,7 +286,8 @@ impl Coordinator {
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Window { .. }
-            | CommitMessage::Call { .. } => {}
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => {}
         }
     }
 
@@ -278,6 +306,7 @@ impl Coordinator {
             victim: self.settings.victim,
         };
         out.send(Peer::Shard(shard), RequestId::default(), message);
+        self.tell_safe_point(shard, out);
         let open: Vec<TxnId> = self.commits.keys().copied().collect();
         for txn in open {
             self.settle_with(shard, txn, out);
@@ -306,6 +335,7 @@ impl Coordinator {
             let retention = u64::try_from(retention).unwrap_or(u64::MAX);
             let cutoff = Timestamp::of_wall(Wall(now.wall.0.saturating_sub(retention)));
             self.outcomes.forget(cutoff, self.settings.outcome_blocks);
+            self.move_safe_point(out);
         }
     }
 

@@ -7,6 +7,7 @@
 //!          ──Outcome──────▶ outcomes    what became of it, for the retention
 //!   shard  ──Join─────────▶ membership  who is connected, whose floor is closed
 //!          ──Waits────────▶ deadlock    who waits for whom, and who must give way
+//!          ◀─SafePoint───── safe_point  what no snapshot needs any more
 //! ```
 //!
 //! [`Coordinator`] is a core (see [`synod_common::node`]): it only routes events
@@ -16,7 +17,7 @@
 //! there is no record, the answer is abort.
 //!
 //! What is durable: the epoch, the end of the oracle's window, commit decisions
-//! with those who must acknowledge them, and outcomes. Sessions, votes and
+//! with those who must acknowledge them, outcomes, and the safe point. Sessions, votes and
 //! aborts are not: a restart begins a new epoch, and no transaction of an older
 //! epoch is ever begun to be committed.
 //!
@@ -34,6 +35,7 @@ mod oracle;
 mod outcomes;
 mod record;
 mod recovery;
+mod safe_point;
 #[cfg(feature = "driver")]
 pub mod server;
 mod session;

@@ -12,12 +12,14 @@ pub enum Mutant {
     NoFloor,
     /// A cycle among the reports is broken without asking.
     NoConfirmation,
+    /// The safe point passes snapshots that are needed.
+    PinIgnored,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 2] = [Mutant::NoAdvance, Mutant::NoConfirmation];
+    pub const ALL: [Mutant; 3] = [Mutant::NoAdvance, Mutant::NoConfirmation, Mutant::PinIgnored];
 }
 
 /// Whether a deliberate bug is switched on.

@@ -39,4 +39,9 @@ pub enum Record {
         /// Its timestamp.
         at: Timestamp,
     },
+    /// Nobody may read at or below this any more. Forced before shards are told.
+    SafePoint {
+        /// The safe point.
+        at: Timestamp,
+    },
 }

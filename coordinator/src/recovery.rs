@@ -42,6 +42,7 @@ impl Coordinator {
                 self.commits.remove(&txn);
             }
             Record::Outcome { txn, at } => self.outcomes.insert(txn, at),
+            Record::SafePoint { at } => self.safe_point.recovered(at),
         }
     }
 

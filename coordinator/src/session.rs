@@ -11,6 +11,9 @@
 //!                  oldest
 //! ```
 //!
+//! A client that reads at a snapshot says so with its heartbeats: its oldest
+//! snapshot is *pinned* as long as the session lives.
+//!
 //! Sessions are not durable: a restart begins a new epoch and ends them all.
 
 use std::collections::BTreeMap;
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use synod_common::error::Reason;
 use synod_common::id::{Epoch, SessionId, TxnId};
-use synod_common::time::Mono;
+use synod_common::time::{Mono, Timestamp};
 
 /// Sequences over at once in one session, beyond which it is ended.
 const MAX_OVER: usize = 100_000;
@@ -36,6 +39,7 @@ struct Session {
     heard: Mono,
     oldest: u64,
     over: BTreeMap<u64, Reason>,
+    pin: Option<Timestamp>,
 }
 
 impl Sessions {
@@ -48,7 +52,7 @@ impl Sessions {
     pub fn open(&mut self, epoch: Epoch, now: Mono) -> SessionId {
         self.last += 1;
         let id = SessionId { epoch, number: self.last };
-        self.open.insert(id, Session { heard: now, oldest: 0, over: BTreeMap::new() });
+        self.open.insert(id, Session { heard: now, oldest: 0, over: BTreeMap::new(), pin: None });
         id
     }
 
@@ -58,12 +62,24 @@ impl Sessions {
     }
 
     /// Keeps a session; false if it is not open.
-    pub fn heartbeat(&mut self, id: SessionId, oldest: u64, now: Mono) -> bool {
+    pub fn heartbeat(
+        &mut self,
+        id: SessionId,
+        oldest: u64,
+        pin: Option<Timestamp>,
+        now: Mono,
+    ) -> bool {
         let Some(session) = self.open.get_mut(&id) else { return false };
+        session.pin = pin;
         session.heard = now;
         session.oldest = session.oldest.max(oldest);
         session.over = session.over.split_off(&session.oldest);
         true
+    }
+
+    /// The snapshots that are needed, as far as their sessions live.
+    pub fn pins(&self) -> impl Iterator<Item = (SessionId, Timestamp)> {
+        self.open.iter().filter_map(|(id, session)| Some((*id, session.pin?)))
     }
 
     /// Ends a session.
@@ -116,12 +132,12 @@ mod tests {
         assert_eq!(sessions.check(txn(5)), Ok(()));
         sessions.over(txn(5), Reason::Fenced);
         assert_eq!(sessions.check(txn(5)), Err(Reason::Fenced));
-        assert!(sessions.heartbeat(id, 6, Mono(900_000)));
+        assert!(sessions.heartbeat(id, 6, None, Mono(900_000)));
         assert_eq!(sessions.check(txn(5)), Err(Reason::Presumed));
         assert_eq!(sessions.check(txn(6)), Ok(()));
         assert_eq!(sessions.lapse(Mono(1_800_000)), 0);
         assert_eq!(sessions.lapse(Mono(1_900_000)), 1);
         assert_eq!(sessions.check(txn(6)), Err(Reason::SessionLost));
-        assert!(!sessions.heartbeat(id, 7, Mono(1_900_000)));
+        assert!(!sessions.heartbeat(id, 7, None, Mono(1_900_000)));
     }
 }

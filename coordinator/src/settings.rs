@@ -27,6 +27,8 @@ pub struct Settings {
     pub resend: Duration,
     /// How long outcomes are kept.
     pub outcome_retention: Duration,
+    /// How long versions that are not the newest are kept for snapshots.
+    pub retention: Duration,
     /// How many blocks of 64 neighbouring outcomes are kept at most, about 600
     /// bytes each.
     pub outcome_blocks: usize,
@@ -55,6 +57,7 @@ impl Settings {
             vote_timeout: Duration::from_secs(15),
             resend: Duration::from_millis(500),
             outcome_retention: Duration::from_secs(3600),
+            retention: Duration::from_secs(30),
             outcome_blocks: 1 << 18,
             max_sessions: 100_000,
             max_commits: 100_000,

@@ -11,6 +11,9 @@ use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::{Coordinator, Settings};
 
+#[path = "situations/safe_point.rs"]
+mod safe_point;
+
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));
 

@@ -44,12 +44,14 @@ pub enum Mutant {
     ReplayTwice,
     /// Locks are given back also when the client has read again since.
     LateReturns,
+    /// The safe point passes prepared writers.
+    PruneAbovePrepared,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 18] = [
+    pub const ALL: [Mutant; 19] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -68,6 +70,7 @@ impl Mutant {
         Mutant::ReaderWaitsOnce,
         Mutant::ReplayTwice,
         Mutant::LateReturns,
+        Mutant::PruneAbovePrepared,
     ];
 }
 

@@ -26,8 +26,6 @@ pub struct Settings {
     pub report_after: Duration,
     /// How often joining is tried again.
     pub join_retry: Duration,
-    /// How long versions that are not the newest are kept for snapshots.
-    pub retention: Duration,
     /// Transactions known at once.
     pub max_txns: usize,
     /// Locks one transaction may hold, and all together.
@@ -53,7 +51,6 @@ impl Settings {
             inquire_after: Duration::from_millis(500),
             report_after: Duration::from_millis(2),
             join_retry: Duration::from_millis(100),
-            retention: Duration::from_secs(30),
             max_txns: 100_000,
             max_locks: (2 * synod_common::limits::TXN_KEYS, 4_000_000),
             max_waits: 100_000,

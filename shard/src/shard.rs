@@ -45,6 +45,8 @@ pub struct Shard {
     pub(crate) window: Timestamp,
     /// Versions at or below this may be gone.
     pub(crate) safe_point: Timestamp,
+    /// How far the coordinator lets the safe point go.
+    pub(crate) published: Timestamp,
     pub(crate) versions: Versions,
     pub(crate) locks: LockTable,
     pub(crate) txns: BTreeMap<TxnId, Participant>,
@@ -132,6 +134,7 @@ impl Shard {
             floor: Timestamp::ZERO,
             window: Timestamp::ZERO,
             safe_point: Timestamp::ZERO,
+            published: Timestamp::ZERO,
             versions: Versions::new(),
             locks: LockTable::new(Capacity { per_txn, total }),
             txns: BTreeMap::new(),
@@ -174,6 +177,12 @@ impl Shard {
     /// Whether clients are served.
     pub fn is_ready(&self) -> bool {
         self.router.is_some()
+    }
+
+    /// The safe point and the smallest timestamp that a prepared writer has voted,
+    /// for checks from outside.
+    pub fn safe_point(&self) -> (Timestamp, Option<Timestamp>) {
+        (self.safe_point, self.writers.first().map(|(m, _)| *m))
     }
 
     /// The locks, for checks from outside.
@@ -339,6 +348,7 @@ impl Shard {
             CommitMessage::Decide { txn, decision } => self.decide(txn, decision, out),
             CommitMessage::Release { txn, at } => self.release(txn, at, out),
             CommitMessage::Window { hi } => self.window_is(now, request, hi, out),
+            CommitMessage::SafePoint { at } => self.safe_point_is(at),
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
             | CommitMessage::Vote { .. }

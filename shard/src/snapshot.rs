@@ -14,7 +14,7 @@ use synod_common::limits::{self, Limit};
 use synod_common::message::bulk::Keys;
 use synod_common::message::{CommitMessage, DataReply};
 use synod_common::node::Output;
-use synod_common::time::{Now, Timestamp, Wall};
+use synod_common::time::{Now, Timestamp};
 
 use crate::access::values;
 use crate::mutant::mutated;
@@ -130,6 +130,7 @@ impl Shard {
     }
 
     fn answer_snapshot(&self, request: &SnapshotRequest, out: &mut Output) {
+        assert!(request.at > self.safe_point, "{} is read, which may be gone", request.at);
         let reply = match &request.what {
             What::Keys(keys) => {
                 let read = |key: &[u8]| self.versions.at(key, request.at)?.value;
@@ -192,18 +193,25 @@ impl Shard {
         self.parked = self.ahead.len() + self.woken.len() + waiting;
     }
 
-    /// Moves the safe point and drops versions below it. It stays below the
-    /// floor, so nothing can commit at or below it, and below every prepared
-    /// writer, so nothing that may still commit does either.
+    /// The coordinator says that nobody reads at or below this any more.
+    pub(crate) fn safe_point_is(&mut self, at: Timestamp) {
+        self.published = self.published.max(at);
+        self.prune();
+    }
+
+    /// Moves the safe point as far as the coordinator allows, and drops versions
+    /// below it. It stays below every prepared writer, so nothing that may still
+    /// commit is at or below it; and it raises the floor, so nothing that begins to
+    /// is either.
     pub(crate) fn prune(&mut self) {
-        let millis = u64::try_from(self.settings.retention.as_millis()).unwrap_or(u64::MAX);
-        let newest = self.floor.wall().0;
-        let mut point = Timestamp::of_wall(Wall(newest.saturating_sub(millis)));
-        point = point.min(self.floor);
-        if let Some((m, _)) = self.writers.first() {
+        let mut point = self.published;
+        if let Some((m, _)) = self.writers.first()
+            && !mutated!(self, PruneAbovePrepared)
+        {
             point = point.min(Timestamp(m.0.saturating_sub(1)));
         }
         self.safe_point = self.safe_point.max(point);
+        self.floor = self.floor.max(self.safe_point);
         self.versions.prune(self.safe_point, PRUNE_BUDGET);
     }
 }

@@ -17,6 +17,8 @@ use synod_shard::{Settings, Shard};
 mod locks;
 #[path = "situations/operations.rs"]
 mod operations;
+#[path = "situations/safe_point.rs"]
+mod safe_point;
 #[path = "situations/validation.rs"]
 mod validation;
 

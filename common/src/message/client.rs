@@ -53,6 +53,15 @@ pub enum ClientRequest {
     Status,
     /// Which deadlocks were there?
     Deadlocks,
+    /// As `Heartbeat`, and I have a snapshot: keep what it needs.
+    Pinned {
+        /// The session to keep.
+        session: SessionId,
+        /// No COMMIT of a transaction before this sequence will follow.
+        oldest: u64,
+        /// The timestamp of my oldest snapshot.
+        pin: Timestamp,
+    },
 }
 
 /// One shard's part in a transaction.
@@ -150,7 +159,8 @@ impl ClientRequest {
             | ClientRequest::Timestamp
             | ClientRequest::Outcome { .. }
             | ClientRequest::Status
-            | ClientRequest::Deadlocks => None,
+            | ClientRequest::Deadlocks
+            | ClientRequest::Pinned { .. } => None,
         }
     }
 
@@ -163,7 +173,8 @@ impl ClientRequest {
             | ClientRequest::Timestamp
             | ClientRequest::Outcome { .. }
             | ClientRequest::Status
-            | ClientRequest::Deadlocks => None,
+            | ClientRequest::Deadlocks
+            | ClientRequest::Pinned { .. } => None,
         }
     }
 }

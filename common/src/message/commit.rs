@@ -153,6 +153,11 @@ pub enum CommitMessage {
         /// My epoch.
         epoch: Epoch,
     },
+    /// Coordinator: nobody reads at or below this any more.
+    SafePoint {
+        /// The safe point.
+        at: Timestamp,
+    },
 }
 
 /// What a participant makes sure of before it votes, besides holding its locks.
@@ -208,7 +213,8 @@ impl CommitMessage {
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Window { .. }
-            | CommitMessage::Call { .. } => false,
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => false,
         }
     }
 
@@ -228,7 +234,8 @@ impl CommitMessage {
             | CommitMessage::Inquire { .. }
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
-            | CommitMessage::Call { .. } => None,
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => None,
         }
     }
 
@@ -248,7 +255,8 @@ impl CommitMessage {
             | CommitMessage::Inquire { .. }
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
-            | CommitMessage::Call { .. } => None,
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => None,
         }
     }
 }

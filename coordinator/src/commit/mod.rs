@@ -85,6 +85,8 @@ pub enum Then {
     Tell(TxnId),
     /// The outcome of this one-phase transaction needs its shard no longer.
     Over(Timestamp, TxnId),
+    /// Shards may be told of this safe point.
+    Prune(Timestamp),
 }
 
 /// A part of a COMMIT with its reads and writes.
@@ -249,6 +251,7 @@ impl Coordinator {
                 Some((_, Then::Over(h, txn))) => {
                     self.unfinished.remove(&(h, txn));
                 }
+                Some((_, Then::Prune(at))) => self.publish_safe_point(at, out),
                 None => {}
             }
         }

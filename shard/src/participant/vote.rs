@@ -134,6 +134,7 @@ impl Shard {
         if let Err(reason) = writes::check(&preparing.writes, length, appended) {
             return self.abort(txn, &reason, out);
         }
+        assert!(m > self.safe_point, "{txn} votes {m}, below which nobody looks any more");
         self.locks.pin(txn);
         let to = Peer::Coordinator(coordinator);
         match (preparing.writes.is_empty(), preparing.is_one_phase()) {

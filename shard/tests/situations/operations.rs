@@ -182,8 +182,7 @@ fn a_restart_finds_all_adders_of_a_key_and_their_locks() {
 
 #[test]
 fn a_checkpoint_and_the_log_behind_it_count_everything_once() {
-    let settings =
-        Settings { checkpoint_bytes: 600, retention: std::time::Duration::ZERO, ..settings() };
+    let settings = Settings { checkpoint_bytes: 600, ..settings() };
     let mut world = World::recover(settings, vec![], None);
     world.welcome(1, 1000);
     for i in 0..60 {
@@ -191,8 +190,7 @@ fn a_checkpoint_and_the_log_behind_it_count_everything_once() {
         world.sync();
         if i % 7 == 0 {
             // Some of it is folded before it is written down.
-            world.now.mono = Mono(world.now.mono.0 + 200_000);
-            world.event(Event::Wake);
+            world.hear(CommitMessage::SafePoint { at: Timestamp(1005 + i) });
         }
     }
     assert!(world.checkpoint.as_ref().is_some_and(|(start, _)| *start > Lsn(20)));

@@ -1,7 +1,5 @@
 //! Validation: what a transaction that did not lock its reads is owed at PREPARE.
 
-use std::time::Duration;
-
 use synod_common::message::bulk::ReadSet;
 
 use super::*;
@@ -117,7 +115,7 @@ fn a_snapshot_that_is_not_of_the_past_is_refused_at_prepare() {
 /// A tombstone above the snapshot may be gone already.
 #[test]
 fn a_snapshot_below_the_safe_point_is_not_validated_but_refused() {
-    below_the_safe_point(brief());
+    below_the_safe_point(settings());
 }
 
 /// Rare in the simulator, so it is shown here that it would be noticed.
@@ -126,11 +124,7 @@ fn a_snapshot_below_the_safe_point_is_not_validated_but_refused() {
 #[should_panic(expected = "SnapshotTooOld")]
 fn validation_below_the_safe_point_is_noticed() {
     let mutant = Some(synod_shard::Mutant::ValidateBelowSafePoint);
-    below_the_safe_point(Settings { mutant, ..brief() });
-}
-
-fn brief() -> Settings {
-    Settings { retention: Duration::from_millis(1), ..settings() }
+    below_the_safe_point(Settings { mutant, ..settings() });
 }
 
 fn below_the_safe_point(settings: Settings) {
@@ -139,14 +133,9 @@ fn below_the_safe_point(settings: Settings) {
     world.put(1, 1100, "k", "old");
     world.one_phase(txn(2), 1200, writes(&[("k", None)]));
     world.sync();
-    // A snapshot moves the floor, and the safe point follows it.
-    let second = 1 << 16;
-    world.hear(CommitMessage::Window { hi: Timestamp(99 * second) });
-    assert!(world.snapshot(9 * second, "else").is_some());
-    world.now.mono = world.now.mono + Duration::from_secs(1);
-    world.event(Event::Wake);
+    world.hear(CommitMessage::SafePoint { at: Timestamp(1300) });
     let at = Validation::Writes(Timestamp(1150));
-    let vote = world.validate(4, 9 * second + 5, at, &Bytes::new(), &writes(&[("k", Some("x"))]));
+    let vote = world.validate(4, 1400, at, &Bytes::new(), &writes(&[("k", Some("x"))]));
     assert!(
         matches!(vote, Some(Vote::No(Reason::SnapshotTooOld(_)))),
         "not SnapshotTooOld but {vote:?}"

@@ -57,6 +57,7 @@ pub fn check(
             CommitMessage::Prepare { h, hi, .. } | CommitMessage::CommitOnePhase { h, hi, .. } => {
                 h < hi && *hi <= ledger.hi
             }
+            CommitMessage::SafePoint { at } => *at <= ledger.safe_point,
             CommitMessage::Welcome { epoch, floor, .. } => {
                 *epoch <= ledger.epoch && *floor <= ledger.hi
             }

@@ -15,6 +15,7 @@
 //! | `grants`    | I16       | now and then, and after every restart            |
 //! | `deadlocks` | I18       | the coordinator asks or breaks; after the faults |
 //! | `strict`    | I20 – I22 | at the end, over the whole history               |
+//! | `safe_point`| I23       | after every event of a server                    |
 //! | `drain`     | I24       | after the faults have ended                      |
 //! | `sum`       | I27       | at the end, for every snapshot and full scan     |
 //!
@@ -30,6 +31,7 @@ pub mod grants;
 pub mod once;
 pub mod promise;
 pub mod reinstated;
+pub mod safe_point;
 pub mod strict;
 pub mod sum;
 pub mod votes;

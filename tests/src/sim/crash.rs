@@ -70,6 +70,7 @@ impl World {
             reinstated::check(&self.ledger, index, shard)?;
             grants::check(shard)?;
         }
+        self.safe_points.restarted(index, core.shard());
         let clock = Clock::new(self.time, &mut self.rng, self.faults.clocks);
         let server = &mut self.servers[index];
         server.core = Some(core);

@@ -122,6 +122,7 @@ fn aim_of(message: &Message) -> Option<Aim> {
         CommitMessage::Inquire { .. } | CommitMessage::InquireOnePhase { .. } => Some(Aim::Inquire),
         CommitMessage::Vote { vote: Vote::No(_), .. }
         | CommitMessage::AskWindow
-        | CommitMessage::Window { .. } => None,
+        | CommitMessage::Window { .. }
+        | CommitMessage::SafePoint { .. } => None,
     }
 }

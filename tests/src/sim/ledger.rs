@@ -59,6 +59,8 @@ pub struct Ledger {
     pub epoch: Epoch,
     /// Largest durable window.
     pub hi: Timestamp,
+    /// The durable safe point.
+    pub safe_point: Timestamp,
 }
 
 impl Ledger {
@@ -72,6 +74,7 @@ impl Ledger {
             claimed: BTreeMap::new(),
             epoch: Epoch::default(),
             hi: Timestamp::ZERO,
+            safe_point: Timestamp::ZERO,
         }
     }
 
@@ -144,6 +147,9 @@ impl Ledger {
                 self.epoch = self.epoch.max(epoch);
             }
             Fact::Coordinator(CoordinatorRecord::Window { hi }) => self.hi = self.hi.max(hi),
+            Fact::Coordinator(CoordinatorRecord::SafePoint { at }) => {
+                self.safe_point = self.safe_point.max(at);
+            }
             Fact::Coordinator(
                 CoordinatorRecord::Committed { txn, at, .. }
                 | CoordinatorRecord::Outcome { txn, at },

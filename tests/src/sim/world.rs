@@ -23,6 +23,7 @@ use super::server::{COORDINATOR, Core, Server};
 use super::trace::Trace;
 use crate::invariants::deadlocks::Observed;
 use crate::invariants::force::HandedOut;
+use crate::invariants::safe_point::Watch;
 use crate::invariants::{Check, grants};
 
 /// Longer than deadlocks may last, and shorter than a run.
@@ -123,6 +124,8 @@ pub struct World {
     pub handed_out: HandedOut,
     /// What the observer saw of deadlocks.
     pub deadlocks: Observed,
+    /// What was last seen of the safe points.
+    pub safe_points: Watch,
     /// The shard map.
     pub router: Router,
     /// The accounts.
@@ -208,6 +211,7 @@ impl World {
             history: History::default(),
             handed_out: HandedOut::default(),
             deadlocks: Observed::default(),
+            safe_points: Watch::default(),
             router,
             accounts,
             events: 0,
@@ -258,6 +262,7 @@ impl World {
             settings.resend = Duration::from_millis(100);
             settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
             settings.outcome_retention = self.sizes.outcome_retention;
+            settings.retention = self.sizes.retention;
             #[cfg(feature = "mutants")]
             {
                 settings.mutant = self.mutation.and_then(Mutation::of_coordinator);
@@ -270,7 +275,6 @@ impl World {
             settings.lock_timeout = self.patience(300);
             settings.inquire_after = Duration::from_millis(100);
             settings.join_retry = Duration::from_millis(50);
-            settings.retention = self.sizes.retention;
             settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
             #[cfg(feature = "mutants")]
             {
@@ -379,6 +383,12 @@ impl World {
             && let Some(shard) = core.shard()
         {
             grants::check(shard)?;
+        }
+        if let Some(shard) = core.shard() {
+            self.safe_points.shard(index, shard)?;
+        }
+        if let Some(coordinator) = core.coordinator() {
+            self.safe_points.coordinator(coordinator)?;
         }
         if server.flush_due {
             return Ok(());

@@ -142,6 +142,7 @@ fn samples() -> Vec<Message> {
         .into(),
         ClientRequest::Outcome { txn: txn() }.into(),
         ClientRequest::Status.into(),
+        ClientRequest::Pinned { session: session(), oldest: 12, pin: Timestamp(77) }.into(),
         ClientReply::SessionOpened {
             session: session(),
             ttl_ms: 10_000,
@@ -265,6 +266,7 @@ fn samples() -> Vec<Message> {
         CommitMessage::AskWindow.into(),
         CommitMessage::Window { hi: Timestamp(99) }.into(),
         CommitMessage::Call { epoch: Epoch(3) }.into(),
+        CommitMessage::SafePoint { at: Timestamp(55) }.into(),
     ];
     let place = LockPlace::Key(Key::from("k"));
     let row =

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use synod_client::net::Net;
-use synod_client::{Client, Error, Isolation, Options, Outcome, TxnId};
+use synod_client::{Client, Error, Isolation, Options, Outcome, Snapshot as View, TxnId};
 use synod_common::key::Key;
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
@@ -290,8 +290,10 @@ impl Worker {
             Ok(()) => {
                 let (client, answered, seen) = (self.client, self.net.view().time, reader.seen);
                 self.viewed.push(at);
-                let snapshot = Snapshot { client, begun, answered, at, seen, full };
-                self.net.note(Note::Viewed(snapshot));
+                self.net.note(Note::Viewed(Snapshot { client, begun, answered, at, seen, full }));
+                if self.rng.chance(2_500) {
+                    self.view_again(&snapshot).await;
+                }
             }
             Err(Error::Unavailable(text)) if text.contains("does not fit") => self.wrong(text),
             Err(
@@ -301,6 +303,20 @@ impl Worker {
                 | Error::SnapshotTooOld(_),
             ) => {}
             Err(error) => self.wrong(format!("the snapshot at {at} failed with {error:?}")),
+        }
+    }
+
+    /// A snapshot that is held for a while shows the same again.
+    async fn view_again(&mut self, snapshot: &View) {
+        let hold = self.rng.skewed(2_000_000);
+        self.rest(hold..=hold).await;
+        let (data, at) = (Rc::clone(&self.data), snapshot.timestamp());
+        let mut reader = Reader::default();
+        let found = snapshot.get_many(&data.accounts).await;
+        if data.keys(&mut reader, &data.accounts, found).is_ok() {
+            let (client, answered, seen) = (self.client, self.net.view().time, reader.seen);
+            let again = Snapshot { client, begun: 0, answered, at, seen, full: true };
+            self.net.note(Note::Viewed(again));
         }
     }
 
