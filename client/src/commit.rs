@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::message::client::{Outcome, Part};
+use synod_common::message::commit::Terms;
 use synod_common::message::{ClientReply, ClientRequest, Message};
 
 use crate::net::{Reply, Unreachable};
@@ -32,8 +33,8 @@ impl Txn {
             self.held.finish();
             return Ok(Committed { txn: self.held.id, at: None });
         }
-        let validation = self.validation();
-        let message = ClientRequest::Commit { txn: self.held.id, validation, parts, writes };
+        let terms = Terms { validation: self.validation(), standing: self.standing() };
+        let message = ClientRequest::Commit { txn: self.held.id, terms, parts, writes };
         let reply = self.held.shared.net.request(self.held.shared.coordinator, message.into());
         let outcome = match self.within_timeout(reply).await {
             Some(Ok(Message::ClientReply(ClientReply::Outcome(outcome)))) => outcome,

@@ -269,12 +269,11 @@ impl Txn {
         let returns = state.returns.get(&shard).copied().unwrap_or(0);
         Ok(Access {
             txn: self.held.id,
-            age: self.age,
+            standing: self.standing(),
             incarnation,
             map_epoch: self.held.session.router.epoch(),
             wait,
             snapshot: state.snapshot,
-            priority: self.options.priority,
             returns,
         })
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
+use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, ShardId, TxnId};
 use synod_common::key::{Key, KeyRange};
@@ -107,6 +108,11 @@ impl Txn {
 
     pub(crate) fn age(&self) -> Timestamp {
         self.age
+    }
+
+    /// Why it should be spared in a deadlock.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { age: self.age, priority: self.options.priority }
     }
 
     /// How it reads.

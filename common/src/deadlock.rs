@@ -171,6 +171,16 @@ pub enum VictimPolicy {
     LowestPriority,
 }
 
+/// Why a transaction should be spared. Every request that may make it wait carries
+/// it, and it is the same in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// When its work first began; kept over retries.
+    pub age: Timestamp,
+    /// Its priority; the lowest loses.
+    pub priority: u8,
+}
+
 /// What a transaction has to say for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {

@@ -200,8 +200,8 @@ impl Coordinator {
                 ClientReply::Done
             }
             ClientRequest::Timestamp => return self.timestamp(now, from, out),
-            ClientRequest::Commit { txn, validation, parts, writes } => {
-                return self.commit(now, from, (txn, validation), &parts, writes, out);
+            ClientRequest::Commit { txn, terms, parts, writes } => {
+                return self.commit(now, from, (txn, terms), &parts, writes, out);
             }
             ClientRequest::Outcome { txn } => return self.outcome(from, txn, out),
             ClientRequest::Status => ClientReply::Status(self.status()),

@@ -1,10 +1,11 @@
 //! Situations of the coordinator, event by event.
 
 use bytes::Bytes;
+use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::client::{Outcome, Part};
-use synod_common::message::commit::{Decision, Validation, Vote};
+use synod_common::message::commit::{Decision, Terms, Validation, Vote};
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Partition, Placement, ShardAddress};
@@ -127,8 +128,9 @@ impl World {
             write_bytes: 1,
         });
         let writes = Bytes::from(vec![0; shards.len()]);
-        let validation = Validation::Locked;
-        self.ask(ClientRequest::Commit { txn, validation, parts: parts.collect(), writes })
+        let standing = Standing { age: Timestamp(1), priority: 100 };
+        let terms = Terms { validation: Validation::Locked, standing };
+        self.ask(ClientRequest::Commit { txn, terms, parts: parts.collect(), writes })
     }
 
     /// The `h` that was drawn for a transaction.

@@ -87,7 +87,7 @@ impl Shard {
         let from = (request.from, request.request);
         let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
         let again = ReadRequest { keys: request.keys.clone(), ..*request };
-        let who = (access.txn, access.age);
+        let who = (access.txn, access.standing.age);
         if self.lock(now, who, targets.into_iter(), wait, Purpose::Read(again), out) {
             self.answer_read(access.txn, request, out);
         }
@@ -139,7 +139,7 @@ impl Shard {
         let Some((targets, wait)) = self.willing(access, vec![target], from, out) else { return };
         let again =
             ScanRequest { range: request.range.clone(), page: request.page.clone(), ..request };
-        let who = (access.txn, access.age);
+        let who = (access.txn, access.standing.age);
         let purpose = Purpose::Scan(again);
         if self.lock(now, who, targets.into_iter(), wait, purpose, out) {
             self.answer_scan(access.txn, &request, out);
@@ -193,7 +193,7 @@ impl Shard {
     /// Whether a transaction may make this access; at first contact it becomes
     /// known here.
     pub(crate) fn admit(&mut self, now: Now, access: &Access, from: Peer) -> Result<(), Reason> {
-        let Access { txn, incarnation, map_epoch, priority, .. } = *access;
+        let Access { txn, incarnation, map_epoch, standing, .. } = *access;
         self.check_serving(map_epoch)?;
         if txn.session.epoch != self.epoch {
             return Err(Reason::StaleEpoch);
@@ -223,7 +223,7 @@ impl Shard {
         let waits = Default::default();
         let (client, returns) = (Some(from), access.returns);
         let stage = Stage::Active;
-        let participant = Participant { incarnation, client, stage, priority, waits, returns };
+        let participant = Participant { incarnation, client, stage, standing, waits, returns };
         self.txns.insert(txn, participant);
         Ok(())
     }

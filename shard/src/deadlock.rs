@@ -62,7 +62,7 @@ impl Shard {
     /// Aborts one transaction of every cycle that the new wait of `txn` closed.
     pub(crate) fn break_deadlocks(&mut self, txn: TxnId, out: &mut Output) {
         while let Some(cycle) = self.locks.find_cycle(txn) {
-            let priority = |txn| self.txns.get(&txn).map_or(0, |known| known.priority);
+            let priority = |txn| self.txns.get(&txn).map_or(0, |known| known.standing.priority);
             let victim = self.locks.victim(&cycle, self.victim, priority);
             let deadlock = Deadlock::new(self.steps(&cycle), victim, self.victim);
             self.stats.deadlocks += 1;
@@ -163,7 +163,8 @@ impl Shard {
 
     fn claim(&self, txn: TxnId) -> Claim {
         let (age, _) = self.locks.age_of(txn);
-        let priority = self.txns.get(&txn).map_or(DEFAULT_PRIORITY, |known| known.priority);
+        let priority =
+            self.txns.get(&txn).map_or(DEFAULT_PRIORITY, |known| known.standing.priority);
         Claim { txn, age, priority, locks: self.held_by(txn) }
     }
 

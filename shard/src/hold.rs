@@ -63,7 +63,7 @@ impl Shard {
             return self.refuse_access(access.txn, from, admitted, out);
         };
         let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
-        let (who, targets) = ((access.txn, access.age), targets.into_iter());
+        let (who, targets) = ((access.txn, access.standing.age), targets.into_iter());
         if self.lock(now, who, targets, wait, Purpose::Lock(request), out) {
             self.answer_lock(access.txn, &request, out);
         }

@@ -4,7 +4,7 @@
 //! before anything is served. Everything else that was in progress is gone, and
 //! its incarnation with it.
 
-use synod_common::deadlock::DEFAULT_PRIORITY;
+use synod_common::deadlock::{DEFAULT_PRIORITY, Standing};
 use synod_common::error::Corrupt;
 use synod_common::node::{Lsn, Recovered, decode};
 
@@ -77,9 +77,10 @@ impl Shard {
         let participant = Participant {
             incarnation: self.next_incarnation(),
             client: None,
-            stage: Stage::Prepared { lsn, record, asked: 0 },
-            priority: DEFAULT_PRIORITY,
+            // It has voted: nobody asks.
+            standing: Standing { age: record.h, priority: DEFAULT_PRIORITY },
             waits: Default::default(),
+            stage: Stage::Prepared { lsn, record, asked: 0 },
             returns: 0,
         };
         self.txns.insert(txn, participant);

@@ -316,7 +316,7 @@ impl Shard {
                 incarnation,
                 low_water,
                 participants,
-                validation,
+                terms,
                 read_bytes,
                 writes,
             } => {
@@ -324,7 +324,7 @@ impl Shard {
                 let (reads, writes) = Preparing::split(writes, read_bytes);
                 let coordinator = self.settings.coordinator;
                 let preparing =
-                    Preparing { h, hi, coordinator, participants, validation, reads, writes };
+                    Preparing { h, hi, coordinator, participants, terms, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
             CommitMessage::CommitOnePhase {
@@ -333,7 +333,7 @@ impl Shard {
                 hi,
                 incarnation,
                 low_water,
-                validation,
+                terms,
                 read_bytes,
                 writes,
             } => {
@@ -341,7 +341,7 @@ impl Shard {
                 let (reads, writes) = Preparing::split(writes, read_bytes);
                 let (coordinator, participants) = (self.settings.coordinator, Vec::new());
                 let preparing =
-                    Preparing { h, hi, coordinator, participants, validation, reads, writes };
+                    Preparing { h, hi, coordinator, participants, terms, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
             CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),

@@ -64,7 +64,7 @@ impl Shard {
         let (mut rows, mut resume, mut refused) = (Rows::default(), None, None);
         let all = self.versions.scan(range, Timestamp::MAX, *reverse);
         for (passed, (key, value)) in (1..).zip(all) {
-            let (txn, age, key) = (access.txn, access.age, Key::from(key));
+            let (txn, age, key) = (access.txn, access.standing.age, Key::from(key));
             let target = LockTarget::Key(key.clone());
             if !self.is_beyond(access.snapshot, &key) {
                 match self.locks.try_acquire(txn, age, target, mode, &mut self.granted) {
@@ -96,7 +96,7 @@ impl Shard {
 
     fn try_lock(&mut self, access: &Access, key: &Key, mode: Mode) -> Result<bool, Reason> {
         let target = LockTarget::Key(key.clone());
-        let (txn, age) = (access.txn, access.age);
+        let (txn, age) = (access.txn, access.standing.age);
         let tried = self.locks.try_acquire(txn, age, target, mode, &mut self.granted);
         Ok(tried.map_err(|why| reason(txn, why))? == Tried::Granted)
     }

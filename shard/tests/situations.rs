@@ -1,11 +1,11 @@
 //! Situations of a shard, event by event.
 
 use bytes::Bytes;
-use synod_common::deadlock::VictimPolicy;
+use synod_common::deadlock::{Standing, VictimPolicy};
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, Values, WriteSet};
-use synod_common::message::commit::{Decision, Validation, Vote};
+use synod_common::message::commit::{Decision, Terms, Validation, Vote};
 use synod_common::message::data::{Access, LockWait, ReadMode};
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered};
@@ -21,6 +21,13 @@ mod operations;
 mod safe_point;
 #[path = "situations/validation.rs"]
 mod validation;
+
+/// Nobody is spared before this one.
+const OLDEST: Standing = Standing { age: Timestamp(1), priority: 100 };
+
+fn terms(validation: Validation) -> Terms {
+    Terms { validation, standing: OLDEST }
+}
 
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));
@@ -171,11 +178,10 @@ impl World {
     fn read(&mut self, txn: TxnId, key: &str, mode: ReadMode) -> Option<DataReply> {
         let access = Access {
             txn,
-            age: Timestamp(1),
+            standing: OLDEST,
             incarnation: None,
             map_epoch: 1,
             snapshot: None,
-            priority: 100,
             wait: LockWait::Millis(1000),
             returns: 0,
         };
@@ -195,7 +201,7 @@ impl World {
             incarnation,
             low_water: Timestamp::ZERO,
             participants: vec![ShardId(1), ShardId(2)],
-            validation: Validation::Locked,
+            terms: terms(Validation::Locked),
             read_bytes: 0,
             writes,
         });
@@ -208,7 +214,7 @@ impl World {
             hi: Timestamp(2000),
             incarnation: None,
             low_water: Timestamp::ZERO,
-            validation: Validation::Locked,
+            terms: terms(Validation::Locked),
             read_bytes: 0,
             writes,
         });
@@ -487,11 +493,10 @@ fn odd_requests_are_refused() {
     assert_eq!(world.votes().last(), Some(&Vote::No(Reason::Malformed)));
     let access = |txn| Access {
         txn,
-        age: Timestamp::MAX,
+        standing: Standing { age: Timestamp::MAX, priority: 100 },
         incarnation: None,
         map_epoch: 1,
         snapshot: None,
-        priority: 100,
         wait: LockWait::Millis(u32::MAX),
         returns: 0,
     };

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::commit::Validation;
+use super::commit::Terms;
 use crate::error::Reason;
 use crate::id::{CoordinatorId, Incarnation, SessionId, ShardId, TxnId};
 use crate::route::Placement;
@@ -34,8 +34,8 @@ pub enum ClientRequest {
     Commit {
         /// Its name.
         txn: TxnId,
-        /// What the shards make sure of before they vote.
-        validation: Validation,
+        /// What holds for it on every shard.
+        terms: Terms,
         /// The shards it touched, in the order of their reads and writes.
         parts: Vec<Part>,
         /// Of each part what it read without locks, then what it writes; see

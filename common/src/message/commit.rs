@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::deadlock::VictimPolicy;
+use crate::deadlock::{Standing, VictimPolicy};
 use crate::error::Reason;
 use crate::id::{ClusterId, Epoch, Incarnation, ShardId, TxnId};
 use crate::route::Placement;
@@ -63,8 +63,8 @@ pub enum CommitMessage {
         low_water: Timestamp,
         /// All shards that take part.
         participants: Vec<ShardId>,
-        /// What to make sure of before voting.
-        validation: Validation,
+        /// What holds for it on every shard.
+        terms: Terms,
         /// How many bytes of the bulk are what was read here without locks.
         read_bytes: u32,
         /// That, then the writes for this shard.
@@ -90,8 +90,8 @@ pub enum CommitMessage {
         incarnation: Option<Incarnation>,
         /// Every transaction with a smaller `h` is over.
         low_water: Timestamp,
-        /// What to make sure of before committing.
-        validation: Validation,
+        /// What holds for it.
+        terms: Terms,
         /// How many bytes of the bulk are what was read here without locks.
         read_bytes: u32,
         /// That, then the writes.
@@ -158,6 +158,15 @@ pub enum CommitMessage {
         /// The safe point.
         at: Timestamp,
     },
+}
+
+/// What a client says of its transaction to all participants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What to make sure of before voting.
+    pub validation: Validation,
+    /// Why to spare it, should it have to wait for what it writes.
+    pub standing: Standing,
 }
 
 /// What a participant makes sure of before it votes, besides holding its locks.

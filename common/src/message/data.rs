@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::deadlock::Target;
+use crate::deadlock::{Standing, Target};
 use crate::error::Reason;
 use crate::id::{Incarnation, SessionId, TxnId};
 use crate::key::{Key, KeyRange};
@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 pub struct Access {
     /// The transaction.
     pub txn: TxnId,
-    /// When its work first began; kept over retries. The youngest loses a deadlock.
-    pub age: Timestamp,
+    /// Why it should be spared, should it be part of a deadlock.
+    pub standing: Standing,
     /// What the shard gave at first contact; `None` at first contact.
     pub incarnation: Option<Incarnation>,
     /// Epoch of the shard map that the client used.
@@ -25,8 +25,6 @@ pub struct Access {
     /// The snapshot that the transaction reads at, if it does; what has changed
     /// since is refused.
     pub snapshot: Option<Timestamp>,
-    /// Of several that could be the victim of a deadlock, the lowest loses.
-    pub priority: u8,
     /// How often this transaction has given back locks on this shard before.
     pub returns: u32,
 }

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::{Outcome, Part};
-use synod_common::message::commit::Validation;
+use synod_common::message::commit::Terms;
 use synod_common::message::{ClientReply, ClientRequest};
 use synod_common::node::{Lsn, Output};
 use synod_common::time::{Now, Timestamp};
@@ -103,7 +103,7 @@ impl Coordinator {
         &mut self,
         now: Now,
         from: (Peer, RequestId),
-        (txn, validation): (TxnId, Validation),
+        (txn, terms): (TxnId, Terms),
         parts: &[Part],
         writes: Bytes,
         out: &mut Output,
@@ -137,12 +137,12 @@ impl Coordinator {
         if let [part] = &parts[..] {
             let stage = Stage::OnePhase { shard: part.shard };
             self.commits.insert(txn, Commit { h, hi, waiting, stage });
-            self.begin_one_phase(now, (txn, validation), h, part, out);
+            self.begin_one_phase(now, (txn, terms), h, part, out);
         } else {
             let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
             let stage = Stage::Preparing(Tally::new(&shards));
             self.commits.insert(txn, Commit { h, hi, waiting, stage });
-            self.begin_two_phase(now, (txn, validation), h, &shards, parts, out);
+            self.begin_two_phase(now, (txn, terms), h, &shards, parts, out);
         }
     }
 

@@ -15,7 +15,7 @@
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::bulk::OnePhaseOutcome;
 use synod_common::message::client::Outcome;
-use synod_common::message::commit::{Validation, Vote};
+use synod_common::message::commit::{Terms, Vote};
 use synod_common::message::{ClientReply, CommitMessage};
 use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
@@ -29,7 +29,7 @@ impl Coordinator {
     pub(super) fn begin_one_phase(
         &mut self,
         now: Now,
-        (txn, validation): (TxnId, Validation),
+        (txn, terms): (TxnId, Terms),
         h: Timestamp,
         part: &PartWrites,
         out: &mut Output,
@@ -41,7 +41,7 @@ impl Coordinator {
             hi: self.oracle.hi(),
             incarnation: part.incarnation,
             low_water: self.low_water(),
-            validation,
+            terms,
             read_bytes: part.read_bytes,
             writes: part.writes.clone(),
         };

@@ -20,7 +20,7 @@
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::Outcome;
-use synod_common::message::commit::{Decision, Validation, Vote};
+use synod_common::message::commit::{Decision, Terms, Vote};
 use synod_common::message::{ClientReply, CommitMessage};
 use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
@@ -37,7 +37,7 @@ impl Coordinator {
     pub(super) fn begin_two_phase(
         &mut self,
         now: Now,
-        (txn, validation): (TxnId, Validation),
+        (txn, terms): (TxnId, Terms),
         h: Timestamp,
         shards: &[ShardId],
         parts: Vec<PartWrites>,
@@ -53,7 +53,7 @@ impl Coordinator {
                 incarnation: part.incarnation,
                 low_water,
                 participants: shards.to_vec(),
-                validation,
+                terms,
                 read_bytes: part.read_bytes,
                 writes: part.writes,
             };

@@ -23,10 +23,11 @@ pub mod vote;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, ShardId, TxnId};
 use synod_common::message::bulk::{Write, WriteSet};
-use synod_common::message::commit::Validation;
+use synod_common::message::commit::Terms;
 use synod_common::node::{Lsn, Output};
 use synod_common::time::Timestamp;
 
@@ -46,7 +47,7 @@ pub struct Participant {
     /// How far it is.
     pub stage: Stage,
     /// For the choice of a victim.
-    pub priority: u8,
+    pub standing: Standing,
     /// Requests of it that wait for locks.
     pub waits: BTreeSet<WaitId>,
     /// How often it has given back locks.
@@ -102,8 +103,8 @@ pub struct Preparing {
     pub coordinator: CoordinatorId,
     /// Who takes part; empty for one-phase.
     pub participants: Vec<ShardId>,
-    /// What is to be made sure of before the vote.
-    pub validation: Validation,
+    /// What its client says of it.
+    pub terms: Terms,
     /// What was read without locks.
     pub reads: Bytes,
     /// What is to be written.

@@ -89,7 +89,7 @@ impl Shard {
 
     /// Whether nothing has changed that must not have, now that all is locked.
     pub(super) fn validate(&self, preparing: &Preparing) -> Result<(), Reason> {
-        let at = match preparing.validation {
+        let at = match preparing.terms.validation {
             Validation::Locked => return Ok(()),
             Validation::Writes(at) | Validation::Reads(at) => at,
         };
@@ -100,7 +100,7 @@ impl Shard {
         if at <= self.safe_point && !mutated!(self, ValidateBelowSafePoint) {
             return Err(Reason::SnapshotTooOld(self.safe_point.next()));
         }
-        let fresh = match preparing.validation {
+        let fresh = match preparing.terms.validation {
             Validation::Locked => true,
             Validation::Writes(_) => WriteSet::read(&preparing.writes)
                 .map_while(Result::ok)

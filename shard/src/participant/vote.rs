@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use synod_common::deadlock::DEFAULT_PRIORITY;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, RequestId, TxnId};
 use synod_common::key::Key;
@@ -85,13 +84,14 @@ impl Shard {
         }
         // A client that commits does not wait for its reads any more.
         self.drop_waits(txn, &Reason::Malformed, out);
-        let age = preparing.h;
+        let standing = preparing.terms.standing;
+        let age = standing.age;
         let next = self.next_incarnation();
         let participant = self.txns.entry(txn).or_insert_with(|| Participant {
             incarnation: next,
             client: None,
             stage: Stage::Active,
-            priority: DEFAULT_PRIORITY,
+            standing,
             waits: Default::default(),
             returns: 0,
         });

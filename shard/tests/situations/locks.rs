@@ -6,8 +6,8 @@ use synod_common::message::bulk::{Found, Rows};
 use super::*;
 
 fn with(txn: TxnId, wait: LockWait, returns: u32, incarnation: Option<Incarnation>) -> Access {
-    let (snapshot, priority) = (None, 100);
-    Access { txn, age: Timestamp(1), incarnation, map_epoch: 1, wait, snapshot, priority, returns }
+    let (snapshot, standing) = (None, OLDEST);
+    Access { txn, standing, incarnation, map_epoch: 1, wait, snapshot, returns }
 }
 
 fn patient(txn: TxnId) -> Access {
@@ -183,6 +183,21 @@ fn a_return_behind_a_later_read_is_ignored() {
     world.give_back(with(txn(1), LockWait::No, 1, given), None, "k");
     let locked = world.lock(now, ReadMode::Exclusive, "k");
     assert!(matches!(locked, Some(DataReply::Locked { .. })));
+}
+
+#[test]
+fn a_commit_is_spared_for_the_age_of_its_work() {
+    let mut world = World::new();
+    let standing = Standing { age: Timestamp(50), priority: 100 };
+    let younger = Access { standing, ..patient(txn(2)) };
+    granted(world.lock(younger, ReadMode::Exclusive, "b"));
+    // It has read nothing and is first heard of now, but its work is older.
+    world.one_phase(txn(1), 1100, writes(&[("a", Some("new")), ("b", Some("new"))]));
+    let reply = world.lock(younger, ReadMode::Exclusive, "a");
+    let Some(DataReply::Refused(Reason::Deadlock(deadlock))) = reply else { panic!("{reply:?}") };
+    assert_eq!(deadlock.victim, txn(2));
+    world.sync();
+    assert_eq!(world.votes(), [Vote::Yes(Timestamp(1100))]);
 }
 
 #[test]

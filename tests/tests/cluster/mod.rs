@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use synod_common::deadlock::{Deadlock, Happened, VictimPolicy};
+use synod_common::deadlock::{DEFAULT_PRIORITY, Deadlock, Happened, Standing, VictimPolicy};
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, List, WriteSet};
 use synod_common::message::client::{Outcome, Part};
-use synod_common::message::commit::Validation;
+use synod_common::message::commit::{Terms, Validation};
 use synod_common::message::data::{Access, LockWait, ReadMode};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Output};
@@ -228,18 +228,22 @@ impl Cluster {
         request
     }
 
+    fn standing(&self, txn: TxnId) -> Standing {
+        let age = Timestamp(self.age.get(&txn).copied().unwrap_or(txn.sequence));
+        Standing { age, priority: self.priority.get(&txn).copied().unwrap_or(DEFAULT_PRIORITY) }
+    }
+
     /// Asks for a key to write it.
     pub fn lock(&mut self, txn: TxnId, key: &str) {
         let shard: u16 = key.split('/').next().and_then(|n| n.parse().ok()).expect("1/key");
         let access = Access {
             txn,
-            age: Timestamp(self.age.get(&txn).copied().unwrap_or(txn.sequence)),
+            standing: self.standing(txn),
             incarnation: self.incarnations.get(&(txn, shard)).copied(),
             map_epoch: 1,
             wait: LockWait::Millis(1_000_000),
             returns: 0,
             snapshot: None,
-            priority: self.priority.get(&txn).copied().unwrap_or(100),
         };
         self.touched.entry(txn).or_default().insert(shard);
         let (mode, keys) = (ReadMode::Exclusive, Keys::one(key.as_bytes()));
@@ -278,8 +282,8 @@ impl Cluster {
             writes.extend_from_slice(&set.finish());
         }
         let writes = Bytes::from(writes);
-        let validation = Validation::Locked;
-        let message = ClientRequest::Commit { txn, validation, parts, writes }.into();
+        let terms = Terms { validation: Validation::Locked, standing: self.standing(txn) };
+        let message = ClientRequest::Commit { txn, terms, parts, writes }.into();
         let request = self.request(txn);
         self.handle(0, Event::Message { from: CLIENT, request, message });
         self.deliver();

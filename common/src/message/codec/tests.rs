@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::deadlock::{Claim, Deadlock, Happened, Step, Target, VictimPolicy};
+use crate::deadlock::{Claim, Deadlock, Happened, Standing, Step, Target, VictimPolicy};
 use crate::error::Reason;
 use crate::id::*;
 use crate::key::{Key, KeyRange};
 use crate::limits::Limit;
 use crate::message::bulk::{Keys, List, WriteSet};
 use crate::message::client::{CoordinatorStatus, Outcome, Part};
-use crate::message::commit::{Decision, Validation, Vote};
+use crate::message::commit::{Decision, Terms, Validation, Vote};
 use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
 use crate::message::deadlock::{Edge, Holder, Wait};
 use crate::message::{
@@ -36,15 +36,22 @@ fn placement() -> Placement {
     }
 }
 
+fn standing() -> Standing {
+    Standing { age: Timestamp(77), priority: 100 }
+}
+
+fn terms(validation: Validation) -> Terms {
+    Terms { validation, standing: standing() }
+}
+
 fn access() -> Access {
     Access {
         txn: txn(),
-        age: Timestamp(77),
+        standing: standing(),
         incarnation: Some(Incarnation(9)),
         map_epoch: 1,
         wait: LockWait::Millis(5000),
         snapshot: Some(Timestamp(70)),
-        priority: 100,
         returns: 0,
     }
 }
@@ -135,7 +142,7 @@ fn samples() -> Vec<Message> {
         ClientRequest::Timestamp.into(),
         ClientRequest::Commit {
             txn: txn(),
-            validation: Validation::Reads(Timestamp(8)),
+            terms: terms(Validation::Reads(Timestamp(8))),
             parts,
             writes: writes(),
         }
@@ -236,7 +243,7 @@ fn samples() -> Vec<Message> {
             incarnation: None,
             low_water: Timestamp(4),
             participants: vec![ShardId(1), ShardId(2)],
-            validation: Validation::Writes(Timestamp(8)),
+            terms: terms(Validation::Writes(Timestamp(8))),
             read_bytes: 0,
             writes: writes(),
         }
@@ -250,7 +257,7 @@ fn samples() -> Vec<Message> {
             hi: Timestamp(99),
             incarnation: Some(Incarnation(1)),
             low_water: Timestamp(4),
-            validation: Validation::Locked,
+            terms: terms(Validation::Locked),
             read_bytes: 0,
             writes: writes(),
         }
@@ -403,8 +410,12 @@ fn flipped_bits_never_panic() {
 #[test]
 fn too_large_to_send_leaves_the_buffer_as_it_was() {
     let writes = Bytes::from(vec![0; limits::FRAME_BYTES]);
-    let message =
-        ClientRequest::Commit { txn: txn(), validation: Validation::Locked, parts: vec![], writes };
+    let message = ClientRequest::Commit {
+        txn: txn(),
+        terms: terms(Validation::Locked),
+        parts: vec![],
+        writes,
+    };
     let message = message.into();
     let mut out = BytesMut::from(&b"before"[..]);
     assert!(matches!(encode(RequestId(1), &message, &mut out), Err(FrameError::TooLarge(_))));

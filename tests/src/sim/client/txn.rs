@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, RequestId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::message::bulk::{Keys, Rows, Values, WriteSet};
 use synod_common::message::client::{Outcome, Part};
-use synod_common::message::commit::Validation;
+use synod_common::message::commit::{Terms, Validation};
 use synod_common::message::data;
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 use synod_common::time::Timestamp;
@@ -127,11 +128,10 @@ impl World {
     fn access(&mut self, active: &Active, server: usize, access: &Access) -> DataRequest {
         let header = data::Access {
             txn: active.id,
-            age: Timestamp(active.id.sequence),
+            standing: standing(active.id),
             incarnation: active.incarnations.get(&server).copied(),
             map_epoch: self.router.epoch(),
             snapshot: None,
-            priority: (active.id.sequence % 4) as u8,
             wait: data::LockWait::Millis(active.wait_ms),
             returns: 0,
         };
@@ -220,7 +220,7 @@ impl World {
         }
         let message = ClientRequest::Commit {
             txn: active.id,
-            validation: Validation::Locked,
+            terms: Terms { validation: Validation::Locked, standing: standing(active.id) },
             parts,
             writes: bytes.into(),
         };
@@ -359,4 +359,9 @@ pub(super) fn take_in(
         }
         _ => Err(format!("{message:?} answers nothing")),
     }
+}
+
+/// Younger ones have later names; priorities are all over the place.
+fn standing(txn: TxnId) -> Standing {
+    Standing { age: Timestamp(txn.sequence), priority: (txn.sequence % 4) as u8 }
 }
