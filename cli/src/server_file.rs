@@ -82,6 +82,9 @@ pub struct CoordinatorFile {
     pub max_sessions: Option<usize>,
     /// Commits that may be in progress at once.
     pub max_commits: Option<usize>,
+    /// How the whole cluster deals with deadlocks: `graph`, `probes`, `wound-wait` or
+    /// `wait-die`.
+    pub deadlock_handling: Option<String>,
     /// Who is the victim of a deadlock, in the whole cluster: `youngest`,
     /// `fewest-locks` or `lowest-priority`.
     pub deadlock_victim: Option<String>,
@@ -172,8 +175,11 @@ impl CoordinatorFile {
         set_count("outcome_blocks", self.outcome_blocks, &mut settings.outcome_blocks)?;
         set_count("max_sessions", self.max_sessions, &mut settings.max_sessions)?;
         set_count("max_commits", self.max_commits, &mut settings.max_commits)?;
+        if let Some(scheme) = &self.deadlock_handling {
+            settings.deadlocks.scheme = scheme.parse().context("deadlock_handling")?;
+        }
         if let Some(policy) = &self.deadlock_victim {
-            settings.victim = policy.parse().context("deadlock_victim")?;
+            settings.deadlocks.victim = policy.parse().context("deadlock_victim")?;
         }
         set_bytes("checkpoint_bytes", self.checkpoint_bytes, &mut settings.checkpoint_bytes)?;
         let mut segment_bytes = SEGMENT_BYTES;

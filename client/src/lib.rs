@@ -67,7 +67,9 @@ pub use read::{Get, GetMany, Lock};
 pub use savepoint::Savepoint;
 pub use scan::{Row, Scan};
 pub use snapshot::Snapshot;
-pub use synod_common::deadlock::{Deadlock, Happened, Shown, Step, Target, VictimPolicy};
+pub use synod_common::deadlock::{
+    Cause, Deadlock, Handling, Happened, Scheme, Shown, Step, Target, VictimPolicy,
+};
 pub use synod_common::error::Reason;
 pub use synod_common::id::{SessionId, ShardId, TxnId};
 pub use synod_common::key::{Escaped, Key, KeyRange};

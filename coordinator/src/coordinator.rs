@@ -110,7 +110,7 @@ impl Coordinator {
             safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),
-            detector: Detector::new(settings.victim),
+            detector: Detector::new(settings.deadlocks.victim),
             housekeeping: Mono::default(),
             durable: Lsn::default(),
             checkpoint: Checkpoint::default(),
@@ -303,7 +303,7 @@ impl Coordinator {
             epoch: self.epoch,
             floor,
             placement: self.settings.placement.clone(),
-            victim: self.settings.victim,
+            handling: self.settings.deadlocks,
         };
         out.send(Peer::Shard(shard), RequestId::default(), message);
         self.tell_safe_point(shard, out);

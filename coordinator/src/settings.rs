@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synod_common::deadlock::VictimPolicy;
+use synod_common::deadlock::Handling;
 use synod_common::id::{ClusterId, CoordinatorId};
 use synod_common::route::Placement;
 
@@ -36,8 +36,8 @@ pub struct Settings {
     pub max_sessions: usize,
     /// Commits that may be in progress at once.
     pub max_commits: usize,
-    /// Who is the victim of a deadlock, in the whole cluster.
-    pub victim: VictimPolicy,
+    /// How the whole cluster deals with deadlocks.
+    pub deadlocks: Handling,
     /// A checkpoint begins when the log has grown by so many bytes.
     pub checkpoint_bytes: u64,
     /// A deliberate bug.
@@ -61,7 +61,7 @@ impl Settings {
             outcome_blocks: 1 << 18,
             max_sessions: 100_000,
             max_commits: 100_000,
-            victim: VictimPolicy::default(),
+            deadlocks: Handling::default(),
             checkpoint_bytes: 64 << 20,
             #[cfg(feature = "mutants")]
             mutant: None,

@@ -214,7 +214,7 @@ impl Shard {
             };
         }
         if incarnation.is_some() || self.over.get(txn).is_some() {
-            return Err(Reason::LocksLost);
+            return Err(self.why_lost(txn));
         }
         if self.txns.len() >= self.settings.max_txns {
             return Err(Reason::Overloaded);

@@ -122,7 +122,7 @@ impl Shard {
             self.locks.downgrade(access.txn, &target, to.map(lock_mode), &mut self.granted);
         }
         if self.locks.is_waiting(access.txn) {
-            self.break_deadlocks(access.txn, out);
+            self.settle(access.txn, &[], out);
         }
     }
 

@@ -7,7 +7,7 @@
 //! closes the oracle's window, and the floor starts at its end, above every
 //! timestamp that was promised to anybody before the restart.
 
-use synod_common::deadlock::VictimPolicy;
+use synod_common::deadlock::Handling;
 use synod_common::error::Reason;
 use synod_common::id::{Epoch, Peer, RequestId, TxnId};
 use synod_common::message::CommitMessage;
@@ -113,7 +113,7 @@ impl Shard {
         epoch: Epoch,
         floor: Timestamp,
         placement: Placement,
-        victim: VictimPolicy,
+        handling: Handling,
         out: &mut Output,
     ) {
         if self.joining.nonce != Some(nonce) || epoch != self.epoch {
@@ -123,7 +123,7 @@ impl Shard {
         self.joining = Joining { nonce: None, welcomed: true, ..self.joining };
         self.timers.stop(Timer::Join);
         self.router = Some(router);
-        self.victim = victim;
+        self.handling = handling;
         self.floor = self.floor.max(floor);
         self.window = self.window.max(floor);
         self.inquire_all(now, out);

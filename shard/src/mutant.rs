@@ -46,12 +46,21 @@ pub enum Mutant {
     LateReturns,
     /// The safe point passes prepared writers.
     PruneAbovePrepared,
+    /// Those in front of whom a request goes are not looked at, where deadlocks are
+    /// prevented.
+    OvertakesUnseen,
+    /// Those who have voted are not wounded.
+    VotersUnwounded,
+    /// Probes are not passed on.
+    ProbesStop,
+    /// What a probe has found is taken for a deadlock.
+    ProbesUnconfirmed,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 19] = [
+    pub const ALL: [Mutant; 23] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -71,6 +80,10 @@ impl Mutant {
         Mutant::ReplayTwice,
         Mutant::LateReturns,
         Mutant::PruneAbovePrepared,
+        Mutant::OvertakesUnseen,
+        Mutant::VotersUnwounded,
+        Mutant::ProbesStop,
+        Mutant::ProbesUnconfirmed,
     ];
 }
 

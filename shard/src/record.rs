@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use synod_common::deadlock::Standing;
 use synod_common::id::{CoordinatorId, ShardId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::time::Timestamp;
@@ -46,6 +47,8 @@ pub struct Prepared {
     pub writes: Bytes,
     /// What it locked beyond that.
     pub locks: Vec<HeldLock>,
+    /// Why to spare it: it may still wait elsewhere.
+    pub standing: Standing,
 }
 
 /// A lock of a prepared transaction on something it does not write.

@@ -4,7 +4,6 @@
 //! before anything is served. Everything else that was in progress is gone, and
 //! its incarnation with it.
 
-use synod_common::deadlock::{DEFAULT_PRIORITY, Standing};
 use synod_common::error::Corrupt;
 use synod_common::node::{Lsn, Recovered, decode};
 
@@ -77,8 +76,7 @@ impl Shard {
         let participant = Participant {
             incarnation: self.next_incarnation(),
             client: None,
-            // It has voted: nobody asks.
-            standing: Standing { age: record.h, priority: DEFAULT_PRIORITY },
+            standing: record.standing,
             waits: Default::default(),
             stage: Stage::Prepared { lsn, record, asked: 0 },
             returns: 0,

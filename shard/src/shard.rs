@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use synod_common::deadlock::VictimPolicy;
+use synod_common::deadlock::Handling;
 use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{Epoch, Peer, RequestId, SessionId, TxnId};
 use synod_common::message::data::ShardStatus;
@@ -16,7 +16,7 @@ use synod_common::timer::TimerTable;
 use crate::Settings;
 use crate::access::{ReadRequest, ScanRequest, page_limit};
 use crate::checkpoint::Checkpoint;
-use crate::deadlock::Reporting;
+use crate::deadlock::Deadlocks;
 use crate::hold::LockRequest;
 use crate::intents::Intents;
 use crate::join::Joining;
@@ -59,9 +59,9 @@ pub struct Shard {
     pub(crate) waits: BTreeMap<WaitId, Wait>,
     pub(crate) tickets: BTreeMap<Ticket, WaitId>,
     pub(crate) last_wait: u64,
-    pub(crate) reporting: Reporting,
-    /// Who is the victim of a deadlock.
-    pub(crate) victim: VictimPolicy,
+    pub(crate) deadlocks: Deadlocks,
+    /// How the cluster deals with deadlocks.
+    pub(crate) handling: Handling,
     /// Grants that releases have brought about and nobody has heard of.
     pub(crate) granted: Vec<Grant>,
     /// Snapshot reads that wait for a prepared writer.
@@ -145,8 +145,8 @@ impl Shard {
             waits: BTreeMap::new(),
             tickets: BTreeMap::new(),
             last_wait: 0,
-            reporting: Reporting::default(),
-            victim: VictimPolicy::default(),
+            deadlocks: Deadlocks::default(),
+            handling: Handling::default(),
             granted: Vec::new(),
             snapshot_waits: BTreeMap::new(),
             woken: Vec::new(),
@@ -213,7 +213,7 @@ impl Shard {
         self.rng = seed | 1;
         self.last_incarnation = self.random() >> 1 & !0xffff_ffff;
         self.last_ask = self.last_incarnation;
-        self.reporting.life = self.last_incarnation;
+        self.deadlocks.begin(self.last_incarnation);
         self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
     }
 
@@ -303,8 +303,8 @@ impl Shard {
         out: &mut Output,
     ) {
         match message {
-            CommitMessage::Welcome { nonce, epoch, floor, placement, victim } => {
-                self.welcomed(now, nonce, epoch, floor, placement, victim, out);
+            CommitMessage::Welcome { nonce, epoch, floor, placement, handling } => {
+                self.welcomed(now, nonce, epoch, floor, placement, handling, out);
             }
             CommitMessage::Call { epoch } => self.called(now, epoch, out),
             // What comes before the welcome belongs to a life before this one.
@@ -399,7 +399,8 @@ impl Node for Shard {
             Event::Connected(Peer::Coordinator(_)) => self.connected(now, out),
             Event::Disconnected(Peer::Coordinator(_)) => self.disconnected_from_coordinator(),
             Event::Disconnected(client @ Peer::Client(_)) => self.disconnected(client, out),
-            Event::Connected(_) | Event::Disconnected(_) => {}
+            Event::Disconnected(Peer::Shard(shard)) => self.shard_left(shard),
+            Event::Connected(_) => {}
             Event::Message { from, request, message } => match (from, message) {
                 (Peer::Client(_), Message::DataRequest(asked)) => {
                     self.data_request(now, from, request, asked, out);
@@ -407,8 +408,10 @@ impl Node for Shard {
                 (Peer::Coordinator(_), Message::Commit(message)) => {
                     self.coordinator_message(now, request, message, out);
                 }
-                (Peer::Coordinator(_), Message::Deadlock(message)) if self.router.is_some() => {
-                    self.deadlock_message(message, out);
+                (Peer::Coordinator(_) | Peer::Shard(_), Message::Deadlock(message))
+                    if self.router.is_some() =>
+                {
+                    self.deadlock_message(now, from, message, out);
                 }
                 // The driver lets through only what a role may send.
                 _ => {}

@@ -34,12 +34,17 @@ impl Shard {
         out: &mut Output,
     ) {
         let mut found = Found::default();
+        let mut overtaken = Vec::new();
         for key in keys {
             if self.is_beyond(access.snapshot, &key) {
                 found.pass_over();
                 continue;
             }
-            match self.try_lock(access, &key, mode) {
+            let target = LockTarget::Key(key.clone());
+            if self.overtakes(access.txn, &target, mode) {
+                overtaken.push(target.clone());
+            }
+            match self.try_lock(access, target, mode) {
                 Err(refused) => return self.refuse_access(access.txn, from, Err(refused), out),
                 Ok(false) => found.pass_over(),
                 Ok(true) => {
@@ -54,7 +59,7 @@ impl Shard {
         }
         let incarnation = self.txns.get(&access.txn).map(|known| known.incarnation);
         out.send(from.0, from.1, DataReply::Found { incarnation, values: found.finish() });
-        self.break_deadlocks(access.txn, out);
+        self.settle(access.txn, &overtaken, out);
     }
 
     /// Locks and reads those rows of a range that are free, up to a page.
@@ -62,11 +67,15 @@ impl Shard {
         let ScanRequest { from, request: number, range, limit, reverse, mode, .. } = request;
         let mode = lock_mode(*mode);
         let (mut rows, mut resume, mut refused) = (Rows::default(), None, None);
+        let mut overtaken = Vec::new();
         let all = self.versions.scan(range, Timestamp::MAX, *reverse);
         for (passed, (key, value)) in (1..).zip(all) {
             let (txn, age, key) = (access.txn, access.standing.age, Key::from(key));
             let target = LockTarget::Key(key.clone());
             if !self.is_beyond(access.snapshot, &key) {
+                if self.overtakes(txn, &target, mode) {
+                    overtaken.push(target.clone());
+                }
                 match self.locks.try_acquire(txn, age, target, mode, &mut self.granted) {
                     Ok(Tried::Granted) => rows.push(&key, &value),
                     Ok(Tried::Blocked(_)) => {}
@@ -86,7 +95,7 @@ impl Shard {
         }
         let incarnation = self.txns.get(&access.txn).map(|known| known.incarnation);
         out.send(*from, *number, DataReply::Rows { incarnation, resume, rows: rows.finish() });
-        self.break_deadlocks(access.txn, out);
+        self.settle(access.txn, &overtaken, out);
     }
 
     /// Whether a key has changed since a snapshot, and so can not be read at it.
@@ -94,8 +103,12 @@ impl Shard {
         snapshot.is_some_and(|at| !self.is_unchanged(key, at))
     }
 
-    fn try_lock(&mut self, access: &Access, key: &Key, mode: Mode) -> Result<bool, Reason> {
-        let target = LockTarget::Key(key.clone());
+    fn try_lock(
+        &mut self,
+        access: &Access,
+        target: LockTarget,
+        mode: Mode,
+    ) -> Result<bool, Reason> {
         let (txn, age) = (access.txn, access.standing.age);
         let tried = self.locks.try_acquire(txn, age, target, mode, &mut self.granted);
         Ok(tried.map_err(|why| reason(txn, why))? == Tried::Granted)

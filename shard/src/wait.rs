@@ -72,7 +72,11 @@ impl Shard {
     ) -> bool {
         let mut tickets = BTreeSet::new();
         let mut refused = None;
+        let mut overtaken = Vec::new();
         for (target, mode) in targets {
+            if self.overtakes(txn, &target, mode) {
+                overtaken.push(target.clone());
+            }
             match self.locks.acquire(txn, age, target, mode, &mut self.granted) {
                 Ok(Acquired::Granted) => {}
                 Ok(Acquired::Waiting(ticket)) => {
@@ -84,7 +88,8 @@ impl Shard {
                 break;
             }
         }
-        if tickets.is_empty() && refused.is_none() && !self.locks.is_waiting(txn) {
+        let alone = overtaken.is_empty() && !self.locks.is_waiting(txn);
+        if tickets.is_empty() && refused.is_none() && alone {
             return true;
         }
         if refused.is_none() && self.waits.len() >= self.settings.max_waits {
@@ -103,7 +108,7 @@ impl Shard {
             Some(reason) => self.abort(txn, &reason, out),
             None => {
                 self.timers.set(Timer::Wait(id), now.mono + timeout);
-                self.break_deadlocks(txn, out);
+                self.settle(txn, &overtaken, out);
                 self.see_that_reports_run(now.mono, out);
                 if self.waits.get(&id).is_some_and(|wait| wait.tickets.is_empty()) {
                     self.end_wait(now, id, out);

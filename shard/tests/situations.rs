@@ -1,7 +1,7 @@
 //! Situations of a shard, event by event.
 
 use bytes::Bytes;
-use synod_common::deadlock::{Standing, VictimPolicy};
+use synod_common::deadlock::{Handling, Standing};
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, Values, WriteSet};
@@ -104,7 +104,7 @@ impl World {
             epoch: Epoch(epoch),
             floor: Timestamp(floor),
             placement: Placement { epoch: 1, partition: Partition::Hash, shards },
-            victim: VictimPolicy::Youngest,
+            handling: Handling::default(),
         });
         self.sent.clear();
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use synod_client::{Happened, Timestamp};
+use synod_client::{Cause, Happened, Scheme, Timestamp};
 
 use super::Global;
 use super::locks::target;
@@ -49,8 +49,17 @@ fn as_json(happened: &Happened) -> Value {
         "at_ms": happened.at.0,
         "shard": happened.local.map(|shard| shard.to_string()),
         "victim": deadlock.victim.to_string(),
-        "policy": deadlock.policy.to_string(),
+        "policy": chosen_by(deadlock.cause),
         "length": deadlock.length,
         "steps": steps.collect::<Vec<Value>>(),
     })
+}
+
+/// The policy that chose the victim, or the scheme that prevented the deadlock.
+fn chosen_by(cause: Cause) -> String {
+    match cause {
+        Cause::Cycle(policy) => policy.to_string(),
+        Cause::WoundWait => Scheme::WoundWait.to_string(),
+        Cause::WaitDie => Scheme::WaitDie.to_string(),
+    }
 }

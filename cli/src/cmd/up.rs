@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use synod_client::VictimPolicy;
+use synod_client::{Handling, Scheme, VictimPolicy};
 use synod_common::id::{CoordinatorId, ShardId};
 use synod_coordinator::server as coordinator;
 use synod_shard::server as shard;
@@ -45,6 +45,9 @@ pub struct Args {
     /// Make the shards ranges, cut at these keys, instead of spreading keys by hash
     #[arg(long, value_name = "KEY,KEY…", value_delimiter = ',')]
     split: Option<Vec<String>>,
+    /// How deadlocks are dealt with: graph, probes, wound-wait or wait-die
+    #[arg(long, value_name = "SCHEME", default_value_t)]
+    deadlock_handling: Scheme,
     /// Who is the victim of a deadlock: youngest, fewest-locks or lowest-priority
     #[arg(long, value_name = "POLICY", default_value_t)]
     deadlock_victim: VictimPolicy,
@@ -62,18 +65,19 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     check(&wanted)?;
     let base = args.base_port.unwrap_or(config.base_port.value);
     check_ports(base, wanted.shards.unwrap_or(1))?;
+    let handling = Handling { scheme: args.deadlock_handling, victim: args.deadlock_victim };
     if args.memory {
         let folder = Temporary::new()?;
         eprintln!("the data is in {} and goes away on stop: nothing is kept", folder.0.display());
         let local = Local::open(&folder.0, &wanted, SHARDS)?;
         let certs = local.certs();
-        let result = serve(&local, base, args.deadlock_victim);
+        let result = serve(&local, base, handling);
         state::forget_certs(&certs);
         return result;
     }
     let dir = args.data.clone().unwrap_or(config.data.value);
     let local = Local::open(&dir, &wanted, SHARDS)?;
-    serve(&local, base, args.deadlock_victim)
+    serve(&local, base, handling)
 }
 
 /// The splits as they are stored, so that they compare equal however they were
@@ -108,19 +112,19 @@ fn check_ports(base: u16, shards: u16) -> Result<()> {
     Ok(())
 }
 
-fn serve(local: &Local, base: u16, victim: VictimPolicy) -> Result<ExitCode> {
+fn serve(local: &Local, base: u16, deadlocks: Handling) -> Result<ExitCode> {
     let cluster = local.cluster();
     check_ports(base, cluster.shards)?;
     let say = if local.is_new() { "made a new cluster" } else { "starting the cluster" };
     let by = if cluster.split.is_empty() { "by hash" } else { "by range" };
     eprintln!("{say} in {}: {} shards, {by}", local.dir().display(), cluster.shards);
     let certs = local.certs();
-    servers::run(plans(local, base, victim)?, Some(loopback(base + ADMIN)), |_| {
+    servers::run(plans(local, base, deadlocks)?, Some(loopback(base + ADMIN)), |_| {
         state::remember_certs(&certs);
     })
 }
 
-fn plans(local: &Local, base: u16, victim: VictimPolicy) -> Result<Vec<Plan>> {
+fn plans(local: &Local, base: u16, deadlocks: Handling) -> Result<Vec<Plan>> {
     let file = local.cluster();
     let cluster = file.cluster.parse().context("cluster.toml: the id is damaged")?;
     let addresses = (0..file.shards).map(|i| loopback(base + SHARD + i).to_string()).collect();
@@ -128,7 +132,7 @@ fn plans(local: &Local, base: u16, victim: VictimPolicy) -> Result<Vec<Plan>> {
     let (dir, certs) = (local.dir(), local.certs());
     let c1 = CoordinatorId(1);
     let mut settings = synod_coordinator::Settings::new(c1, cluster, placement);
-    settings.victim = victim;
+    settings.deadlocks = deadlocks;
     let coordinator = coordinator::ServerConfig {
         settings,
         listen: loopback(base),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::deadlock::{Standing, VictimPolicy};
+use crate::deadlock::{Handling, Standing};
 use crate::error::Reason;
 use crate::id::{ClusterId, Epoch, Incarnation, ShardId, TxnId};
 use crate::route::Placement;
@@ -46,8 +46,8 @@ pub enum CommitMessage {
         floor: Timestamp,
         /// The shard map.
         placement: Placement,
-        /// Who is the victim of a deadlock, in the whole cluster.
-        victim: VictimPolicy,
+        /// How the whole cluster deals with deadlocks.
+        handling: Handling,
     },
     /// Coordinator: vote on this transaction.
     Prepare {

@@ -1,4 +1,6 @@
-//! Between a shard and the coordinator: who waits for whom.
+//! Who waits for whom: between a shard and the coordinator, and between shards. Which
+//! of these are sent at all is the cluster's choice, see
+//! [`Scheme`](crate::deadlock::Scheme).
 //!
 //! ```text
 //!   shard                                   coordinator
@@ -6,17 +8,22 @@
 //!              ◀── Confirm   do these still wait?
 //!     Confirmed   yes, every one  ──▶              all shards say so: it is real
 //!              ◀── Break     abort this one
-//!     Broken   a cycle of my own, broken  ──▶      remembered for people
+//!     Broken   one was aborted here  ──▶           remembered for people
+//!     Wound    this one is in the way, and has voted ──▶ aborted, if not yet decided
+//!
+//!   shard                                   shard
+//!     Probes   these wait, in the end, for those ──▶ and these for ..., or a cycle:
+//!              ◀── Confirm, Confirmed, Break ──▶     as above
 //! ```
 //!
 //! None of these needs an answer to be safe, and all may be lost, late or doubled:
-//! what still holds is told again with the next `Waits`.
+//! what still holds is told again a little later.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::deadlock::{Claim, Deadlock, Target};
-use crate::id::TxnId;
+use crate::id::{ShardId, TxnId};
 
 /// A message of deadlock detection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,11 +65,54 @@ pub enum DeadlockMessage {
         /// The cycle, for its client.
         deadlock: Box<Deadlock>,
     },
-    /// Shard: I have broken a cycle that lay within me.
+    /// Shard: somebody was aborted here, and the coordinator does not know yet.
     Broken {
-        /// The cycle.
+        /// Why.
         deadlock: Box<Deadlock>,
     },
+    /// Shard: an older transaction waits here for this one, which has voted: abort it,
+    /// if it is not decided.
+    Wound {
+        /// The younger one.
+        txn: TxnId,
+        /// The wait.
+        deadlock: Box<Deadlock>,
+    },
+    /// Shard: I follow these chains of waits. Do their ends wait with you?
+    Probes {
+        /// A list of [`Probe`].
+        #[serde(skip)]
+        probes: Bytes,
+    },
+}
+
+/// A chain of waits that is being followed. Source: Chandy, Misra, Haas 1983; theirs
+/// carries three words, this one the way it has come, so that what it finds can be
+/// made sure of, and told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Counts how often the first wait has been looked into.
+    pub round: u32,
+    /// Each of these waits for the next one, and the last for the one that the
+    /// question is about.
+    pub path: Vec<Link>,
+}
+
+/// A wait for one of those in its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Where.
+    pub shard: ShardId,
+    /// The number of the wait.
+    pub wait: u64,
+    /// Who waits.
+    pub waiter: Claim,
+    /// What it asks for.
+    pub target: Target,
+    /// In which mode.
+    pub mode: String,
+    /// Who is in the way.
+    pub holder: Holder,
 }
 
 /// A lock request that waits.
@@ -101,13 +151,15 @@ pub struct Edge {
 }
 
 impl DeadlockMessage {
-    /// Whether shards send this; otherwise coordinators do.
-    pub fn is_from_shard(&self) -> bool {
+    /// Whether coordinators send this. Shards may send any.
+    pub fn is_from_coordinator(&self) -> bool {
         match self {
+            DeadlockMessage::Confirm { .. } | DeadlockMessage::Break { .. } => true,
             DeadlockMessage::Waits { .. }
             | DeadlockMessage::Confirmed { .. }
-            | DeadlockMessage::Broken { .. } => true,
-            DeadlockMessage::Confirm { .. } | DeadlockMessage::Break { .. } => false,
+            | DeadlockMessage::Broken { .. }
+            | DeadlockMessage::Wound { .. }
+            | DeadlockMessage::Probes { .. } => false,
         }
     }
 
@@ -115,9 +167,11 @@ impl DeadlockMessage {
         match self {
             DeadlockMessage::Waits { waits, .. } => Some(waits),
             DeadlockMessage::Confirm { edges, .. } => Some(edges),
+            DeadlockMessage::Probes { probes } => Some(probes),
             DeadlockMessage::Confirmed { .. }
             | DeadlockMessage::Break { .. }
-            | DeadlockMessage::Broken { .. } => None,
+            | DeadlockMessage::Broken { .. }
+            | DeadlockMessage::Wound { .. } => None,
         }
     }
 
@@ -125,9 +179,11 @@ impl DeadlockMessage {
         match self {
             DeadlockMessage::Waits { waits, .. } => Some(waits),
             DeadlockMessage::Confirm { edges, .. } => Some(edges),
+            DeadlockMessage::Probes { probes } => Some(probes),
             DeadlockMessage::Confirmed { .. }
             | DeadlockMessage::Break { .. }
-            | DeadlockMessage::Broken { .. } => None,
+            | DeadlockMessage::Broken { .. }
+            | DeadlockMessage::Wound { .. } => None,
         }
     }
 }

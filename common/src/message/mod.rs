@@ -48,7 +48,7 @@ pub enum Message {
     DataReply(DataReply),
     /// Between coordinator and shard.
     Commit(CommitMessage),
-    /// Between coordinator and shard.
+    /// Between coordinator and shard, and between shards.
     Deadlock(DeadlockMessage),
 }
 
@@ -83,8 +83,8 @@ impl Message {
             (Message::ClientRequest(_) | Message::DataRequest(_), Peer::Client(_)) => true,
             (Message::Commit(message), Peer::Shard(_)) => message.is_from_shard(),
             (Message::Commit(message), Peer::Coordinator(_)) => !message.is_from_shard(),
-            (Message::Deadlock(message), Peer::Shard(_)) => message.is_from_shard(),
-            (Message::Deadlock(message), Peer::Coordinator(_)) => !message.is_from_shard(),
+            (Message::Deadlock(_), Peer::Shard(_)) => true,
+            (Message::Deadlock(message), Peer::Coordinator(_)) => message.is_from_coordinator(),
             _ => false,
         }
     }

@@ -238,6 +238,12 @@ impl Coordinator {
         matches!(stage, Some(Stage::OnePhase { .. }))
     }
 
+    /// Whether votes on `txn` are missing.
+    pub(crate) fn is_preparing(&self, txn: TxnId) -> bool {
+        let stage = self.commits.get(&txn).map(|commit| &commit.stage);
+        matches!(stage, Some(Stage::Preparing(_)))
+    }
+
     /// No commit that began below this begins again anywhere.
     pub(crate) fn low_water(&self) -> Timestamp {
         self.unfinished.first().map_or(self.oracle.last().next(), |(h, _)| *h)

@@ -4,23 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use synod_common::deadlock::{Deadlock, Happened, Step, VictimPolicy};
+use synod_common::deadlock::{
+    Answered, Confirmations, Happened, Member, PATIENCE, Step, ToShard, VictimPolicy,
+};
 use synod_common::id::{Epoch, ShardId, TxnId};
 use synod_common::message::DeadlockMessage;
-use synod_common::message::bulk::List;
-use synod_common::message::deadlock::{Edge, Wait};
+use synod_common::message::deadlock::Wait;
 use synod_common::time::{Mono, Now};
 
-use super::graph::{Cycle, Graph};
+use super::graph::{Arc, Cycle, Graph};
 
 /// The shortest time between two searches; and what each edge adds to it, so that
 /// searching takes a small part of the time, however many wait.
 const PAUSE: Duration = Duration::from_millis(1);
 const PAUSE_PER_EDGE: Duration = Duration::from_micros(5);
-/// A question that was not answered so soon is asked anew, and a victim that still
-/// waits is aborted again. Shards may be far away; what a link that goes down loses is
-/// noticed sooner.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// A shard whose waits go on says so much more often than this.
 const STALE: Duration = Duration::from_secs(5);
 /// Edges that are kept of all reports together.
@@ -28,16 +25,12 @@ const MAX_EDGES: usize = 1_000_000;
 /// Deadlocks that are remembered.
 const REMEMBERED: usize = 100;
 
-/// A message for a shard.
-pub type ToShard = (ShardId, DeadlockMessage);
-
 /// What is known of waits, and what is being done about cycles.
 #[derive(Debug)]
 pub struct Detector {
     policy: VictimPolicy,
     reports: BTreeMap<ShardId, Report>,
-    candidates: BTreeMap<u64, Candidate>,
-    last_candidate: u64,
+    confirmations: Confirmations,
     /// Victims that are taken for gone.
     aborted: BTreeMap<TxnId, Aborted>,
     searched: Mono,
@@ -73,24 +66,13 @@ struct Aborted {
     until: Mono,
 }
 
-/// A cycle about which shards are being asked.
-#[derive(Debug)]
-struct Candidate {
-    asked: Mono,
-    victim: TxnId,
-    steps: Vec<(Step, u64)>,
-    /// Who has not answered.
-    missing: BTreeSet<ShardId>,
-}
-
 impl Detector {
     /// Knows nothing yet.
     pub fn new(policy: VictimPolicy) -> Detector {
         Detector {
             policy,
             reports: BTreeMap::new(),
-            candidates: BTreeMap::new(),
-            last_candidate: 0,
+            confirmations: Confirmations::default(),
             aborted: BTreeMap::new(),
             searched: Mono::default(),
             due: None,
@@ -101,7 +83,7 @@ impl Detector {
 
     /// The coordinator is in this epoch: its questions have names of their own.
     pub fn begin(&mut self, epoch: Epoch) {
-        self.last_candidate = u64::from(epoch.0) << 32;
+        self.confirmations.begin(u64::from(epoch.0) << 32);
     }
 
     /// When to search next.
@@ -162,7 +144,7 @@ impl Detector {
     pub fn left(&mut self, shard: ShardId) {
         self.reports.remove(&shard);
         self.aborted.retain(|_, aborted| aborted.shard != shard);
-        self.candidates.retain(|_, candidate| !candidate.missing.contains(&shard));
+        self.confirmations.left(shard);
     }
 
     /// Searches, if it is time to. Returns questions.
@@ -173,10 +155,10 @@ impl Detector {
         self.due = None;
         self.searched = now;
         self.reports.retain(|_, report| now.since(report.heard) < STALE);
-        self.candidates.retain(|_, candidate| now.since(candidate.asked) < PATIENCE);
+        self.confirmations.give_up(now);
         self.aborted.retain(|_, aborted| aborted.until > now);
         // Whoever is about to go counts as gone, with all cycles through him.
-        let without = self.candidates.values().map(|candidate| candidate.victim);
+        let without = self.confirmations.victims();
         let without: BTreeSet<TxnId> = without.chain(self.aborted.keys().copied()).collect();
         let reports = self.reports.iter().map(|(shard, report)| (*shard, &report.waits[..]));
         let cycles = Graph::of(reports, &without).cycles(self.policy);
@@ -185,59 +167,42 @@ impl Detector {
 
     /// Asks the shards of a cycle whether it stands.
     fn ask(&mut self, now: Mono, cycle: &Cycle) -> Vec<ToShard> {
-        self.last_candidate += 1;
-        let id = self.last_candidate;
-        let mut steps = Vec::with_capacity(cycle.arcs.len());
-        let mut questions: BTreeMap<ShardId, List<Edge>> = BTreeMap::new();
-        for arc in &cycle.arcs {
+        let member = |arc: &Arc| {
             let wait = &self.reports[&arc.shard].waits[arc.wait];
             let (waiter, holder) = (wait.waiter.txn, arc.holder);
             let (target, mode) = (wait.target.clone(), wait.mode.clone());
-            steps.push((Step { waiter, target, mode, shard: arc.shard, holder }, wait.wait));
-            let edge = Edge { waiter, wait: wait.wait, holder };
-            questions.entry(arc.shard).or_default().push(&edge);
-        }
-        let missing = questions.keys().copied().collect();
-        self.candidates.insert(id, Candidate { asked: now, victim: cycle.victim, steps, missing });
-        let question = |(shard, edges): (ShardId, List<Edge>)| {
-            (shard, DeadlockMessage::Confirm { candidate: id, edges: edges.finish() })
+            let step = Step { waiter, target, mode, shard: arc.shard, holder };
+            Member { step, wait: wait.wait }
         };
-        questions.into_iter().map(question).collect()
+        let members = cycle.arcs.iter().map(member).collect();
+        self.confirmations.ask(now, members, cycle.victim, self.policy)
     }
 
     /// A shard answers. Returns what is to be broken, if that was the last answer.
     pub fn answered(&mut self, now: Now, shard: ShardId, id: u64, stands: bool) -> Option<ToShard> {
-        let candidate = self.candidates.get_mut(&id)?;
-        if !candidate.missing.remove(&shard) {
-            return None;
+        match self.confirmations.answered(shard, id, stands) {
+            Answered::Nothing => None,
+            Answered::Dissolved(members) => {
+                self.counts.dissolved += 1;
+                self.forget_edges(shard, &members);
+                None
+            }
+            Answered::Confirmed { shard, victim: txn, wait, deadlock, candidate } => {
+                let until = now.mono + PATIENCE;
+                self.aborted.insert(txn, Aborted { shard, wait, until });
+                self.counts.broken += 1;
+                self.remember(Happened { at: now.wall, local: None, deadlock: deadlock.clone() });
+                let deadlock = Box::new(deadlock);
+                Some((shard, DeadlockMessage::Break { candidate, txn, wait, deadlock }))
+            }
         }
-        if !stands {
-            let candidate = self.candidates.remove(&id)?;
-            self.counts.dissolved += 1;
-            self.forget_edges(shard, &candidate);
-            return None;
-        }
-        if !candidate.missing.is_empty() {
-            return None;
-        }
-        let Candidate { victim, steps, .. } = self.candidates.remove(&id)?;
-        let last = steps.iter().find(|(step, _)| step.waiter == victim)?;
-        let (shard, wait) = (last.0.shard, last.1);
-        let steps = steps.into_iter().map(|(step, _)| step).collect();
-        let deadlock = Deadlock::new(steps, victim, self.policy);
-        let until = now.mono + PATIENCE;
-        self.aborted.insert(victim, Aborted { shard, wait, until });
-        self.counts.broken += 1;
-        self.remember(Happened { at: now.wall, local: None, deadlock: deadlock.clone() });
-        let deadlock = Box::new(deadlock);
-        Some((shard, DeadlockMessage::Break { candidate: id, txn: victim, wait, deadlock }))
     }
 
     /// One of these edges is gone. The next report says which.
-    fn forget_edges(&mut self, shard: ShardId, candidate: &Candidate) {
+    fn forget_edges(&mut self, shard: ShardId, members: &[Member]) {
         let Some(report) = self.reports.get_mut(&shard) else { return };
         let asked: BTreeSet<(u64, TxnId)> =
-            candidate.steps.iter().map(|(step, wait)| (*wait, step.holder)).collect();
+            members.iter().map(|member| (member.wait, member.step.holder)).collect();
         for wait in &mut report.waits {
             wait.holders.retain(|holder| !asked.contains(&(wait.wait, holder.txn)));
         }

@@ -9,39 +9,15 @@
 //!   s3 ──Waits──▶ ┘                       └──Confirm──▶ s2 ──yes──▶ ┘
 //! ```
 //!
-//! | in state  | on                        | do                                    | next  |
-//! |-----------|---------------------------|---------------------------------------|-------|
-//! | –         | a cycle among the reports | ask its shards whether all of it stands | asked |
-//! | asked     | yes, not the last         |                                       | asked |
-//! | asked     | yes, the last             | BREAK the victim; remember            | –     |
-//! | asked     | no                        | forget what that shard said of it     | –     |
-//! | asked     | a shard asked leaves      |                                       | –     |
-//! | asked     | silence                   |                                       | –     |
-//! | –         | any answer                | nothing                               | –     |
-//!
-//! From "–" it goes on with the next reports: whatever still waits is told again, so
+//! How it makes sure of a cycle, and why a cycle that it has made sure of is a deadlock,
+//! is told in `common/src/deadlock/confirm.rs`. What dissolves in the meantime is
+//! forgotten; then the next reports count: whatever still waits is told again, so
 //! nothing that gets lost on any arrow is lost for good, and a deadlock that is the
 //! last thing that happens is found like any other.
 //!
-//! # Why a confirmed cycle is a deadlock
-//!
-//! The reports are of different moments, so a cycle among them may never have been:
-//! by the time `s2` looked, the wait that `s1` told of may have been over. Let `T0` be
-//! the moment at which the questions leave. Each edge existed when it was reported,
-//! before `T0`. If its shard says that the *same wait*, by its number, still waits for
-//! the same holder, it exists after `T0`. A wait that ends does not come back: its
-//! number is never used again, not even after a restart of the shard. So the edge
-//! existed at `T0`, and if all do, then the whole cycle existed at `T0`. And under
-//! strict two-phase locking an edge ends only when its holder ends or stops asking,
-//! for which the holder itself would have to go on: a cycle ends only by an abort.
-//!
-//! A prepared transaction waits for nothing at the shard where it is prepared. One
-//! that is prepared here may still wait there for its write locks, and be a victim
-//! there: then that shard votes NO.
-//!
 //! *Deliberately absent*: deltas instead of full reports; see `shard/src/deadlock.rs`.
-//! Probes from shard to shard (Chandy, Misra, Haas), which need links that there are
-//! not. Time-outs of lock waits remain as the last resort.
+//! Where the cluster's scheme is another one, nothing is reported and nothing found.
+//! Time-outs of lock waits remain as the last resort.
 //!
 //! Papers: Chandy, Misra, Haas, *Distributed deadlock detection* (ACM TOCS 1983), for
 //! the models and for why phantoms are the hard part; Bernstein, Hadzilacos, Goodman,
@@ -55,8 +31,9 @@ mod model;
 
 pub use detector::Detector;
 
-use synod_common::deadlock::Happened;
-use synod_common::id::{Peer, RequestId, ShardId};
+use synod_common::deadlock::{Deadlock, Happened};
+use synod_common::error::Reason;
+use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::{ClientReply, DeadlockMessage};
 use synod_common::node::Output;
@@ -89,11 +66,26 @@ impl Coordinator {
                 self.answered(now, shard, candidate, stands, out);
             }
             DeadlockMessage::Broken { deadlock } => {
-                let (at, local) = (now.wall, Some(shard));
+                let (at, local) = (now.wall, deadlock.only_shard());
                 self.detector.remember(Happened { at, local, deadlock: *deadlock });
             }
-            DeadlockMessage::Confirm { .. } | DeadlockMessage::Break { .. } => {}
+            DeadlockMessage::Wound { txn, deadlock } => self.wound(now, txn, deadlock, out),
+            // Between shards.
+            DeadlockMessage::Confirm { .. }
+            | DeadlockMessage::Break { .. }
+            | DeadlockMessage::Probes { .. } => {}
         }
+    }
+
+    /// A younger transaction has voted and is in the way of an older one. While votes
+    /// are missing it may wait for that very one; once decided, it ends by itself.
+    fn wound(&mut self, now: Now, txn: TxnId, deadlock: Box<Deadlock>, out: &mut Output) {
+        if !self.is_preparing(txn) {
+            return;
+        }
+        let (at, local) = (now.wall, deadlock.only_shard());
+        self.detector.remember(Happened { at, local, deadlock: (*deadlock).clone() });
+        self.abort_two_phase(txn, Reason::Deadlock(deadlock), out);
     }
 
     fn answered(

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use synod_common::deadlock::{Claim, Target, VictimPolicy};
+use synod_common::deadlock::{Claim, Target, ToShard, VictimPolicy};
 use synod_common::id::{Epoch, SessionId, ShardId, TxnId};
 use synod_common::key::Key;
 use synod_common::message::DeadlockMessage;
@@ -17,7 +17,7 @@ use synod_common::message::bulk::List;
 use synod_common::message::deadlock::{Edge, Holder, Wait};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 
-use super::detector::{Detector, ToShard};
+use super::detector::Detector;
 use super::graph::Graph;
 
 fn txn(number: u64) -> TxnId {

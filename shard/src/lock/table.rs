@@ -190,7 +190,7 @@ impl LockTable {
 
     /// What is asked for and where it would stand if it waited; `None` if the
     /// transaction holds it already.
-    fn request(
+    pub(super) fn request(
         &self,
         txn: TxnId,
         target: LockTarget,

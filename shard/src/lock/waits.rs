@@ -58,6 +58,31 @@ impl LockTable {
         self.edges(txn, None)
     }
 
+    /// Whether a request would go in front of those who wait.
+    pub fn goes_in_front(&self, txn: TxnId, target: &LockTarget, mode: Mode) -> bool {
+        let request = self.request(txn, target.clone(), mode);
+        request.is_ok_and(|request| request.is_some_and(|request| !request.rank.ordinary))
+    }
+
+    /// Who waits for a transaction because of what it has, or asks for, of a target.
+    pub fn behind(&self, txn: TxnId, target: &LockTarget) -> BTreeSet<TxnId> {
+        let mut tickets = BTreeSet::new();
+        let keys = match target {
+            LockTarget::Key(key) => KeyRange { start: key.clone(), end: Some(key.successor()) },
+            LockTarget::Range(range) => range.clone(),
+        };
+        for key in self.queued.range::<[u8], _>(bounds(&keys)) {
+            let waiters = self.keys.get(key).and_then(|(_, queue)| queue.waiters());
+            tickets.extend(waiters.into_iter().flat_map(Waiters::ranks).map(|rank| rank.ticket));
+        }
+        _ = self.ranges_waiting.overlapping(Modes::all(), target, &mut |id, _| {
+            tickets.insert(Ticket(id));
+            ControlFlow::Continue(())
+        });
+        let waits = tickets.into_iter().filter(|ticket| self.is_in_the_way(*ticket, txn));
+        waits.map(|ticket| self.requests[&ticket].txn).filter(|other| *other != txn).collect()
+    }
+
     /// A cycle of waits through a transaction: it waits for the second, and so
     /// on, and the last waits for it. Call it as [`LockTable::acquire`] says.
     pub fn find_cycle(&self, from: TxnId) -> Option<Vec<TxnId>> {

@@ -53,10 +53,11 @@ impl Shard {
             (Some((Stage::Active, _)) | None, _) => {
                 // Locks that the client relies on are gone, or it does not know
                 // of locks that are held: nothing of this may commit.
+                let why = self.why_lost(txn);
                 if self.txns.contains_key(&txn) {
-                    self.abort(txn, &Reason::LocksLost, out);
+                    self.abort(txn, &why, out);
                 }
-                return self.vote_no(txn, &preparing, Reason::LocksLost, out);
+                return self.vote_no(txn, &preparing, why, out);
             }
             (Some(_), _) => return self.repeat_vote(txn, out),
         }
@@ -167,10 +168,12 @@ impl Shard {
         preparing: Preparing,
         out: &mut Output,
     ) {
-        let Preparing { h, coordinator, participants, writes, .. } = preparing;
+        let Preparing { h, coordinator, participants, writes, terms, .. } = preparing;
+        let standing = terms.standing;
         self.mark_intents(txn, m, &writes);
         let locks = self.held_beyond_writes(txn, &writes);
-        let record = record::Prepared { txn, h, m, coordinator, participants, writes, locks };
+        let record =
+            record::Prepared { txn, h, m, coordinator, participants, writes, locks, standing };
         let lsn = out.force(&Record::Prepared(record.clone()));
         let vote = CommitMessage::Vote { txn, vote: Vote::Yes(m) };
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, vote);

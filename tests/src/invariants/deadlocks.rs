@@ -1,6 +1,8 @@
-//! **I18** Every deadlock across shards that is broken was a real cycle when the
-//! coordinator asked whether it is one; nobody waits for himself; every real cycle is
-//! broken soon after the faults have ended. (That no victim has voted, shards assert.)
+//! **I18** Every deadlock across shards that is broken was a real cycle when it was
+//! asked whether it is one; nobody waits for himself; every real cycle is broken soon
+//! after the faults have ended. (That no victim has voted, shards assert. What a shard
+//! asks itself, it has just seen.) Where deadlocks are prevented, nobody waits against
+//! the order of age but for one who has voted.
 //!
 //! Source: Chandy, Misra, Haas, "Distributed deadlock detection" (1983): no false
 //! deadlock is declared, every deadlock is. Read off all lock tables at once, which
@@ -8,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use synod_common::deadlock::Scheme;
 use synod_common::id::TxnId;
 use synod_common::message::DeadlockMessage;
 use synod_common::message::bulk::List;
@@ -30,7 +33,7 @@ pub struct Observed {
     pub broken: u64,
 }
 
-/// Called when the coordinator sends. `shard` finds a shard that runs, by its index.
+/// Called when anybody sends. `shard` finds a shard that runs, by its index.
 pub fn check<'a>(
     observed: &mut Observed,
     to: usize,
@@ -62,7 +65,9 @@ pub fn check<'a>(
         }
         DeadlockMessage::Waits { .. }
         | DeadlockMessage::Confirmed { .. }
-        | DeadlockMessage::Broken { .. } => {}
+        | DeadlockMessage::Broken { .. }
+        | DeadlockMessage::Wound { .. }
+        | DeadlockMessage::Probes { .. } => {}
     }
     Ok(())
 }
@@ -71,11 +76,19 @@ pub fn check<'a>(
 pub fn check_progress<'a>(
     observed: &mut Observed,
     time: u64,
+    scheme: Scheme,
     shards: impl Iterator<Item = &'a Shard>,
 ) -> Check {
     let mut edges = BTreeSet::new();
     for shard in shards {
+        let locks = shard.locks();
         for txn in shard.known() {
+            for holder in locks.waits_for(txn) {
+                let (age, (holder_age, voted)) = (locks.age_of(txn).0, locks.age_of(holder));
+                if !voted && !scheme.lets_wait((age, txn), (holder_age, holder)) {
+                    return Err(format!("I18: {txn} waits for {holder} in spite of {scheme}"));
+                }
+            }
             edges.extend(shard.locks().waits_for(txn).into_iter().map(|holder| (txn, holder)));
         }
     }

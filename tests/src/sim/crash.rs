@@ -244,6 +244,7 @@ impl World {
     pub fn watch_deadlocks(&mut self) -> Check {
         self.after(50_000, Happening::Watch);
         let cores = self.servers.iter().filter_map(|server| server.core.as_ref()?.shard());
-        deadlocks::check_progress(&mut self.deadlocks, self.time, cores)
+        let scheme = self.sizes.handling.scheme;
+        deadlocks::check_progress(&mut self.deadlocks, self.time, scheme, cores)
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use synod_common::deadlock::Scheme;
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::bulk::OnePhaseOutcomes;
@@ -107,6 +108,29 @@ impl Mutation {
             list
         };
         list
+    }
+
+    /// The way of dealing with deadlocks that it belongs to, if it is one's own.
+    pub fn scheme(self) -> Option<Scheme> {
+        match self {
+            #[cfg(feature = "mutants")]
+            Mutation::Coordinator(synod_coordinator::Mutant::NoConfirmation) => Some(Scheme::Graph),
+            #[cfg(feature = "mutants")]
+            Mutation::Shard(mutant) => match mutant {
+                synod_shard::Mutant::ConfirmsUnseen
+                | synod_shard::Mutant::ConfirmIgnoresNumber
+                | synod_shard::Mutant::ReportsOnce
+                | synod_shard::Mutant::BreaksWhoHasVoted => Some(Scheme::Graph),
+                synod_shard::Mutant::OvertakesUnseen | synod_shard::Mutant::VotersUnwounded => {
+                    Some(Scheme::WoundWait)
+                }
+                synod_shard::Mutant::ProbesStop | synod_shard::Mutant::ProbesUnconfirmed => {
+                    Some(Scheme::Probes)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The hook in the coordinator, if it is one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use synod_common::deadlock::VictimPolicy;
+use synod_common::deadlock::{Handling, Scheme, VictimPolicy};
 use synod_common::id::{ClusterId, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
@@ -156,7 +156,8 @@ pub struct Sizes {
     pub heal_at: u64,
     /// Whether everybody waits so long for locks that no deadlock ends by itself.
     pub long_waits: bool,
-    victim: VictimPolicy,
+    /// How deadlocks are dealt with.
+    pub handling: Handling,
 }
 
 impl World {
@@ -190,12 +191,7 @@ impl World {
             far: if rng.chance(1_000) { rng.within(1_000..=60_000) } else { 0 },
             heal_at: rng.within(3_000_000..=6_000_000),
             long_waits: deadlocks.chance(3_000),
-            victim: deadlocks.pick(&[
-                VictimPolicy::Youngest,
-                VictimPolicy::Youngest,
-                VictimPolicy::FewestLocks,
-                VictimPolicy::LowestPriority,
-            ]),
+            handling: handling(&mut deadlocks, mutation),
         };
         let wrong_clocks = rng.chance(7_000);
         let mut world = World {
@@ -231,6 +227,12 @@ impl World {
         for shard in 1..=shards {
             world.links.push(Link::new(Node::Server(shard), Node::Server(0)));
         }
+        if world.sizes.handling.scheme == Scheme::Probes {
+            for (one, other) in (2..=shards).flat_map(|one| (1..one).map(move |other| (one, other)))
+            {
+                world.links.push(Link::new(Node::Server(one), Node::Server(other)));
+            }
+        }
         // Drawn apart, so that seeds without programs are what they were.
         let mut programs = Rng::new(!seed);
         let share = programs.pick(&[0, 0, 0, 3_000, 6_000, 10_000]);
@@ -258,7 +260,7 @@ impl World {
             settings.session_ttl = self.sizes.session_ttl;
             settings.window = self.sizes.window;
             settings.vote_timeout = self.patience(800);
-            settings.victim = self.sizes.victim;
+            settings.deadlocks = self.sizes.handling;
             settings.resend = Duration::from_millis(100);
             settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
             settings.outcome_retention = self.sizes.outcome_retention;
@@ -490,6 +492,26 @@ impl World {
             self.trace.line(self.time, format_args!("{name} log {}", Short(&fact)));
         }
     }
+}
+
+/// How a cluster deals with deadlocks. A bug in one way is looked for in that one.
+fn handling(rng: &mut Rng, mutation: Option<Mutation>) -> Handling {
+    let victim = rng.pick(&[
+        VictimPolicy::Youngest,
+        VictimPolicy::Youngest,
+        VictimPolicy::FewestLocks,
+        VictimPolicy::LowestPriority,
+    ]);
+    let scheme = rng.pick(&[
+        Scheme::Graph,
+        Scheme::Graph,
+        Scheme::Probes,
+        Scheme::Probes,
+        Scheme::WoundWait,
+        Scheme::WaitDie,
+    ]);
+    let scheme = mutation.and_then(Mutation::scheme).unwrap_or(scheme);
+    Handling { scheme, victim }
 }
 
 /// The cluster of every run.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use synod_common::deadlock::{DEFAULT_PRIORITY, Deadlock, Happened, Standing, VictimPolicy};
+use synod_common::deadlock::{DEFAULT_PRIORITY, Deadlock, Handling, Happened, Standing};
 use synod_common::error::Reason;
 use synod_common::id::*;
 use synod_common::message::bulk::{Keys, List, WriteSet};
@@ -50,12 +50,12 @@ pub struct Cluster {
     last: Option<ClientReply>,
     pub age: BTreeMap<TxnId, u64>,
     pub priority: BTreeMap<TxnId, u8>,
-    policy: VictimPolicy,
+    handling: Handling,
 }
 
 impl Cluster {
     /// With keys `1/…` on s1, `2/…` on s2, and so on.
-    pub fn new(shards: u16, policy: VictimPolicy) -> Cluster {
+    pub fn new(shards: u16, handling: Handling) -> Cluster {
         let session = SessionId { epoch: Epoch(1), number: 1 };
         let mut cluster = Cluster {
             nodes: Vec::new(),
@@ -73,7 +73,7 @@ impl Cluster {
             last: None,
             age: BTreeMap::new(),
             priority: BTreeMap::new(),
-            policy,
+            handling,
         };
         for node in 0..=usize::from(shards) {
             let core = cluster.core(node, shards);
@@ -101,7 +101,7 @@ impl Cluster {
             shards: (1..=shards).map(address).collect(),
         };
         let mut settings = synod_coordinator::Settings::new(COORDINATOR, CLUSTER, placement);
-        settings.victim = self.policy;
+        settings.deadlocks = self.handling;
         settings.vote_timeout = std::time::Duration::from_secs(1_000);
         Core::Coordinator(Box::new(Coordinator::new(settings)))
     }
@@ -204,7 +204,7 @@ impl Cluster {
                 self.last = Some(reply);
             }
             (Message::DataReply(DataReply::Refused(reason)), Some(txn)) => {
-                self.refused.insert(txn, reason);
+                self.refused.entry(txn).or_insert(reason);
                 self.end(txn);
             }
             (Message::DataReply(DataReply::Values { incarnation, .. }), Some(txn)) => {
@@ -316,6 +316,11 @@ impl Cluster {
     pub fn counts(&self) -> (u64, u64) {
         let stats = self.nodes[0].0.coordinator().expect("the coordinator").stats();
         (stats.deadlocks, stats.dissolved)
+    }
+
+    /// Whether a transaction was given so many locks.
+    pub fn has(&self, txn: TxnId, locks: usize) -> bool {
+        self.granted.get(&txn).is_some_and(|granted| *granted >= locks)
     }
 
     /// Requests that wait on all shards.

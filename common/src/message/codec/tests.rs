@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::deadlock::{Claim, Deadlock, Happened, Standing, Step, Target, VictimPolicy};
+use crate::deadlock::{
+    Claim, Deadlock, Handling, Happened, Scheme, Standing, Step, Target, VictimPolicy,
+};
 use crate::error::Reason;
 use crate::id::*;
 use crate::key::{Key, KeyRange};
@@ -12,7 +14,7 @@ use crate::message::bulk::{Keys, List, WriteSet};
 use crate::message::client::{CoordinatorStatus, Outcome, Part};
 use crate::message::commit::{Decision, Terms, Validation, Vote};
 use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
-use crate::message::deadlock::{Edge, Holder, Wait};
+use crate::message::deadlock::{Edge, Holder, Link, Probe, Wait};
 use crate::message::{
     ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
 };
@@ -54,6 +56,12 @@ fn access() -> Access {
         snapshot: Some(Timestamp(70)),
         returns: 0,
     }
+}
+
+fn probe() -> Probe {
+    let Wait { waiter, wait, target, mode, holders } = wait();
+    let link = Link { shard: ShardId(1), wait, waiter, target, mode, holder: holders[0] };
+    Probe { round: 3, path: vec![link.clone(), link] }
 }
 
 fn deadlock() -> Deadlock {
@@ -233,7 +241,7 @@ fn samples() -> Vec<Message> {
             epoch: Epoch(3),
             floor: Timestamp(8),
             placement: placement(),
-            victim: VictimPolicy::FewestLocks,
+            handling: Handling { scheme: Scheme::Probes, victim: VictimPolicy::FewestLocks },
         }
         .into(),
         CommitMessage::Prepare {
@@ -279,7 +287,7 @@ fn samples() -> Vec<Message> {
     let row =
         LockRow { target: Target::key(&Key::from("k")), holders: vec![], waiters: vec![], more: 0 };
     let happened = Happened { at: Wall(5), local: Some(ShardId(1)), deadlock: deadlock() };
-    all.extend::<[Message; 9]>([
+    all.extend::<[Message; 11]>([
         ClientRequest::Deadlocks.into(),
         ClientReply::Deadlocks { list: List::of(&[happened]) }.into(),
         DataRequest::Locks { after: Some(place.clone()), contended: true, limit: 10 }.into(),
@@ -295,6 +303,8 @@ fn samples() -> Vec<Message> {
         }
         .into(),
         DeadlockMessage::Broken { deadlock: Box::new(deadlock()) }.into(),
+        DeadlockMessage::Wound { txn: txn(), deadlock: Box::new(deadlock()) }.into(),
+        DeadlockMessage::Probes { probes: List::of(&[probe()]) }.into(),
     ]);
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));

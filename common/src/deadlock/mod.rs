@@ -6,26 +6,33 @@
 //!    └──X on key b, s2──────┘        Step { waiter: t2, holder: t1, … }
 //! ```
 //!
-//! A shard breaks the cycles that lie within it, the coordinator those across
-//! shards. Both choose by the same rule, [`VictimPolicy::choose`], and tell the same
-//! story, [`Deadlock`], which the client gets to see. Keys in it are cut short: it
-//! is for people, and stored in places with a bound.
+//! Whoever breaks a cycle chooses by the same rule, [`VictimPolicy::choose`], and
+//! tells the same story, [`Deadlock`], which the client gets to see. Keys in it are
+//! cut short: it is for people, and stored in places with a bound.
+//!
+//! How cycles are found, or kept from coming into being, is the cluster's choice, its
+//! [`Scheme`]; see `shard/src/deadlock` for what a shard does in each.
+
+mod confirm;
+mod scheme;
+mod victim;
+
+pub use confirm::{Answered, Confirmations, Member, PATIENCE, ToShard};
+pub use scheme::{BadScheme, Handling, Scheme, Seniority};
+pub use victim::{BadPolicy, Claim, DEFAULT_PRIORITY, Standing, VictimPolicy};
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ShardId, TxnId};
 use crate::key::{Key, KeyRange};
-use crate::time::{Timestamp, Wall};
+use crate::time::Wall;
 
 /// Bytes of a key that are shown; of each end of a range half of that.
 pub const SHOWN_BYTES: usize = 64;
 /// Steps of a cycle that are told.
 pub const MAX_STEPS: usize = 64;
-/// The priority of a transaction that did not choose one.
-pub const DEFAULT_PRIORITY: u8 = 100;
 
 /// The beginning of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,43 +113,82 @@ impl fmt::Display for Step {
     }
 }
 
-/// A deadlock that was broken.
+/// A deadlock that was broken, or prevented.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadlock {
     /// Each waits for the next, the last for the first; the victim is the first.
-    /// At most [`MAX_STEPS`].
+    /// At most [`MAX_STEPS`]. Of one that was prevented, the wait that was not let be.
     pub steps: Vec<Step>,
     /// How many steps there were.
     pub length: u32,
     /// Who was aborted.
     pub victim: TxnId,
-    /// Why that one.
-    pub policy: VictimPolicy,
+    /// Why, and why that one.
+    pub cause: Cause,
+}
+
+/// Why a transaction was aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// There was a cycle; it was the one that the policy chooses.
+    Cycle(VictimPolicy),
+    /// It was younger than one that waited for it.
+    WoundWait,
+    /// It would have waited for an older one.
+    WaitDie,
 }
 
 impl Deadlock {
     /// From all steps of a cycle.
     pub fn new(mut steps: Vec<Step>, victim: TxnId, policy: VictimPolicy) -> Deadlock {
+        let cause = Cause::Cycle(policy);
         let length = u32::try_from(steps.len()).unwrap_or(u32::MAX);
         let first = steps.iter().position(|step| step.waiter == victim).unwrap_or(0);
         steps.rotate_left(first);
         steps.truncate(MAX_STEPS);
-        Deadlock { steps, length, victim, policy }
+        Deadlock { steps, length, victim, cause }
+    }
+
+    /// Whether there was no cycle yet.
+    pub fn was_prevented(&self) -> bool {
+        match self.cause {
+            Cause::Cycle(_) => false,
+            Cause::WoundWait | Cause::WaitDie => true,
+        }
+    }
+
+    /// The shard on which all of it is, if it is one.
+    pub fn only_shard(&self) -> Option<ShardId> {
+        let shard = self.steps.first()?.shard;
+        self.steps.iter().all(|step| step.shard == shard).then_some(shard)
     }
 }
 
 /// One line that says who waits for whom, and who had to go.
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Deadlock { steps, length, victim, policy } = self;
-        write!(f, "deadlock of {length}: ")?;
+        let Deadlock { steps, length, victim, cause } = self;
+        match self.was_prevented() {
+            true => f.write_str("deadlock prevented: ")?,
+            false => write!(f, "deadlock of {length}: ")?,
+        }
         for (i, step) in steps.iter().enumerate() {
             write!(f, "{}{step}", if i == 0 { "" } else { ", " })?;
         }
         if steps.len() < *length as usize {
             write!(f, ", and {} more", *length as usize - steps.len())?;
         }
-        write!(f, "; {victim} was aborted: {}", policy.why())
+        write!(f, "; {victim} was aborted: {cause}")
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Cycle(policy) => policy.why(),
+            Cause::WoundWait => "younger ones give way to older ones that wait (wound-wait)",
+            Cause::WaitDie => "younger ones do not wait for older ones (wait-die)",
+        })
     }
 }
 
@@ -155,91 +201,6 @@ pub struct Happened {
     pub local: Option<ShardId>,
     /// What it was.
     pub deadlock: Deadlock,
-}
-
-/// Which transaction of a cycle is aborted. The same in the whole cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum VictimPolicy {
-    /// The one whose work began last. Whoever is retried keeps his age, so he is
-    /// the oldest in the end and gets through.
-    #[default]
-    Youngest,
-    /// The one with the fewest locks; of several the youngest. Little work is lost,
-    /// but a small transaction may lose time and again.
-    FewestLocks,
-    /// The one with the lowest priority; of several the youngest.
-    LowestPriority,
-}
-
-/// Why a transaction should be spared. Every request that may make it wait carries
-/// it, and it is the same in all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
-    /// When its work first began; kept over retries.
-    pub age: Timestamp,
-    /// Its priority; the lowest loses.
-    pub priority: u8,
-}
-
-/// What a transaction has to say for itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// Its name.
-    pub txn: TxnId,
-    /// When its work began.
-    pub age: Timestamp,
-    /// Its priority; the lowest loses.
-    pub priority: u8,
-    /// How many locks it holds, as far as is known.
-    pub locks: u32,
-}
-
-impl VictimPolicy {
-    /// Who of a cycle must give way; none of nobody.
-    pub fn choose(self, cycle: impl IntoIterator<Item = Claim>) -> Option<TxnId> {
-        let loss = |claim: &Claim| {
-            let weight = match self {
-                VictimPolicy::Youngest => 0,
-                VictimPolicy::FewestLocks => claim.locks,
-                VictimPolicy::LowestPriority => u32::from(claim.priority),
-            };
-            (std::cmp::Reverse(weight), claim.age, claim.txn)
-        };
-        cycle.into_iter().max_by_key(loss).map(|claim| claim.txn)
-    }
-
-    fn why(self) -> &'static str {
-        match self {
-            VictimPolicy::Youngest => "it began last",
-            VictimPolicy::FewestLocks => "it had the fewest locks",
-            VictimPolicy::LowestPriority => "it had the lowest priority",
-        }
-    }
-}
-
-impl fmt::Display for VictimPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            VictimPolicy::Youngest => "youngest",
-            VictimPolicy::FewestLocks => "fewest-locks",
-            VictimPolicy::LowestPriority => "lowest-priority",
-        })
-    }
-}
-
-/// There is no such policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no policy '{0}'; there are youngest, fewest-locks, lowest-priority")]
-pub struct BadPolicy(String);
-
-impl FromStr for VictimPolicy {
-    type Err = BadPolicy;
-
-    fn from_str(text: &str) -> Result<VictimPolicy, BadPolicy> {
-        let all = [VictimPolicy::Youngest, VictimPolicy::FewestLocks, VictimPolicy::LowestPriority];
-        let found = all.into_iter().find(|policy| policy.to_string() == text);
-        found.ok_or_else(|| BadPolicy(text.to_owned()))
-    }
 }
 
 #[cfg(test)]
@@ -261,26 +222,6 @@ mod tests {
             shard: ShardId(waiter.sequence as u16),
             holder,
         }
-    }
-
-    #[test]
-    fn each_policy_chooses_its_own_victim() {
-        let claim =
-            |n, age, priority, locks| Claim { txn: txn(n), age: Timestamp(age), priority, locks };
-        let cycle = [claim(1, 30, 9, 5), claim(2, 10, 9, 2), claim(3, 20, 1, 7)];
-        assert_eq!(VictimPolicy::Youngest.choose(cycle), Some(txn(1)));
-        assert_eq!(VictimPolicy::FewestLocks.choose(cycle), Some(txn(2)));
-        assert_eq!(VictimPolicy::LowestPriority.choose(cycle), Some(txn(3)));
-        // Among equals, the youngest; among the equally young, the last name.
-        let equal = [claim(1, 7, 9, 5), claim(2, 8, 9, 5), claim(3, 8, 9, 5)];
-        for policy in
-            [VictimPolicy::Youngest, VictimPolicy::FewestLocks, VictimPolicy::LowestPriority]
-        {
-            assert_eq!(policy.choose(equal), Some(txn(3)));
-            assert_eq!(policy.to_string().parse(), Ok(policy));
-        }
-        assert_eq!(VictimPolicy::Youngest.choose([]), None);
-        assert!("oldest".parse::<VictimPolicy>().is_err());
     }
 
     #[test]

@@ -1,0 +1,172 @@
+//! Making sure of a cycle before anybody is aborted for it.
+//!
+//! | in state | on                      | do                              | next  |
+//! |----------|-------------------------|---------------------------------|-------|
+//! | –        | a cycle is suspected    | ask its shards whether all of it stands | asked |
+//! | asked    | yes, not the last       |                                 | asked |
+//! | asked    | yes, the last           | BREAK the victim                | –     |
+//! | asked    | no                      |                                 | –     |
+//! | asked    | a shard asked leaves    |                                 | –     |
+//! | asked    | silence                 |                                 | –     |
+//! | –        | any answer              | nothing                         | –     |
+//!
+//! # Why a confirmed cycle is a deadlock
+//!
+//! What led to the suspicion is of different moments, so the cycle may never have
+//! been. Let `T0` be the moment at which the questions leave. Each edge existed when
+//! it was told, before `T0`. If its shard says that the *same wait*, by its number,
+//! still waits for the same holder, it exists after `T0`. A wait that ends does not
+//! come back: its number is never used again, not even after a restart of the shard.
+//! So the edge existed at `T0`, and if all do, then the whole cycle existed at `T0`.
+//! And under strict two-phase locking an edge ends only when its holder ends or stops
+//! asking, for which the holder itself would have to go on: a cycle ends only by an
+//! abort.
+//!
+//! A prepared transaction waits for nothing at the shard where it is prepared. One
+//! that is prepared here may still wait there for its write locks, and be a victim
+//! there: then that shard votes NO.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Deadlock, Step, VictimPolicy};
+use crate::id::{ShardId, TxnId};
+use crate::message::DeadlockMessage;
+use crate::message::bulk::List;
+use crate::message::deadlock::Edge;
+use crate::time::Mono;
+
+/// A question that was not answered so soon counts no more. Shards may be far away;
+/// what a link that goes down loses is noticed sooner.
+pub const PATIENCE: Duration = Duration::from_millis(500);
+/// Cycles about which is asked at a time.
+const MAX_ASKED: usize = 10_000;
+
+/// A message for a shard.
+pub type ToShard = (ShardId, DeadlockMessage);
+
+/// One transaction of a cycle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// For whom it waits.
+    pub step: Step,
+    /// The number of its wait.
+    pub wait: u64,
+}
+
+/// The cycles about which shards are being asked.
+#[derive(Debug, Default)]
+pub struct Confirmations {
+    asked: BTreeMap<u64, Suspect>,
+    last: u64,
+}
+
+/// A cycle that is suspected.
+#[derive(Debug)]
+struct Suspect {
+    since: Mono,
+    victim: TxnId,
+    policy: VictimPolicy,
+    members: Vec<Member>,
+    /// Who has not answered.
+    missing: BTreeSet<ShardId>,
+}
+
+/// What an answer led to.
+#[derive(Debug, PartialEq)]
+pub enum Answered {
+    /// Nothing yet, or it answers nothing that is asked.
+    Nothing,
+    /// It is no cycle any more.
+    Dissolved(Vec<Member>),
+    /// It was one when it was asked about: this breaks it.
+    Confirmed {
+        /// Where the victim waits.
+        shard: ShardId,
+        /// The victim.
+        victim: TxnId,
+        /// Its wait.
+        wait: u64,
+        /// What to tell it.
+        deadlock: Deadlock,
+        /// The question.
+        candidate: u64,
+    },
+}
+
+impl Confirmations {
+    /// Questions have names above `last`, which no life before has used.
+    pub fn begin(&mut self, last: u64) {
+        self.last = last;
+    }
+
+    /// The victims of all that is asked about.
+    pub fn victims(&self) -> impl Iterator<Item = TxnId> {
+        self.asked.values().map(|suspect| suspect.victim)
+    }
+
+    /// Whether somebody is asked about a cycle with just these waits.
+    pub fn is_asked(&self, members: &[Member]) -> bool {
+        let waits = |members: &[Member]| -> BTreeSet<(ShardId, u64)> {
+            members.iter().map(|member| (member.step.shard, member.wait)).collect()
+        };
+        let wanted = waits(members);
+        self.asked.values().any(|suspect| waits(&suspect.members) == wanted)
+    }
+
+    /// Asks the shards of a cycle whether it stands. The members follow one another.
+    pub fn ask(
+        &mut self,
+        now: Mono,
+        members: Vec<Member>,
+        victim: TxnId,
+        policy: VictimPolicy,
+    ) -> Vec<ToShard> {
+        if self.asked.len() >= MAX_ASKED {
+            return Vec::new();
+        }
+        self.last += 1;
+        let candidate = self.last;
+        let mut questions: BTreeMap<ShardId, List<Edge>> = BTreeMap::new();
+        for Member { step, wait } in &members {
+            let edge = Edge { waiter: step.waiter, wait: *wait, holder: step.holder };
+            questions.entry(step.shard).or_default().push(&edge);
+        }
+        let missing = questions.keys().copied().collect();
+        let suspect = Suspect { since: now, victim, policy, members, missing };
+        self.asked.insert(candidate, suspect);
+        let question = |(shard, edges): (ShardId, List<Edge>)| {
+            (shard, DeadlockMessage::Confirm { candidate, edges: edges.finish() })
+        };
+        questions.into_iter().map(question).collect()
+    }
+
+    /// A shard answers.
+    pub fn answered(&mut self, shard: ShardId, candidate: u64, stands: bool) -> Answered {
+        let Some(suspect) = self.asked.get_mut(&candidate) else { return Answered::Nothing };
+        if !suspect.missing.remove(&shard) || stands && !suspect.missing.is_empty() {
+            return Answered::Nothing;
+        }
+        let Some(suspect) = self.asked.remove(&candidate) else { return Answered::Nothing };
+        let Suspect { victim, policy, members, .. } = suspect;
+        if !stands {
+            return Answered::Dissolved(members);
+        }
+        let last = members.iter().find(|member| member.step.waiter == victim);
+        let last = last.expect("the victim is a member");
+        let (shard, wait) = (last.step.shard, last.wait);
+        let steps = members.into_iter().map(|member| member.step).collect();
+        let deadlock = Deadlock::new(steps, victim, policy);
+        Answered::Confirmed { shard, victim, wait, deadlock, candidate }
+    }
+
+    /// A shard is gone: what it was asked counts no more.
+    pub fn left(&mut self, shard: ShardId) {
+        self.asked.retain(|_, suspect| !suspect.missing.contains(&shard));
+    }
+
+    /// Gives up what was asked long ago.
+    pub fn give_up(&mut self, now: Mono) {
+        self.asked.retain(|_, suspect| now.since(suspect.since) < PATIENCE);
+    }
+}
