@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use synod_common::deadlock::Scheme;
 use synod_tests::stage::Player;
 
 /// All scripts below a folder, in order.
@@ -24,10 +25,13 @@ fn scripts(folder: &str) -> Vec<PathBuf> {
     found
 }
 
+/// What is promised does not depend on how deadlocks are looked for.
 fn play(folder: &str) {
-    for script in scripts(folder) {
-        println!("{}", script.display());
-        goldenscript::run(&mut Player::default(), &script).expect("the script can be played");
+    for scheme in [Scheme::Graph, Scheme::Probes] {
+        for script in scripts(folder) {
+            println!("{}, {scheme}", script.display());
+            goldenscript::run(&mut Player::of(scheme), &script).expect("the script can be played");
+        }
     }
 }
 

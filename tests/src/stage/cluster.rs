@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use synod_common::deadlock::Scheme;
 use synod_common::id::{ClientId, ClusterId, CoordinatorId, Peer, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
@@ -38,7 +39,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts servers whose shards begin at the first key and at `split`.
-    pub fn start(split: &[&str], tune: impl Fn(&mut synod_shard::Settings)) -> Cluster {
+    pub fn start(split: &[&str], scheme: Scheme) -> Cluster {
         let address = |id: usize| ShardAddress { id: ShardId(id as u16), address: String::new() };
         let shards = split.len() + 1;
         let placement = Placement {
@@ -46,12 +47,12 @@ impl Cluster {
             partition: Partition::Range(split.iter().map(|key| Key::from(*key)).collect()),
             shards: (1..=shards).map(address).collect(),
         };
-        let settings = synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement);
+        let mut settings = synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement);
+        settings.deadlocks.scheme = scheme;
         let coordinator = (Coordinator::new(settings), Output::new(Lsn(0)));
         let shard = |id: usize| {
-            let mut settings =
+            let settings =
                 synod_shard::Settings::new(ShardId(id as u16), CLUSTER, CoordinatorId(1));
-            tune(&mut settings);
             (Shard::new(settings), Output::new(Lsn(0)))
         };
         let mut cluster = Cluster {

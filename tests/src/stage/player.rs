@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use goldenscript::{Command, Runner};
 use synod_client::{Client, Escaped, Isolation, Options, Txn, Value};
+use synod_common::deadlock::Scheme;
 use synod_common::id::{CoordinatorId, TxnId};
 use synod_common::key::Key;
 
@@ -35,6 +36,7 @@ pub struct Player {
     names: BTreeMap<TxnId, String>,
     /// What ended, and how: the actor and what it did.
     told: Rc<RefCell<Vec<(String, String)>>>,
+    scheme: Scheme,
 }
 
 #[derive(Default)]
@@ -43,16 +45,15 @@ struct Actor {
     busy: Rc<RefCell<Option<String>>>,
 }
 
-impl Default for Player {
-    fn default() -> Player {
-        Player::new(&["m"])
-    }
-}
-
 impl Player {
+    /// A cluster that deals with deadlocks in this way.
+    pub fn of(scheme: Scheme) -> Player {
+        Player::new(&["m"], scheme)
+    }
+
     /// A cluster whose shards begin at the first key and at `split`.
-    pub fn new(split: &[&str]) -> Player {
-        let cluster = Cluster::start(split, |_| ());
+    fn new(split: &[&str], scheme: Scheme) -> Player {
+        let cluster = Cluster::start(split, scheme);
         let database = Client::over(cluster.net.clone(), CoordinatorId(1));
         Player {
             cluster,
@@ -60,6 +61,7 @@ impl Player {
             actors: BTreeMap::new(),
             names: BTreeMap::new(),
             told: Rc::default(),
+            scheme,
         }
     }
 
@@ -153,8 +155,8 @@ impl Player {
         match (&command.name[..], &words[..]) {
             ("cluster", []) => {
                 let split = split.unwrap_or_default();
-                *self =
-                    Player::new(&split.split(',').filter(|k| !k.is_empty()).collect::<Vec<_>>());
+                let split: Vec<&str> = split.split(',').filter(|key| !key.is_empty()).collect();
+                *self = Player::new(&split, self.scheme);
             }
             ("put", [key, value]) => {
                 let (key, value) = (Key::from(*key), value.as_bytes().to_vec());
