@@ -134,9 +134,14 @@ impl Shard {
         let limit = request.limit;
         let (_, resume) = self.page(&request.range, Timestamp::MAX, request.reverse, limit);
         request.page = request.range.page(resume.as_ref(), request.reverse);
-        let target = (LockTarget::Range(request.page.clone()), lock_mode(request.mode));
+        let mode = lock_mode(request.mode);
+        let mut targets = vec![(LockTarget::Range(request.page.clone()), mode)];
+        if mutated!(self, GapsUnlocked) {
+            let rows = self.versions.scan(&request.page, Timestamp::MAX, false);
+            targets = rows.map(|(key, _)| (LockTarget::Key(Key::from(key)), mode)).collect();
+        }
         let from = (request.from, request.request);
-        let Some((targets, wait)) = self.willing(access, vec![target], from, out) else { return };
+        let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
         let again =
             ScanRequest { range: request.range.clone(), page: request.page.clone(), ..request };
         let who = (access.txn, access.standing.age);

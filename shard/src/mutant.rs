@@ -46,6 +46,8 @@ pub enum Mutant {
     LateReturns,
     /// The safe point passes prepared writers.
     PruneAbovePrepared,
+    /// A scan locks its rows, and not what lies between them.
+    GapsUnlocked,
     /// Those in front of whom a request goes are not looked at, where deadlocks are
     /// prevented.
     OvertakesUnseen,
@@ -60,7 +62,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 23] = [
+    pub const ALL: [Mutant; 24] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -80,6 +82,7 @@ impl Mutant {
         Mutant::ReplayTwice,
         Mutant::LateReturns,
         Mutant::PruneAbovePrepared,
+        Mutant::GapsUnlocked,
         Mutant::OvertakesUnseen,
         Mutant::VotersUnwounded,
         Mutant::ProbesStop,

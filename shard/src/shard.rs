@@ -185,6 +185,11 @@ impl Shard {
         (self.safe_point, self.writers.first().map(|(m, _)| *m))
     }
 
+    /// Nothing may commit at or below this any more, for checks from outside.
+    pub fn floor(&self) -> Timestamp {
+        self.floor
+    }
+
     /// The locks, for checks from outside.
     pub fn locks(&self) -> &LockTable {
         &self.locks

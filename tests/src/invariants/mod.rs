@@ -13,6 +13,7 @@
 //! | `forgetting`| I7        | the coordinator writes that a commit has ended   |
 //! | `reinstated`| I9        | a shard has recovered                            |
 //! | `grants`    | I16       | now and then, and after every restart            |
+//! | `cover`     | I17       | a shard answers a read                           |
 //! | `deadlocks` | I18       | the coordinator asks or breaks; after the faults |
 //! | `strict`    | I20 – I22 | at the end, over the whole history               |
 //! | `safe_point`| I23       | after every event of a server                    |
@@ -22,6 +23,7 @@
 //! Besides these, every assertion of the cores is one.
 
 pub mod agreement;
+pub mod cover;
 pub mod deadlocks;
 pub mod decision;
 pub mod drain;

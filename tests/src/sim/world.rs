@@ -21,6 +21,7 @@ use super::network::{Link, Node};
 use super::rng::Rng;
 use super::server::{COORDINATOR, Core, Server};
 use super::trace::Trace;
+use crate::invariants::cover::Asked;
 use crate::invariants::deadlocks::Observed;
 use crate::invariants::force::HandedOut;
 use crate::invariants::safe_point::Watch;
@@ -126,6 +127,8 @@ pub struct World {
     pub deadlocks: Observed,
     /// What was last seen of the safe points.
     pub safe_points: Watch,
+    /// What the shards were asked for.
+    pub asked: Asked,
     /// The shard map.
     pub router: Router,
     /// The accounts.
@@ -208,6 +211,7 @@ impl World {
             handed_out: HandedOut::default(),
             deadlocks: Observed::default(),
             safe_points: Watch::default(),
+            asked: Asked::default(),
             router,
             accounts,
             events: 0,
@@ -380,6 +384,10 @@ impl World {
     pub fn feed(&mut self, index: usize, event: Event) -> Check {
         let server = &mut self.servers[index];
         let Some(core) = &mut server.core else { return Ok(()) };
+        if core.shard().is_some() {
+            self.asked.heard(index, &event);
+        }
+        let said = server.out.sends.len();
         core.handle(server.clock.now(self.time), event, &mut server.out);
         if self.events.is_multiple_of(64)
             && let Some(shard) = core.shard()
@@ -388,6 +396,7 @@ impl World {
         }
         if let Some(shard) = core.shard() {
             self.safe_points.shard(index, shard)?;
+            self.asked.check(index, shard, &server.out.sends[said..])?;
         }
         if let Some(coordinator) = core.coordinator() {
             self.safe_points.coordinator(coordinator)?;
