@@ -25,8 +25,8 @@ pub const BOUND: u64 = 1_000_000;
 /// What the observer remembers.
 #[derive(Debug, Default)]
 pub struct Observed {
-    /// For every question, whether all of it stood when it left.
-    stood: BTreeMap<u64, bool>,
+    /// For every question, by who asked, whether all of it stood when it left.
+    stood: BTreeMap<(usize, u64), bool>,
     /// Since when a transaction has been seen to be in a cycle.
     since: BTreeMap<TxnId, u64>,
     /// How many deadlocks across shards were broken.
@@ -36,7 +36,7 @@ pub struct Observed {
 /// Called when anybody sends. `shard` finds a shard that runs, by its index.
 pub fn check<'a>(
     observed: &mut Observed,
-    to: usize,
+    (from, to): (usize, usize),
     message: &DeadlockMessage,
     shard: impl Fn(usize) -> Option<&'a Shard>,
 ) -> Check {
@@ -52,13 +52,13 @@ pub fn check<'a>(
                 }
                 all &= stands(to, edge.waiter, edge.holder);
             }
-            *observed.stood.entry(*candidate).or_insert(true) &= all;
+            *observed.stood.entry((from, *candidate)).or_insert(true) &= all;
         }
         DeadlockMessage::Break { candidate, deadlock, .. } => {
             observed.broken += 1;
             let steps = &deadlock.steps;
             let now = || steps.iter().all(|s| stands(usize::from(s.shard.0), s.waiter, s.holder));
-            let real = observed.stood.get(candidate).copied().unwrap_or_else(now);
+            let real = observed.stood.get(&(from, *candidate)).copied().unwrap_or_else(now);
             if !real || steps.len() < 2 {
                 return Err(format!("I18: this was none: {deadlock}"));
             }

@@ -20,7 +20,7 @@ impl World {
         if let (Message::Deadlock(message), Some(to)) = (&send.message, index(send.to)) {
             let servers = &self.servers;
             let shard = |at: usize| servers.get(at)?.core.as_ref()?.shard();
-            deadlocks::check(&mut self.deadlocks, to, message, shard)?;
+            deadlocks::check(&mut self.deadlocks, (from, to), message, shard)?;
         }
         let target = match send.to {
             Peer::Client(id) => self.servers[from].connections.get(&id.0).map(|i| Node::Client(*i)),

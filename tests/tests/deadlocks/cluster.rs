@@ -17,6 +17,8 @@ use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::Coordinator;
 use synod_shard::Shard;
+use synod_tests::invariants::Check;
+use synod_tests::invariants::deadlocks::{self, Observed};
 use synod_tests::sim::server::{COORDINATOR, Core, index, peer};
 
 const CLUSTER: ClusterId = ClusterId(1);
@@ -51,6 +53,7 @@ pub struct Cluster {
     pub age: BTreeMap<TxnId, u64>,
     pub priority: BTreeMap<TxnId, u8>,
     handling: Handling,
+    observed: Observed,
 }
 
 impl Cluster {
@@ -74,6 +77,7 @@ impl Cluster {
             age: BTreeMap::new(),
             priority: BTreeMap::new(),
             handling,
+            observed: Observed::default(),
         };
         for node in 0..=usize::from(shards) {
             let core = cluster.core(node, shards);
@@ -142,6 +146,11 @@ impl Cluster {
         let held = out.held.drain(..).map(|(_, send)| send);
         let sends: Vec<_> = out.sends.drain(..).chain(held).collect();
         for send in sends {
+            if let (Message::Deadlock(message), Some(to)) = (&send.message, index(send.to)) {
+                let shard = |at: usize| self.nodes.get(at)?.0.shard();
+                let check = deadlocks::check(&mut self.observed, (node, to), message, shard);
+                check.unwrap_or_else(|what| panic!("{what}"));
+            }
             match send.to {
                 CLIENT => self.client_hears(node, send.request, send.message),
                 to => self.flying.push_back((node, to, send.message)),
@@ -235,6 +244,11 @@ impl Cluster {
 
     /// Asks for a key to write it.
     pub fn lock(&mut self, txn: TxnId, key: &str) {
+        self.lock_in(txn, key, ReadMode::Exclusive);
+    }
+
+    /// Asks for a key.
+    pub fn lock_in(&mut self, txn: TxnId, key: &str, mode: ReadMode) {
         let shard: u16 = key.split('/').next().and_then(|n| n.parse().ok()).expect("1/key");
         let access = Access {
             txn,
@@ -246,7 +260,7 @@ impl Cluster {
             snapshot: None,
         };
         self.touched.entry(txn).or_default().insert(shard);
-        let (mode, keys) = (ReadMode::Exclusive, Keys::one(key.as_bytes()));
+        let keys = Keys::one(key.as_bytes());
         let message = DataRequest::Read { access, mode, keys }.into();
         let request = self.request(txn);
         self.handle(usize::from(shard), Event::Message { from: CLIENT, request, message });
@@ -321,6 +335,14 @@ impl Cluster {
     /// Whether a transaction was given so many locks.
     pub fn has(&self, txn: TxnId, locks: usize) -> bool {
         self.granted.get(&txn).is_some_and(|granted| *granted >= locks)
+    }
+
+    /// Whether anybody is in a deadlock, or waits where he may not.
+    pub fn stands_still(&self) -> Check {
+        let shards = || self.nodes.iter().filter_map(|(core, _)| core.shard());
+        let (mut observed, scheme) = (Observed::default(), self.handling.scheme);
+        deadlocks::check_progress(&mut observed, 0, scheme, shards())?;
+        deadlocks::check_progress(&mut observed, deadlocks::BOUND + 1, scheme, shards())
     }
 
     /// Requests that wait on all shards.

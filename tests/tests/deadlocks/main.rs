@@ -1,6 +1,7 @@
 //! Situations of deadlocks across shards, on real cores.
 
 mod cluster;
+mod graphs;
 
 use cluster::{Cluster, Fate};
 use synod_common::deadlock::{Cause, Handling, Scheme, VictimPolicy};
