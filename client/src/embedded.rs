@@ -1,5 +1,6 @@
 //! A cluster inside the process: coordinator and shards on one thread, their
-//! logs on theirs, messages by memory.
+//! logs on theirs, messages by memory. Every shard is linked with the coordinator
+//! and with every other shard, whether it asks for that or not.
 //!
 //! The cores, the log and the client's logic are those of a cluster; only the
 //! links differ. So a program can begin with a folder and later move to servers
@@ -192,6 +193,9 @@ fn open(dir: &Path, pending: Arc<Pending>) -> Result<(Hosts, BTreeMap<Peer, Host
         let settings = synod_shard::Settings::new(id, cluster, COORDINATOR);
         let shard = hosts.add(&id.to_string(), Shard::new(settings))?;
         shard.connect_host(Peer::Shard(id), &coordinator, you);
+        for (other, host) in handles.range(Peer::Shard(ShardId(1))..) {
+            shard.connect_host(Peer::Shard(id), host, *other);
+        }
         handles.insert(Peer::Shard(id), shard);
     }
     Ok((hosts, handles))

@@ -13,6 +13,7 @@
 //!      out.held      send once the log is durable up to the given LSN
 //!      out.sends     send at once
 //!      out.checkpoint  write the next part of a checkpoint ──▶ Event::CheckpointWritten
+//!      out.neighbours  keep links to these servers ──▶ Event::Connected, Event::Disconnected
 //!      out.wake      call again with Event::Wake at that time
 //! ```
 //!
@@ -173,6 +174,15 @@ pub enum CheckpointStep {
     Finish,
 }
 
+/// A server that a core wants a link to, which it learned of at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Who is there.
+    pub peer: Peer,
+    /// Where, as `host:port`.
+    pub address: String,
+}
+
 /// What a core asks of its driver. Carried out in the order of the fields.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -187,6 +197,13 @@ pub struct Output {
     pub sends: Vec<Send>,
     /// The next step of a checkpoint.
     pub checkpoint: Option<CheckpointStep>,
+    /// The servers to keep links to from now on, beside those that the
+    /// configuration names; `None`: as before. A set takes the place of the one
+    /// before: links to servers that are in both with the same address stay, those
+    /// to the others are closed. Links that a peer made are the peer's business; of
+    /// two with the same peer the driver keeps the newer, so only one side asks. A
+    /// driver that has joined its nodes by other means does nothing.
+    pub neighbours: Option<Vec<Neighbour>>,
     /// When to call with [`Event::Wake`]; overwritten by every call of `handle`.
     pub wake: Option<Mono>,
 }
@@ -233,6 +250,12 @@ impl Output {
         message: impl Into<Message>,
     ) {
         self.held.push((lsn, Send { to, request, message: message.into() }));
+    }
+
+    /// Keeps links to these servers from now on, and to no others but those of
+    /// the configuration. A link that is down is made again and again.
+    pub fn keep_links(&mut self, neighbours: impl IntoIterator<Item = Neighbour>) {
+        self.neighbours = Some(neighbours.into_iter().collect());
     }
 
     /// Bytes appended since this was last asked, for deciding on checkpoints.

@@ -8,12 +8,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 use super::close::CloseCode;
 use super::inbox::{Inbound, Inbox, LinkId};
 use super::link::{Link, SendError};
 use super::stats::Stats;
 use crate::id::{ClientId, Peer, RequestId};
 use crate::message::Message;
+use crate::node::Neighbour;
 
 /// Bounds of a host.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,9 @@ pub(super) struct Shared {
     pub inbox: Inbox,
     pub limits: HostLimits,
     pub stats: Arc<Stats>,
+    /// The newest that the node asked for. Nobody listens where hosts are joined
+    /// within the process.
+    pub neighbours: watch::Sender<Vec<Neighbour>>,
     next_link: AtomicU64,
     stop: AtomicBool,
 }
@@ -61,6 +67,7 @@ impl HostHandle {
             inbox: Inbox::new(limits.inbox_bytes),
             limits,
             stats: Arc::default(),
+            neighbours: watch::Sender::default(),
             next_link: AtomicU64::new(1),
             stop: AtomicBool::new(false),
         }))

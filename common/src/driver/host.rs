@@ -6,7 +6,8 @@
 //!     durable ◀─────────── log thread ◀─────┘ 2 held ─────▶ wait here for their LSN
 //!                                             3 sends ────▶ links, at once
 //!                                             4 checkpoint ▶ log
-//!                                             5 wake ─────▶ timer
+//!                                             5 neighbours ▶ who is dialed
+//!                                             6 wake ─────▶ timer
 //! ```
 //!
 //! All on one thread, except the log's. The loop never waits for the disk: while
@@ -320,7 +321,11 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
         // Some may wait for what is durable already.
         self.release(self.told);
         self.send_all();
-        self.checkpoint()
+        self.checkpoint()?;
+        if let Some(neighbours) = self.out.neighbours.take() {
+            self.handle.0.neighbours.send_replace(neighbours);
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<(), HostError> {

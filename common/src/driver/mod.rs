@@ -10,7 +10,8 @@
 //!                                                  └─ records ─▶ sync::GroupCommit ─▶ log, files
 //! ```
 //!
-//! [`server::serve`] puts these together for a server across a network; the
+//! [`server::serve`] puts these together for a server across a network, and dials:
+//! whom the configuration names, and the neighbours that the node asks for. The
 //! embedded store and the one-process cluster join hosts by
 //! [`handle::HostHandle::connect_host`]. Everything of one host runs on one
 //! current-thread runtime: that costs half the CPU of a multi-thread one. The
@@ -29,6 +30,7 @@ mod inbox;
 mod limit;
 pub mod link;
 pub mod log;
+mod neighbours;
 pub mod recover;
 mod reset;
 pub mod runner;

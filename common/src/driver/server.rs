@@ -1,4 +1,5 @@
-//! A host on the network: lets peers in, keeps links to others up.
+//! A host on the network: lets peers in, keeps links to others up. The others are
+//! those that the configuration names, and the neighbours that the node asks for.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::host::{Host, HostError};
 use super::inbox::{Inbound, LinkId};
 use super::limit::Slot;
 use super::link::{Lane, Link, Sink};
+use super::neighbours::keep_neighbours;
 use crate::id::{ClientId, Peer, RequestId};
 use crate::message::Message;
 use crate::node::Node;
@@ -49,6 +51,8 @@ where
     let mut tasks = AbortOnDrop::default();
     let mut accept = tokio::spawn(accept(endpoint.clone(), handle.clone()));
     tasks.add(&accept);
+    let named = dials.iter().map(|dial| dial.peer).chain(endpoint.identity().node()).collect();
+    tasks.add(&tokio::spawn(keep_neighbours(endpoint.clone(), handle.clone(), named)));
     for dial in dials {
         tasks.add(&tokio::spawn(keep_dialing(endpoint.clone(), handle.clone(), dial)));
     }
@@ -71,12 +75,12 @@ where
     ended
 }
 
-/// Tasks that end with their server.
+/// Tasks that end with this.
 #[derive(Default)]
-struct AbortOnDrop(Vec<AbortHandle>);
+pub(super) struct AbortOnDrop(Vec<AbortHandle>);
 
 impl AbortOnDrop {
-    fn add<T>(&mut self, task: &JoinHandle<T>) {
+    pub fn add<T>(&mut self, task: &JoinHandle<T>) {
         self.0.push(task.abort_handle());
     }
 }
@@ -101,8 +105,17 @@ async fn accept(endpoint: Endpoint, handle: HostHandle) {
     }
 }
 
-/// Makes a link to another server, again and again.
-async fn keep_dialing(endpoint: Endpoint, handle: HostHandle, dial: Dial) {
+/// A link that is closed when nobody keeps it any more.
+struct Kept(Link);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.close(CloseCode::Done);
+    }
+}
+
+/// Makes a link to another server, again and again. The link ends with this.
+pub(super) async fn keep_dialing(endpoint: Endpoint, handle: HostHandle, dial: Dial) {
     let Some(expect) = Expect::node(dial.peer) else { return };
     let mut backoff = BACKOFF_MIN;
     let mut last_error = String::new();
@@ -111,7 +124,8 @@ async fn keep_dialing(endpoint: Endpoint, handle: HostHandle, dial: Dial) {
             Ok(lane) => {
                 tracing::info!(peer = %dial.peer, target = dial.target, "connected");
                 (backoff, last_error) = (BACKOFF_MIN, String::new());
-                let reason = connect(&endpoint, &handle, lane, None).closed().await;
+                let link = Kept(connect(&endpoint, &handle, lane, None));
+                let reason = link.0.closed().await;
                 tracing::info!(peer = %dial.peer, %reason, "disconnected");
             }
             Err(error) => {
