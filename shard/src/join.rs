@@ -124,6 +124,7 @@ impl Shard {
         self.timers.stop(Timer::Join);
         self.router = Some(router);
         self.handling = handling;
+        self.link_for_probes(out);
         self.floor = self.floor.max(floor);
         self.window = self.window.max(floor);
         self.inquire_all(now, out);

@@ -7,7 +7,7 @@ use synod_common::deadlock::{Handling, Scheme, VictimPolicy};
 use synod_common::id::{ClusterId, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
-use synod_common::node::{Event, Output};
+use synod_common::node::{Event, Neighbour, Output};
 use synod_common::route::{Partition, Placement, Router, ShardAddress};
 
 use super::client::Client;
@@ -19,7 +19,7 @@ use super::ledger::Ledger;
 use super::mutation::Mutation;
 use super::network::{Link, Node};
 use super::rng::Rng;
-use super::server::{COORDINATOR, Core, Server};
+use super::server::{self, COORDINATOR, Core, Server};
 use super::trace::Trace;
 use crate::invariants::cover::Asked;
 use crate::invariants::deadlocks::Observed;
@@ -231,12 +231,6 @@ impl World {
         for shard in 1..=shards {
             world.links.push(Link::new(Node::Server(shard), Node::Server(0)));
         }
-        if world.sizes.handling.scheme == Scheme::Probes {
-            for (one, other) in (2..=shards).flat_map(|one| (1..one).map(move |other| (one, other)))
-            {
-                world.links.push(Link::new(Node::Server(one), Node::Server(other)));
-            }
-        }
         // Drawn apart, so that seeds without programs are what they were.
         let mut programs = Rng::new(!seed);
         let share = programs.pick(&[0, 0, 0, 3_000, 6_000, 10_000]);
@@ -418,6 +412,7 @@ impl World {
         let server = &mut self.servers[index];
         server.flush_due = false;
         let life = server.life;
+        let neighbours = server.out.neighbours.take();
         let Output { held, sends, checkpoint, wake, .. } = &mut server.out;
         let (held, sends) = (std::mem::take(held), std::mem::take(sends));
         let (step, wake) = (checkpoint.take(), *wake);
@@ -464,7 +459,19 @@ impl World {
             }
             self.send(index, send)?;
         }
+        self.link(index, &neighbours.unwrap_or_default());
         self.release(index)
+    }
+
+    /// Makes links that a server wants and has not had before.
+    fn link(&mut self, from: usize, neighbours: &[Neighbour]) {
+        for to in neighbours.iter().filter_map(|neighbour| server::index(neighbour.peer)) {
+            let ends = [Node::Server(from), Node::Server(to)];
+            if self.links.iter().all(|link| link.ends != ends) {
+                self.links.push(Link::new(ends[0], ends[1]));
+                self.dial(self.links.len() - 1);
+            }
+        }
     }
 
     /// Sends what the log does not hold back any more.
