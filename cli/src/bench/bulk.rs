@@ -47,7 +47,7 @@ pub struct Bulk {
 
 pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
     anyhow::ensure!(
-        matches!(options.target, Target::Own),
+        matches!(options.target, Target::Own { .. }),
         "`load` kills its servers, so it works on a cluster of its own only"
     );
     let cluster = ClusterOptions { shards: SHARDS, ..ClusterOptions::default() };

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use synod_client::{Client, Credentials};
+use synod_client::{Client, Credentials, Scheme};
 
 use crate::cluster::{ClusterOptions, LocalCluster};
 use cost::Counters;
@@ -58,7 +58,10 @@ pub struct BenchOptions {
 #[derive(Clone, Debug)]
 pub enum Target {
     /// A cluster of processes made for this.
-    Own,
+    Own {
+        /// How it deals with deadlocks.
+        deadlocks: Scheme,
+    },
     /// Coordinator and shards in this process.
     Embedded,
     /// A cluster that is there.
@@ -97,9 +100,10 @@ async fn connect(
     options: &BenchOptions,
 ) -> Result<(Client, Option<LocalCluster>, Option<crate::cluster::Folder>)> {
     match &options.target {
-        Target::Own => {
+        Target::Own { deadlocks } => {
             let shards = options.workload.shards();
-            let options = ClusterOptions { shards, ..ClusterOptions::default() };
+            let options =
+                ClusterOptions { shards, deadlocks: *deadlocks, ..ClusterOptions::default() };
             let cluster = LocalCluster::start(options).await?;
             let db = cluster.client().await?;
             Ok((db, Some(cluster), None))

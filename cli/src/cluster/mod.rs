@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use synod_client::{Client, Credentials};
+use synod_client::{Client, Credentials, Scheme};
 use synod_common::driver::authority::Authority;
 use synod_common::driver::tls::Role;
 
@@ -46,13 +46,21 @@ pub struct ClusterOptions {
     pub coordinators: u16,
     /// Where its files go; a temporary folder otherwise, which is removed.
     pub dir: Option<PathBuf>,
+    /// How it deals with deadlocks.
+    pub deadlocks: Scheme,
     /// The `synod` executable; found by [`find_bin`] otherwise.
     pub bin: Option<PathBuf>,
 }
 
 impl Default for ClusterOptions {
     fn default() -> ClusterOptions {
-        ClusterOptions { shards: 2, coordinators: 1, dir: None, bin: None }
+        ClusterOptions {
+            shards: 2,
+            coordinators: 1,
+            dir: None,
+            deadlocks: Scheme::default(),
+            bin: None,
+        }
     }
 }
 
@@ -132,7 +140,7 @@ impl LocalCluster {
         let cluster_id = format!("{:032x}", ports::seed());
         for &name in &names {
             let config = dir.path.join(format!("{name}.toml"));
-            std::fs::write(&config, config_text(name, &cluster_id, &ports))
+            std::fs::write(&config, config_text(name, &cluster_id, &ports, options.deadlocks))
                 .with_context(|| format!("{} can not be written", config.display()))?;
             let mut node = Process::new(name, &bin, &config, &dir.path, ports[&name].admin);
             node.spawn()?;
@@ -253,7 +261,12 @@ fn url_of(ports: &BTreeMap<NodeName, Ports>) -> String {
 }
 
 /// The configuration file of a server. Paths in it are relative to its folder.
-fn config_text(name: NodeName, cluster: &str, ports: &BTreeMap<NodeName, Ports>) -> String {
+fn config_text(
+    name: NodeName,
+    cluster: &str,
+    ports: &BTreeMap<NodeName, Ports>,
+    deadlocks: Scheme,
+) -> String {
     let own = ports[&name];
     let mut text = format!(
         "cluster = \"{cluster}\"\nlisten = \"127.0.0.1:{}\"\nadmin = \"127.0.0.1:{}\"\n\
@@ -266,6 +279,7 @@ fn config_text(name: NodeName, cluster: &str, ports: &BTreeMap<NodeName, Ports>)
             let shards: Vec<_> =
                 shards.map(|(_, ports)| format!("\"127.0.0.1:{}\"", ports.quic)).collect();
             text.push_str(&format!("shards = [{}]\n", shards.join(", ")));
+            text.push_str(&format!("deadlock_handling = \"{deadlocks}\"\n"));
         }
         NodeName::Shard(n) => {
             let coordinator = ports[&NodeName::Coordinator(1)].quic;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use synod_cli::bench::{self, BenchOptions, Target, Workload};
 use synod_cli::runtime;
+use synod_client::Scheme;
 
 use super::{Global, Usage};
 use crate::config::Config;
@@ -24,6 +25,10 @@ pub struct Args {
     /// Commit protocol
     #[arg(long, default_value = "2pc")]
     protocol: String,
+    /// How the cluster of the benchmark deals with deadlocks: graph, probes, wound-wait or
+    /// wait-die
+    #[arg(long, value_name = "SCHEME", default_value_t, conflicts_with_all = ["url", "embedded"])]
+    deadlock_handling: Scheme,
     /// Without servers: coordinator and shards in this process
     #[arg(long, conflicts_with = "url")]
     embedded: bool,
@@ -80,7 +85,7 @@ fn target(args: &Args, global: &Global) -> Result<Target> {
         return Ok(Target::Embedded);
     }
     if global.url.is_none() {
-        return Ok(Target::Own);
+        return Ok(Target::Own { deadlocks: args.deadlock_handling });
     }
     let config = Config::load(global)?;
     let certs = config.certs.value.context("--url needs --certs, the folder of certificates")?;
