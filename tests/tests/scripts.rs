@@ -27,7 +27,11 @@ fn scripts(folder: &str) -> Vec<PathBuf> {
 
 /// What is promised does not depend on how deadlocks are looked for.
 fn play(folder: &str) {
-    for scheme in [Scheme::Graph, Scheme::Probes] {
+    play_with(folder, &[Scheme::Graph, Scheme::Probes]);
+}
+
+fn play_with(folder: &str, schemes: &[Scheme]) {
+    for &scheme in schemes {
         for script in scripts(folder) {
             println!("{}, {scheme}", script.display());
             goldenscript::run(&mut Player::of(scheme), &script).expect("the script can be played");
@@ -43,6 +47,12 @@ fn isolation() {
 #[test]
 fn deadlocks() {
     play("deadlock");
+}
+
+#[test]
+fn prevention() {
+    play_with("prevention/wound-wait", &[Scheme::WoundWait]);
+    play_with("prevention/wait-die", &[Scheme::WaitDie]);
 }
 
 /// The table of docs/isolation.md says of every anomaly and level what the script
