@@ -47,6 +47,7 @@ fn isolation() {
 #[test]
 fn deadlocks() {
     play("deadlock");
+    play("lost");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Cluster {
     replies: BTreeMap<RequestId, oneshot::Sender<Message>>,
     sleepers: BTreeMap<(Mono, u64), oneshot::Sender<()>>,
     slept: u64,
+    /// So many of the next replies do not arrive.
+    lost: u64,
 }
 
 impl Cluster {
@@ -65,6 +67,7 @@ impl Cluster {
             replies: BTreeMap::new(),
             sleepers: BTreeMap::new(),
             slept: 0,
+            lost: 0,
         };
         let servers: Vec<Peer> = std::iter::once(COORDINATOR)
             .chain((1..=shards).map(|id| Peer::Shard(ShardId(id as u16))))
@@ -89,6 +92,11 @@ impl Cluster {
         self.shards.iter().map(|(shard, _)| shard)
     }
 
+    /// The next replies to the client do not arrive.
+    pub fn lose(&mut self, replies: u64) {
+        self.lost = replies;
+    }
+
     /// Lets everything happen that happens without time passing.
     pub fn settle(&mut self) {
         loop {
@@ -105,7 +113,11 @@ impl Cluster {
                 continue;
             };
             if to == CLIENT {
-                if let Some(reply) = self.replies.remove(&request) {
+                let reply = self.replies.remove(&request);
+                if reply.is_some() && self.lost > 0 {
+                    // Who asked hears that there will be none.
+                    self.lost -= 1;
+                } else if let Some(reply) = reply {
                     // Who asked may have been dropped.
                     let _ = reply.send(message);
                 }

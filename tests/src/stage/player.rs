@@ -27,6 +27,7 @@ use super::cluster::Cluster;
 ///   t1: put a 1, delete a
 ///   t1: commit, abort
 ///   wait 100                   milliseconds
+///   lose 1                     the next reply, as when a link goes down
 ///   locks                      the lock tables
 /// ```
 pub struct Player {
@@ -174,6 +175,7 @@ impl Player {
                         .map_or_else(|error| error.to_string(), |value| shown(&value))
                 })?;
             }
+            ("lose", [replies]) => self.cluster.lose(replies.parse()?),
             ("wait", [millis]) => self.cluster.pass(Duration::from_millis(millis.parse()?)),
             ("locks", []) => {
                 let mut text = String::new();
