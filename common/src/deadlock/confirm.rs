@@ -4,7 +4,7 @@
 //! |----------|-------------------------|---------------------------------|-------|
 //! | –        | a cycle is suspected    | ask its shards whether all of it stands | asked |
 //! | asked    | yes, not the last       |                                 | asked |
-//! | asked    | yes, the last           | BREAK the victim                | –     |
+//! | asked    | yes, the last           | BREAK the victim where it waits; LETGO where it is waited for | – |
 //! | asked    | no                      |                                 | –     |
 //! | asked    | a shard asked leaves    |                                 | –     |
 //! | asked    | silence                 |                                 | –     |
@@ -21,6 +21,10 @@
 //! And under strict two-phase locking an edge ends only when its holder ends or stops
 //! asking, for which the holder itself would have to go on: a cycle ends only by an
 //! abort.
+//!
+//! The victim's client would have it aborted everywhere, but whoever waits for it need
+//! not wait for that. LETGO counts only while the one before the victim still waits for
+//! it, so that, like BREAK, it comes too late where the cycle is over already.
 //!
 //! A prepared transaction waits for nothing at the shard where it is prepared. One
 //! that is prepared here may still wait there for its write locks, and be a victim
@@ -54,6 +58,13 @@ pub struct Member {
     pub wait: u64,
 }
 
+impl Member {
+    fn edge(&self) -> Edge {
+        let Step { waiter, holder, .. } = self.step;
+        Edge { waiter, wait: self.wait, holder }
+    }
+}
+
 /// The cycles about which shards are being asked.
 #[derive(Debug, Default)]
 pub struct Confirmations {
@@ -83,14 +94,12 @@ pub enum Answered {
     Confirmed {
         /// Where the victim waits.
         shard: ShardId,
-        /// The victim.
-        victim: TxnId,
         /// Its wait.
         wait: u64,
-        /// What to tell it.
+        /// What it was.
         deadlock: Deadlock,
-        /// The question.
-        candidate: u64,
+        /// What breaks it.
+        orders: Vec<ToShard>,
     },
 }
 
@@ -128,9 +137,8 @@ impl Confirmations {
         self.last += 1;
         let candidate = self.last;
         let mut questions: BTreeMap<ShardId, List<Edge>> = BTreeMap::new();
-        for Member { step, wait } in &members {
-            let edge = Edge { waiter: step.waiter, wait: *wait, holder: step.holder };
-            questions.entry(step.shard).or_default().push(&edge);
+        for member in &members {
+            questions.entry(member.step.shard).or_default().push(&member.edge());
         }
         let missing = questions.keys().copied().collect();
         let suspect = Suspect { since: now, victim, policy, members, missing };
@@ -152,12 +160,21 @@ impl Confirmations {
         if !stands {
             return Answered::Dissolved(members);
         }
-        let last = members.iter().find(|member| member.step.waiter == victim);
-        let last = last.expect("the victim is a member");
-        let (shard, wait) = (last.step.shard, last.wait);
+        let own = members.iter().find(|member| member.step.waiter == victim);
+        let before = members.iter().find(|member| member.step.holder == victim);
+        let (own, before) = own.zip(before).expect("the victim is a member");
+        let (shard, wait) = (own.step.shard, own.wait);
+        let (holds, edge) = (before.step.shard, before.edge());
         let steps = members.into_iter().map(|member| member.step).collect();
         let deadlock = Deadlock::new(steps, victim, policy);
-        Answered::Confirmed { shard, victim, wait, deadlock, candidate }
+        let told = Box::new(deadlock.clone());
+        let mut orders =
+            vec![(shard, DeadlockMessage::Break { candidate, txn: victim, wait, deadlock: told })];
+        if holds != shard {
+            let told = Box::new(deadlock.clone());
+            orders.push((holds, DeadlockMessage::LetGo { edge, deadlock: told }));
+        }
+        Answered::Confirmed { shard, wait, deadlock, orders }
     }
 
     /// A shard is gone: what it was asked counts no more.

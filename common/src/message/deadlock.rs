@@ -7,7 +7,8 @@
 //!     Waits    all that wait, again and again ──▶  the graph; a cycle in it?
 //!              ◀── Confirm   do these still wait?
 //!     Confirmed   yes, every one  ──▶              all shards say so: it is real
-//!              ◀── Break     abort this one
+//!              ◀── Break     abort this one, which waits here
+//!              ◀── LetGo     and here, where it is waited for
 //!     Broken   one was aborted here  ──▶           remembered for people
 //!     Wound    this one is in the way, and has voted ──▶ aborted, if not yet decided
 //!
@@ -76,6 +77,14 @@ pub enum DeadlockMessage {
         /// The younger one.
         txn: TxnId,
         /// The wait.
+        deadlock: Box<Deadlock>,
+    },
+    /// Whoever breaks a deadlock: abort the holder of this edge, if it still stands; its
+    /// own wait is broken elsewhere.
+    LetGo {
+        /// The wait of the one before the victim.
+        edge: Edge,
+        /// The cycle, for the victim's client.
         deadlock: Box<Deadlock>,
     },
     /// Shard: I follow these chains of waits. Do their ends wait with you?
@@ -154,7 +163,9 @@ impl DeadlockMessage {
     /// Whether coordinators send this. Shards may send any.
     pub fn is_from_coordinator(&self) -> bool {
         match self {
-            DeadlockMessage::Confirm { .. } | DeadlockMessage::Break { .. } => true,
+            DeadlockMessage::Confirm { .. }
+            | DeadlockMessage::Break { .. }
+            | DeadlockMessage::LetGo { .. } => true,
             DeadlockMessage::Waits { .. }
             | DeadlockMessage::Confirmed { .. }
             | DeadlockMessage::Broken { .. }
@@ -171,7 +182,8 @@ impl DeadlockMessage {
             DeadlockMessage::Confirmed { .. }
             | DeadlockMessage::Break { .. }
             | DeadlockMessage::Broken { .. }
-            | DeadlockMessage::Wound { .. } => None,
+            | DeadlockMessage::Wound { .. }
+            | DeadlockMessage::LetGo { .. } => None,
         }
     }
 
@@ -183,7 +195,8 @@ impl DeadlockMessage {
             DeadlockMessage::Confirmed { .. }
             | DeadlockMessage::Break { .. }
             | DeadlockMessage::Broken { .. }
-            | DeadlockMessage::Wound { .. } => None,
+            | DeadlockMessage::Wound { .. }
+            | DeadlockMessage::LetGo { .. } => None,
         }
     }
 }

@@ -8,7 +8,6 @@ use synod_common::deadlock::{
     Answered, Confirmations, Happened, Member, PATIENCE, Step, ToShard, VictimPolicy,
 };
 use synod_common::id::{Epoch, ShardId, TxnId};
-use synod_common::message::DeadlockMessage;
 use synod_common::message::deadlock::Wait;
 use synod_common::time::{Mono, Now};
 
@@ -178,22 +177,21 @@ impl Detector {
         self.confirmations.ask(now, members, cycle.victim, self.policy)
     }
 
-    /// A shard answers. Returns what is to be broken, if that was the last answer.
-    pub fn answered(&mut self, now: Now, shard: ShardId, id: u64, stands: bool) -> Option<ToShard> {
+    /// A shard answers. Returns what breaks the cycle, if that was the last answer.
+    pub fn answered(&mut self, now: Now, shard: ShardId, id: u64, stands: bool) -> Vec<ToShard> {
         match self.confirmations.answered(shard, id, stands) {
-            Answered::Nothing => None,
+            Answered::Nothing => Vec::new(),
             Answered::Dissolved(members) => {
                 self.counts.dissolved += 1;
                 self.forget_edges(shard, &members);
-                None
+                Vec::new()
             }
-            Answered::Confirmed { shard, victim: txn, wait, deadlock, candidate } => {
+            Answered::Confirmed { shard, wait, deadlock, orders } => {
                 let until = now.mono + PATIENCE;
-                self.aborted.insert(txn, Aborted { shard, wait, until });
+                self.aborted.insert(deadlock.victim, Aborted { shard, wait, until });
                 self.counts.broken += 1;
-                self.remember(Happened { at: now.wall, local: None, deadlock: deadlock.clone() });
-                let deadlock = Box::new(deadlock);
-                Some((shard, DeadlockMessage::Break { candidate, txn, wait, deadlock }))
+                self.remember(Happened { at: now.wall, local: None, deadlock });
+                orders
             }
         }
     }

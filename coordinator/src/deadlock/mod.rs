@@ -73,6 +73,7 @@ impl Coordinator {
             // Between shards.
             DeadlockMessage::Confirm { .. }
             | DeadlockMessage::Break { .. }
+            | DeadlockMessage::LetGo { .. }
             | DeadlockMessage::Probes { .. } => {}
         }
     }
@@ -96,7 +97,7 @@ impl Coordinator {
         stands: bool,
         out: &mut Output,
     ) {
-        if let Some((shard, message)) = self.detector.answered(now, shard, candidate, stands) {
+        for (shard, message) in self.detector.answered(now, shard, candidate, stands) {
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
     }

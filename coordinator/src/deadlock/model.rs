@@ -291,8 +291,9 @@ impl Model {
                 self.detector.report(self.now.mono, from, (life, number), waits);
             }
             DeadlockMessage::Confirmed { candidate, stands } => {
-                if let Some(order) = self.detector.answered(self.now, from, candidate, stands) {
-                    self.broke(candidate, order);
+                let orders = self.detector.answered(self.now, from, candidate, stands);
+                if !orders.is_empty() {
+                    self.broke(candidate, orders);
                 }
             }
             other => panic!("{other:?} is not from a shard"),
@@ -300,13 +301,17 @@ impl Model {
     }
 
     /// The heart of it: whatever is broken was a deadlock when the question left.
-    fn broke(&mut self, candidate: u64, (shard, order): ToShard) {
-        assert!(self.stood[&candidate], "a phantom: {order:?}");
-        let DeadlockMessage::Break { deadlock, txn, .. } = &order else { panic!("{order:?}") };
+    fn broke(&mut self, candidate: u64, orders: Vec<ToShard>) {
+        assert!(self.stood[&candidate], "a phantom: {orders:?}");
+        let DeadlockMessage::Break { deadlock, txn, .. } = &orders[0].1 else {
+            panic!("{orders:?}")
+        };
         assert!(deadlock.steps.len() > 1, "nobody waits for himself");
         assert_eq!((deadlock.victim, deadlock.steps[0].waiter), (*txn, *txn));
         self.broken += 1;
-        self.flying.push(Flying::ToShard(usize::from(shard.0) - 1, order));
+        for (shard, order) in orders {
+            self.flying.push(Flying::ToShard(usize::from(shard.0) - 1, order));
+        }
     }
 
     fn shard_hears(&mut self, shard: usize, message: DeadlockMessage) {
@@ -320,6 +325,11 @@ impl Model {
                 let waits = self.waits[shard].get(&wait);
                 if waits.is_some_and(|(waiter, _)| txn(*waiter) == victim) {
                     self.end(victim.sequence);
+                }
+            }
+            DeadlockMessage::LetGo { edge, .. } => {
+                if self.stands(shard, &List::of(&[edge])) {
+                    self.end(edge.holder.sequence);
                 }
             }
             other => panic!("{other:?} is not from the coordinator"),

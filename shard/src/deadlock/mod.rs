@@ -14,7 +14,8 @@
 //! |---------------------------------|-------------------------------------------------|
 //! | CONFIRM of some edges           | yes, if each is the same wait for the same holder |
 //! | BREAK of a wait that stands     | abort its transaction: refuse its request, or vote NO |
-//! | BREAK of anything else          | nothing                                         |
+//! | LETGO of an edge that stands    | abort its holder, if it has not voted           |
+//! | BREAK, LETGO of anything else   | nothing                                         |
 //!
 //! *The number of a wait* is the only thing that says that an edge has stood all the
 //! time, so no two waits ever have the same: numbers of one life ascend, and each
@@ -212,6 +213,7 @@ impl Shard {
             DeadlockMessage::Break { txn, wait, deadlock, .. } => {
                 self.break_wait(from, txn, wait, deadlock, out);
             }
+            DeadlockMessage::LetGo { edge, deadlock } => self.let_go(&edge, *deadlock, out),
             DeadlockMessage::Probes { probes } => self.follow_probes(now.mono, &probes, out),
             DeadlockMessage::Confirmed { candidate, stands } => {
                 let Peer::Shard(shard) = from else { return };
@@ -221,6 +223,13 @@ impl Shard {
             DeadlockMessage::Waits { .. }
             | DeadlockMessage::Broken { .. }
             | DeadlockMessage::Wound { .. } => {}
+        }
+    }
+
+    /// The victim waits elsewhere, and is waited for here.
+    fn let_go(&mut self, edge: &Edge, deadlock: Deadlock, out: &mut Output) {
+        if self.stands(edge) {
+            self.make_way(edge.holder, deadlock, out);
         }
     }
 
@@ -241,7 +250,7 @@ impl Shard {
         waits && self.locks.is_in_the_way(ticket, edge.holder)
     }
 
-    /// Somebody has chosen a victim here. Whoever has voted does not wait, so it can
+    /// The victim waits here. Whoever has voted does not wait, so it can
     /// not be hit.
     fn break_wait(
         &mut self,

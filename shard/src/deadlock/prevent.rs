@@ -89,17 +89,25 @@ impl Shard {
     }
 
     fn give_way(&mut self, loser: TxnId, waiter: TxnId, holder: TxnId, out: &mut Output) {
-        let Some(participant) = self.txns.get(&loser) else { return };
+        let deadlock = self.prevented(loser, waiter, holder);
+        if self.make_way(loser, deadlock.clone(), out) {
+            self.broken(&deadlock);
+        }
+    }
+
+    /// Aborts a transaction that is in the way, if it has not voted. Says whether it
+    /// did.
+    pub(super) fn make_way(&mut self, txn: TxnId, why: Deadlock, out: &mut Output) -> bool {
+        let Some(participant) = self.txns.get(&txn) else { return false };
         if !participant.stage.may_abort() {
-            return;
+            return false;
         }
         let hears = !participant.waits.is_empty() || !matches!(participant.stage, Stage::Active);
-        let deadlock = self.prevented(loser, waiter, holder);
-        self.broken(&deadlock);
         if !hears {
-            self.deadlocks.wounded.remember(loser, deadlock.clone());
+            self.deadlocks.wounded.remember(txn, why.clone());
         }
-        self.abort(loser, &Reason::Deadlock(Box::new(deadlock)), out);
+        self.abort(txn, &Reason::Deadlock(Box::new(why)), out);
+        true
     }
 
     fn prevented(&self, loser: TxnId, waiter: TxnId, holder: TxnId) -> Deadlock {

@@ -302,13 +302,19 @@ impl Shard {
         let confirmations = &mut self.deadlocks.probing.confirmations;
         match confirmations.answered(shard, id, stands) {
             Answered::Nothing | Answered::Dissolved(_) => {}
-            Answered::Confirmed { shard, victim: txn, wait, deadlock, candidate } => {
-                let (deadlock, here) = (Box::new(deadlock), Peer::Shard(self.settings.id));
-                if Peer::Shard(shard) == here {
-                    return self.break_wait(here, txn, wait, deadlock, out);
+            Answered::Confirmed { orders, .. } => {
+                for (shard, order) in orders {
+                    let (to, here) = (Peer::Shard(shard), shard == self.settings.id);
+                    match order {
+                        DeadlockMessage::Break { txn, wait, deadlock, .. } if here => {
+                            self.break_wait(to, txn, wait, deadlock, out);
+                        }
+                        DeadlockMessage::LetGo { edge, deadlock } if here => {
+                            self.let_go(&edge, *deadlock, out);
+                        }
+                        order => out.send(to, NO_REPLY, order),
+                    }
                 }
-                let message = DeadlockMessage::Break { candidate, txn, wait, deadlock };
-                out.send(Peer::Shard(shard), NO_REPLY, message);
             }
         }
     }

@@ -67,6 +67,7 @@ pub fn check<'a>(
         | DeadlockMessage::Confirmed { .. }
         | DeadlockMessage::Broken { .. }
         | DeadlockMessage::Wound { .. }
+        | DeadlockMessage::LetGo { .. }
         | DeadlockMessage::Probes { .. } => {}
     }
     Ok(())

@@ -105,7 +105,8 @@ fn aim_of(message: &Message) -> Option<Aim> {
         Message::Deadlock(
             DeadlockMessage::Confirm { .. }
             | DeadlockMessage::Confirmed { .. }
-            | DeadlockMessage::Break { .. },
+            | DeadlockMessage::Break { .. }
+            | DeadlockMessage::LetGo { .. },
         ) => return Some(Aim::Deadlock),
         _ => return None,
     };

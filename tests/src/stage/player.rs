@@ -191,9 +191,14 @@ impl Player {
         Ok(String::new())
     }
 
-    /// What has been said, with the names of the script.
+    /// What has been said, with the names of the script. When nobody in particular
+    /// did something, by name: how fast a message goes is no matter for a script.
     fn hear(&mut self, now: &str, text: &mut String) {
-        for (name, result) in self.told.take() {
+        let mut told = self.told.take();
+        if now.is_empty() {
+            told.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        for (name, result) in told {
             match name.as_str() {
                 _ if result.is_empty() => {}
                 name if name == now => text.push_str(&format!("{result}\n")),

@@ -53,6 +53,8 @@ pub struct Cluster {
     pub age: BTreeMap<TxnId, u64>,
     pub priority: BTreeMap<TxnId, u8>,
     handling: Handling,
+    /// It does not give up what was refused.
+    pub client_is_slow: bool,
     observed: Observed,
 }
 
@@ -77,6 +79,7 @@ impl Cluster {
             age: BTreeMap::new(),
             priority: BTreeMap::new(),
             handling,
+            client_is_slow: false,
             observed: Observed::default(),
         };
         for node in 0..=usize::from(shards) {
@@ -214,7 +217,9 @@ impl Cluster {
             }
             (Message::DataReply(DataReply::Refused(reason)), Some(txn)) => {
                 self.refused.entry(txn).or_insert(reason);
-                self.end(txn);
+                if !self.client_is_slow {
+                    self.end(txn);
+                }
             }
             (Message::DataReply(DataReply::Values { incarnation, .. }), Some(txn)) => {
                 let given = incarnation.expect("a lock has an incarnation");

@@ -19,6 +19,11 @@ fn youngest(scheme: Scheme) -> Handling {
     Handling { scheme, victim: VictimPolicy::Youngest }
 }
 
+/// What breaks a deadlock.
+fn is_order(message: &DeadlockMessage) -> bool {
+    matches!(message, DeadlockMessage::Break { .. } | DeadlockMessage::LetGo { .. })
+}
+
 /// What tells others of waits.
 fn tells_of_waits(message: &Message) -> bool {
     use DeadlockMessage::{Probes, Waits};
@@ -133,7 +138,7 @@ fn questions_answers_and_orders_that_get_lost_are_made_good() {
     let is: [fn(&DeadlockMessage) -> bool; 3] = [
         |message| matches!(message, DeadlockMessage::Confirm { .. }),
         |message| matches!(message, DeadlockMessage::Confirmed { .. }),
-        |message| matches!(message, DeadlockMessage::Break { .. }),
+        is_order,
     ];
     for (scheme, is) in DETECTING.into_iter().flat_map(|scheme| is.map(|is| (scheme, is))) {
         let mut cluster = Cluster::new(4, youngest(scheme));
@@ -285,7 +290,7 @@ fn an_order_that_comes_after_the_wait_is_ignored() {
 fn a_late_order(scheme: Scheme) {
     let mut cluster = Cluster::new(3, youngest(scheme));
     cluster.fate(|message| match message {
-        Message::Deadlock(DeadlockMessage::Break { .. }) => Fate::Waits,
+        Message::Deadlock(message) if is_order(message) => Fate::Waits,
         _ => Fate::Arrives,
     });
     let [t1, t2, t3] = ring_with_the_youngest_inside(&mut cluster);
@@ -293,7 +298,7 @@ fn a_late_order(scheme: Scheme) {
     cluster.end(t2);
     // The victim got what it waited for, and votes.
     cluster.fate(|message| match message {
-        Message::Deadlock(DeadlockMessage::Break { .. }) => Fate::Waits,
+        Message::Deadlock(message) if is_order(message) => Fate::Waits,
         Message::Commit(CommitMessage::Decide { .. }) => Fate::Waits,
         _ => Fate::Arrives,
     });
@@ -303,6 +308,23 @@ fn a_late_order(scheme: Scheme) {
     assert_eq!(cluster.refused.get(&t2), Some(&Reason::ByClient));
     assert_eq!(cluster.refused.get(&t3), None);
     assert!(cluster.has(t1, 2));
+}
+
+#[test]
+fn a_victim_lets_go_of_its_locks_before_its_client_hears() {
+    for scheme in DETECTING {
+        let mut cluster = Cluster::new(3, youngest(scheme));
+        cluster.client_is_slow = true;
+        let [t1, t2, t3] = ring_with_the_youngest_inside(&mut cluster);
+        cluster.pass(SOON);
+        assert!(cluster.has(t1, 2), "it waited for the victim");
+        let told = cluster.deadlock_of(t3).cloned().expect("where it waited");
+        // Coming back to where it held the lock, it is told the same.
+        cluster.refused.clear();
+        cluster.lock(t3, "2/b");
+        assert_eq!(cluster.deadlock_of(t3), Some(&told));
+        [t1, t2, t3].into_iter().for_each(|txn| cluster.end(txn));
+    }
 }
 
 #[test]

@@ -287,7 +287,7 @@ fn samples() -> Vec<Message> {
     let row =
         LockRow { target: Target::key(&Key::from("k")), holders: vec![], waiters: vec![], more: 0 };
     let happened = Happened { at: Wall(5), local: Some(ShardId(1)), deadlock: deadlock() };
-    all.extend::<[Message; 11]>([
+    all.extend::<[Message; 12]>([
         ClientRequest::Deadlocks.into(),
         ClientReply::Deadlocks { list: List::of(&[happened]) }.into(),
         DataRequest::Locks { after: Some(place.clone()), contended: true, limit: 10 }.into(),
@@ -304,6 +304,7 @@ fn samples() -> Vec<Message> {
         .into(),
         DeadlockMessage::Broken { deadlock: Box::new(deadlock()) }.into(),
         DeadlockMessage::Wound { txn: txn(), deadlock: Box::new(deadlock()) }.into(),
+        DeadlockMessage::LetGo { edge: edge(), deadlock: Box::new(deadlock()) }.into(),
         DeadlockMessage::Probes { probes: List::of(&[probe()]) }.into(),
     ]);
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
