@@ -149,7 +149,8 @@ impl LockTable {
         visit: Visit<'_>,
     ) -> ControlFlow<()> {
         let Request { txn, target, mode, rank } = request;
-        let own = self.txns.get(txn);
+        // Matters only against those who wait.
+        let own = if self.requests.is_empty() { None } else { self.txns.get(txn) };
         let mut others =
             |other| if other == *txn { ControlFlow::Continue(()) } else { visit(other) };
         let others: Visit<'_> = &mut others;
