@@ -76,19 +76,19 @@ impl LockTable {
         mode: Mode,
         out: &mut Vec<Grant>,
     ) -> Result<Acquired, Refused> {
-        let Some(request) = self.request(txn, target, mode)? else {
+        let own = self.txns.get(&txn);
+        let Some(request) = self.request(txn, own, target, mode)? else {
             return Ok(Acquired::Granted);
         };
         let blocked = self.is_blocked(&request);
-        self.check_room(&request, blocked)?;
+        self.check_room(&request, own, blocked)?;
         let ticket = request.rank.ticket;
-        self.enter(txn, age, ticket);
+        self.enter(txn, own.is_none().then_some(age), ticket);
         if blocked {
             self.wait(request);
             Ok(Acquired::Waiting(ticket))
         } else {
-            self.hold(txn, &request.target, request.mode);
-            self.regrant(txn, request.target, out);
+            self.hold_and_regrant(request, out);
             Ok(Acquired::Granted)
         }
     }
@@ -107,16 +107,16 @@ impl LockTable {
         mode: Mode,
         out: &mut Vec<Grant>,
     ) -> Result<Tried, Refused> {
-        let Some(request) = self.request(txn, target, mode)? else {
+        let own = self.txns.get(&txn);
+        let Some(request) = self.request(txn, own, target, mode)? else {
             return Ok(Tried::Granted);
         };
         if let Some(other) = self.first_blocker(&request) {
             return Ok(Tried::Blocked(other));
         }
-        self.check_room(&request, false)?;
-        self.enter(txn, age, request.rank.ticket);
-        self.hold(txn, &request.target, request.mode);
-        self.regrant(txn, request.target, out);
+        self.check_room(&request, own, false)?;
+        self.enter(txn, own.is_none().then_some(age), request.rank.ticket);
+        self.hold_and_regrant(request, out);
         Ok(Tried::Granted)
     }
 
@@ -169,7 +169,8 @@ impl LockTable {
     /// Who would stand in the way of a request; nobody, too, if it would be
     /// refused.
     pub fn blocker(&self, txn: TxnId, target: &LockTarget, mode: Mode) -> Option<TxnId> {
-        let request = self.request(txn, target.clone(), mode).ok().flatten()?;
+        let own = self.txns.get(&txn);
+        let request = self.request(txn, own, target.clone(), mode).ok().flatten()?;
         self.first_blocker(&request)
     }
 
@@ -193,6 +194,7 @@ impl LockTable {
     pub(super) fn request(
         &self,
         txn: TxnId,
+        own: Option<&Holdings>,
         target: LockTarget,
         mode: Mode,
     ) -> Result<Option<Request>, Refused> {
@@ -202,14 +204,14 @@ impl LockTable {
         let mode = mode.on(&target);
         let ticket = Ticket(self.last_ticket.0 + 1);
         let mut request = Request { txn, target, mode, rank: Rank { ordinary: true, ticket } };
-        if let Some(holdings) = self.txns.get(&txn) {
-            if holdings.pinned {
+        if let Some(own) = own {
+            if own.pinned {
                 return Err(Refused::Pinned);
             }
-            if holdings.covers(&request.target, mode) {
+            if own.covers(&request.target, mode) {
                 return Ok(None);
             }
-            request.rank.ordinary = !self.is_upgrade(&request, holdings);
+            request.rank.ordinary = !self.is_upgrade(&request, own);
         }
         Ok(Some(request))
     }
@@ -237,16 +239,20 @@ impl LockTable {
 
     /// Whether the capacity allows a request. One that changes the mode of a lock
     /// takes no further place.
-    fn check_room(&self, request: &Request, waits: bool) -> Result<(), Refused> {
-        let holdings = self.txns.get(&request.txn);
+    fn check_room(
+        &self,
+        request: &Request,
+        own: Option<&Holdings>,
+        waits: bool,
+    ) -> Result<(), Refused> {
         let in_place = match &request.target {
-            LockTarget::Key(key) => holdings.is_some_and(|own| own.key_mode(key).is_some()),
+            LockTarget::Key(key) => own.is_some_and(|own| own.key_mode(key).is_some()),
             LockTarget::Range(_) => false,
         };
         if in_place && !waits {
             return Ok(());
         }
-        if holdings.map_or(0, |own| own.held() + own.waiting().len()) >= self.capacity.per_txn {
+        if own.map_or(0, |own| own.held() + own.waiting().len()) >= self.capacity.per_txn {
             return Err(Refused::TxnFull(self.capacity.per_txn));
         }
         if self.held + self.requests.len() >= self.capacity.total {
@@ -255,10 +261,12 @@ impl LockTable {
         Ok(())
     }
 
-    /// Makes a transaction known whose request is accepted.
-    fn enter(&mut self, txn: TxnId, age: Timestamp, ticket: Ticket) {
+    /// Accepts a request. `began` if its transaction is not known yet.
+    fn enter(&mut self, txn: TxnId, began: Option<Timestamp>, ticket: Ticket) {
         self.last_ticket = ticket;
-        self.txns.entry(txn).or_insert_with(|| Holdings::new(age));
+        if let Some(age) = began {
+            self.txns.insert(txn, Holdings::new(age));
+        }
     }
 
     /// Whether anything stands in the way of a request.
@@ -331,11 +339,12 @@ impl LockTable {
 
     /// Enters a lock that nothing stands in the way of, also one that is covered by
     /// others since it was asked for: so what is held does not depend on the order
-    /// of grants.
-    fn hold(&mut self, txn: TxnId, target: &LockTarget, mode: Mode) {
+    /// of grants. Says whether its transaction waits for anything.
+    fn hold(&mut self, txn: TxnId, target: &LockTarget, mode: Mode) -> bool {
+        let holdings = self.txns.get_mut(&txn).expect("whoever holds is known");
+        let waits = !holdings.waiting().is_empty();
         match target {
             LockTarget::Key(key) => {
-                let holdings = self.txns.get_mut(&txn).expect("whoever holds is known");
                 let before = holdings.held();
                 let mode = holdings.key_mode(key).map_or(mode, |from| from.join(mode));
                 holdings.set_key(key, Some(mode));
@@ -343,6 +352,13 @@ impl LockTable {
                 self.keys.change(key, |queue| queue.hold(txn, mode));
             }
             LockTarget::Range(range) => self.hold_range(txn, range.clone(), mode),
+        }
+        waits
+    }
+
+    fn hold_and_regrant(&mut self, request: Request, out: &mut Vec<Grant>) {
+        if self.hold(request.txn, &request.target, request.mode) {
+            self.regrant(request.txn, request.target, out);
         }
     }
 

@@ -60,7 +60,7 @@ impl LockTable {
 
     /// Whether a request would go in front of those who wait.
     pub fn goes_in_front(&self, txn: TxnId, target: &LockTarget, mode: Mode) -> bool {
-        let request = self.request(txn, target.clone(), mode);
+        let request = self.request(txn, self.txns.get(&txn), target.clone(), mode);
         request.is_ok_and(|request| request.is_some_and(|request| !request.rank.ordinary))
     }
 
@@ -174,7 +174,8 @@ impl LockTable {
         visit: Visit<'_>,
     ) -> ControlFlow<()> {
         let Request { txn, target, mode, rank } = request;
-        let own = self.txns.get(txn);
+        // Matters only against those who wait.
+        let own = if self.requests.is_empty() { None } else { self.txns.get(txn) };
         let mut others =
             |other| if other == *txn { ControlFlow::Continue(()) } else { visit(other) };
         let others: Visit<'_> = &mut others;
