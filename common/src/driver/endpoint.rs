@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connection, IdleTimeout, Incoming, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, Connection, IdleTimeout, Incoming, TransportConfig, VarInt};
 use tokio::time::timeout;
 
 use super::close::{Attempt, CloseCode, ConnectError};
@@ -23,6 +23,11 @@ use super::tls::{Identity, PeerNames, Role};
 use crate::id::Peer;
 use crate::limits;
 use crate::message::codec;
+
+/// A packet of its own for an acknowledgement only behind so many packets, or when the
+/// first of them is so old: most leave with the answer, which is soon.
+const ACK_EVERY: u32 = 20;
+const ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// Bounds and times of an endpoint. The defaults suit a cluster in one place.
 #[derive(Clone, Debug)]
@@ -72,6 +77,8 @@ impl Default for Settings {
 impl Settings {
     fn transport(&self, streams: u32) -> Arc<TransportConfig> {
         let mut transport = TransportConfig::default();
+        let mut acks = AckFrequencyConfig::default();
+        acks.ack_eliciting_threshold(VarInt::from_u32(ACK_EVERY)).max_ack_delay(Some(ACK_DELAY));
         let idle = u32::try_from(self.idle.as_millis()).unwrap_or(u32::MAX);
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(streams))
@@ -86,6 +93,7 @@ impl Settings {
             .initial_mtu(1_452)
             // A lost first packet is sent again after three times this.
             .initial_rtt(Duration::from_millis(100))
+            .ack_frequency_config(Some(acks))
             .allow_spin(false);
         Arc::new(transport)
     }
