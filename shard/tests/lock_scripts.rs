@@ -163,6 +163,7 @@ scripts! {
     an_update_that_writes_keeps_new_readers_out
     an_upgrade_goes_in_front
     an_upgrade_with_readers_waiting
+    an_upgrade_without_its_lock_is_still_waited_for
     appends_share_a_key
     cancel_in_the_middle_of_a_queue
     cancel_of_a_range_lets_others_pass

@@ -254,6 +254,8 @@ impl LockTable {
         };
         holdings.held() <= FEW_LOCKS
             && holdings.waiting().iter().eq([&self.last_ticket])
+            // It may have gone in front, and what it held given back since.
+            && self.requests[&self.last_ticket].rank.ordinary
             && !holdings
                 .locks()
                 .any(|(target, _)| is_queued(&target) || self.ranges_waiting.any(&target))
