@@ -39,9 +39,9 @@ use crate::mutant::mutated;
 use crate::participant::Stage;
 use crate::shard::Shard;
 
-/// Transactions whose end here is remembered for those who come back. Beyond it, they
-/// hear only that their locks are lost.
-const REMEMBERED: usize = 10_000;
+/// Transactions whose end here is remembered for those who come back, which they do
+/// soon. Beyond it, they hear only that their locks are lost. Each takes up to 13 KB.
+const REMEMBERED: usize = 1_000;
 /// Those about whom the coordinator is asked at a time.
 const MAX_WOUNDS: usize = 1_000;
 

@@ -52,10 +52,14 @@ use crate::shard::Shard;
 const MAX_PATH: usize = 1_000;
 /// Chains that are passed on at a time. What is left out comes in a later round.
 const MAX_PROBES: u32 = 4_000;
-/// Waits of others that are remembered as followed.
+/// Waits of others that are remembered as followed, and all that they lead to. While
+/// there are more, probes of further ones are not followed.
 const MAX_FOLLOWED: usize = 100_000;
+const MAX_KNOWN: usize = 1_000_000;
 /// For so long.
 const REMEMBERED: Duration = Duration::from_secs(2);
+/// How often what is over is forgotten.
+const TIDY: Duration = Duration::from_millis(100);
 /// The longest time between two rounds of a wait.
 const MAX_PAUSE: Duration = Duration::from_millis(128);
 
@@ -66,6 +70,9 @@ pub(super) struct Probing {
     rounds: BTreeMap<Ticket, Round>,
     /// The waits elsewhere that were followed here.
     followed: BTreeMap<(ShardId, u64), Followed>,
+    /// How many transactions all of them know.
+    known: usize,
+    tidied: Mono,
     /// Cycles that others are asked about.
     confirmations: Confirmations,
 }
@@ -326,8 +333,13 @@ impl Shard {
 
     fn forget_probes(&mut self, now: Mono) {
         let probing = &mut self.deadlocks.probing;
+        if now.since(probing.tidied) < TIDY {
+            return;
+        }
+        probing.tidied = now;
         probing.rounds.retain(|ticket, _| self.tickets.contains_key(ticket));
         probing.followed.retain(|_, followed| now.since(followed.heard) < REMEMBERED);
+        probing.known = probing.followed.values().map(|followed| followed.known.len()).sum();
         probing.confirmations.give_up(now);
     }
 }
@@ -340,7 +352,8 @@ impl Probing {
         key: (ShardId, u64),
         round: u32,
     ) -> Option<BTreeSet<TxnId>> {
-        if !self.followed.contains_key(&key) && self.followed.len() >= MAX_FOLLOWED {
+        let is_new = !self.followed.contains_key(&key);
+        if self.known >= MAX_KNOWN || is_new && self.followed.len() >= MAX_FOLLOWED {
             return None;
         }
         let new = || Followed { round, known: BTreeSet::new(), heard: now };
@@ -348,6 +361,7 @@ impl Probing {
         if round < followed.round {
             return None;
         }
+        self.known -= followed.known.len();
         if round > followed.round {
             *followed = new();
         }
@@ -357,6 +371,7 @@ impl Probing {
 
     fn put_known(&mut self, key: (ShardId, u64), known: BTreeSet<TxnId>) {
         if let Some(followed) = self.followed.get_mut(&key) {
+            self.known += known.len();
             followed.known = known;
         }
     }
