@@ -4,11 +4,12 @@
 //! ```text
 //!   one    locks a ──────── asks for b ─────────────────▶ gets it
 //!   other      locks b ─────────── asks for a ────▶ is the victim
-//!                                  └── measured ──┘
+//!                                  └───── measured ─────┘
 //! ```
 //!
 //! Which of the two is the victim is up to the cluster; the time ends when its client
-//! knows.
+//! knows and the other one has its lock. Where a younger one is wounded as soon as it is
+//! in the way, there is none to measure.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use synod_client::{Client, Error, Key, Options, Reason, Value};
+use synod_client::{Client, Error, Key, Options, Reason};
 use synod_common::route::Router;
 
 use super::keyspace::Keyspace;
@@ -106,19 +107,15 @@ async fn one(db: &Client, [a, b]: &[Key; 2]) -> Result<Duration, Error> {
         () = tokio::time::sleep(BETWEEN) => {}
     }
     let begin = Instant::now();
-    let mut second = pin!(other.get_for_update(a).into_future());
-    let end = tokio::select! {
-        end = &mut first => end,
-        end = &mut second => end,
-    };
+    let ends = tokio::join!(first, other.get_for_update(a).into_future());
     let spent = begin.elapsed();
-    expect_deadlock(end).map(|()| spent)
-}
-
-fn expect_deadlock(end: Result<Value, Error>) -> Result<(), Error> {
-    match end {
-        Err(Error::Retry(refusal)) if matches!(refusal.reason, Reason::Deadlock(_)) => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => Err(Error::Misuse("there was no deadlock".to_owned())),
+    match ends {
+        (Ok(_), Err(Error::Retry(refusal))) | (Err(Error::Retry(refusal)), Ok(_))
+            if matches!(refusal.reason, Reason::Deadlock(_)) =>
+        {
+            Ok(spent)
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
+        (Ok(_), Ok(_)) => Err(Error::Misuse("there was no deadlock".to_owned())),
     }
 }
