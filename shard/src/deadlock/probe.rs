@@ -184,6 +184,10 @@ impl Shard {
         let Probe { round, path } = probe;
         let (Some(first), Some(last)) = (path.first(), path.last()) else { return };
         let (began, about) = (first.waiter.txn, last.holder.txn);
+        // From outside: what does not hang together is no chain.
+        if !path.windows(2).all(|pair| pair[0].holder.txn == pair[1].waiter.txn) {
+            return;
+        }
         // Who is in it twice is in a cycle of its own, which its own probes find.
         let is_new = path.iter().all(|link| link.waiter.txn != about);
         if !is_new || path.len() >= MAX_PATH || !self.locks.is_waiting(about) {

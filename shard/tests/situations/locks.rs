@@ -1,7 +1,10 @@
 //! Locks as clients ask for them: modes, ranges, no waiting, giving back.
 
+use synod_common::deadlock::{Claim, Target};
 use synod_common::key::{Key, KeyRange};
-use synod_common::message::bulk::{Found, Rows};
+use synod_common::message::DeadlockMessage;
+use synod_common::message::bulk::{Found, List, Rows};
+use synod_common::message::deadlock::{Holder, Link, Probe};
 
 use super::*;
 
@@ -198,6 +201,27 @@ fn a_commit_is_spared_for_the_age_of_its_work() {
     assert_eq!(deadlock.victim, txn(2));
     world.sync();
     assert_eq!(world.votes(), [Vote::Yes(Timestamp(1100))]);
+}
+
+/// Followed, it would close a circle in which nobody waits for the victim.
+#[test]
+fn a_probe_that_is_no_chain_is_ignored() {
+    let mut world = World::new();
+    granted(world.lock(patient(txn(1)), ReadMode::Exclusive, "k"));
+    assert_eq!(world.lock(patient(txn(2)), ReadMode::Exclusive, "k"), None);
+    let link = |waiter, holder| Link {
+        shard: ShardId(2),
+        wait: 1,
+        waiter: Claim { txn: txn(waiter), age: Timestamp(waiter), priority: 100, locks: 1 },
+        target: Target::key(&Key::from("k")),
+        mode: "X".to_owned(),
+        holder: Holder { txn: txn(holder), locks: 1 },
+    };
+    let probe = Probe { round: 1, path: vec![link(1, 7), link(8, 2)] };
+    let message = DeadlockMessage::Probes { probes: List::of(&[probe]) }.into();
+    let (from, before) = (Peer::Shard(ShardId(2)), world.sent.len());
+    world.event(Event::Message { from, request: RequestId(0), message });
+    assert_eq!(world.sent.len(), before);
 }
 
 #[test]
