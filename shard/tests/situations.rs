@@ -48,6 +48,8 @@ struct World {
     /// The request under which the shard last asked for the window.
     asked: RequestId,
     held: Vec<(Lsn, Peer, Message)>,
+    /// What the coordinator says of deadlocks.
+    handling: Handling,
 }
 
 fn settings() -> Settings {
@@ -76,7 +78,9 @@ impl World {
         let durable = log.len();
         let (sent, held) = (vec![], vec![]);
         let asked = RequestId(0);
-        let mut world = World { shard, out, now, log, durable, checkpoint, sent, asked, held };
+        let handling = Handling::default();
+        let mut world =
+            World { shard, out, now, log, durable, checkpoint, sent, asked, held, handling };
         world.event(Event::Start { seed: 1 });
         world.event(Event::Connected(COORDINATOR));
         world
@@ -104,7 +108,7 @@ impl World {
             epoch: Epoch(epoch),
             floor: Timestamp(floor),
             placement: Placement { epoch: 1, partition: Partition::Hash, shards },
-            handling: Handling::default(),
+            handling: self.handling,
         });
         self.sent.clear();
     }

@@ -1,6 +1,6 @@
 //! Locks as clients ask for them: modes, ranges, no waiting, giving back.
 
-use synod_common::deadlock::{Claim, Target};
+use synod_common::deadlock::{Claim, Scheme, Target};
 use synod_common::key::{Key, KeyRange};
 use synod_common::message::DeadlockMessage;
 use synod_common::message::bulk::{Found, List, Rows};
@@ -201,6 +201,22 @@ fn a_commit_is_spared_for_the_age_of_its_work() {
     assert_eq!(deadlock.victim, txn(2));
     world.sync();
     assert_eq!(world.votes(), [Vote::Yes(Timestamp(1100))]);
+}
+
+#[test]
+fn a_prepared_transaction_is_as_old_as_before_a_crash() {
+    let mut world = World::new();
+    world.prepare(txn(1), 1100, None, writes(&[("k", Some("new"))]));
+    world.sync();
+    let mut world = world.crash();
+    world.handling.scheme = Scheme::WaitDie;
+    world.welcome(2, 2000);
+    // Younger than its work, although older than its commit.
+    let standing = Standing { age: Timestamp(60), priority: 100 };
+    let session = SessionId { epoch: Epoch(2), number: 1 };
+    let access = Access { standing, ..patient(TxnId { session, sequence: 1 }) };
+    let reply = world.lock(access, ReadMode::Exclusive, "k");
+    assert!(matches!(reply, Some(DataReply::Refused(Reason::Deadlock(_)))), "{reply:?}");
 }
 
 /// Followed, it would close a circle in which nobody waits for the victim.
