@@ -267,9 +267,12 @@ impl Txn {
         let incarnation = *state.used.entry(shard).or_insert(None);
         self.held.session.use_shard(shard);
         let returns = state.returns.get(&shard).copied().unwrap_or(0);
+        let mut stays = state.used.iter().filter(|(_, stay)| stay.is_some());
+        let holds_elsewhere = stays.any(|(other, _)| *other != shard);
         Ok(Access {
             txn: self.held.id,
             standing: self.standing(),
+            holds_elsewhere,
             incarnation,
             map_epoch: self.held.session.router.epoch(),
             wait,

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::Key;
-use synod_common::time::Timestamp;
-use synod_shard::lock::{Acquired, Capacity, LockTable, LockTarget, Mode};
+use synod_common::time::{Mono, Timestamp};
+use synod_shard::lock::{Acquired, Asker, Capacity, LockTable, LockTarget, Mode};
 
 /// Locks of one transaction.
 const PER_TXN: u64 = 10;
@@ -61,8 +61,8 @@ fn table(locks: u64, mode: Mode) -> Result<LockTable, Box<dyn Error>> {
 }
 
 fn lock(table: &mut LockTable, owner: u64, key: Key, mode: Mode) -> Result<(), Box<dyn Error>> {
-    let (owner, age) = (txn(owner), Timestamp(owner));
-    let acquired = table.acquire(owner, age, LockTarget::Key(key), mode, &mut Vec::new())?;
+    let asker = Asker { txn: txn(owner), age: Timestamp(owner), due: Mono(owner) };
+    let acquired = table.acquire(asker, LockTarget::Key(key), mode, &mut Vec::new())?;
     assert_eq!(acquired, Acquired::Granted);
     Ok(())
 }

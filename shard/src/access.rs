@@ -81,14 +81,13 @@ impl Shard {
         };
         let mode = lock_mode(mode);
         if access.wait == LockWait::Skip {
-            return self.read_free(access, keys, mode, (request.from, request.request), out);
+            return self.read_free(now, access, keys, mode, (request.from, request.request), out);
         }
         let targets = keys.into_iter().map(|key| (LockTarget::Key(key), mode)).collect();
         let from = (request.from, request.request);
-        let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
+        let Some((targets, wait)) = self.willing(now, access, targets, from, out) else { return };
         let again = ReadRequest { keys: request.keys.clone(), ..*request };
-        let who = (access.txn, access.standing.age);
-        if self.lock(now, who, targets.into_iter(), wait, Purpose::Read(again), out) {
+        if self.lock(now, access.into(), targets.into_iter(), wait, Purpose::Read(again), out) {
             self.answer_read(access.txn, request, out);
         }
     }
@@ -129,7 +128,7 @@ impl Shard {
             return self.refuse_access(access.txn, (request.from, request.request), admitted, out);
         }
         if access.wait == LockWait::Skip {
-            return self.scan_free(access, &request, out);
+            return self.scan_free(now, access, &request, out);
         }
         let limit = request.limit;
         let (_, resume) = self.page(&request.range, Timestamp::MAX, request.reverse, limit);
@@ -141,12 +140,11 @@ impl Shard {
             targets = rows.map(|(key, _)| (LockTarget::Key(Key::from(key)), mode)).collect();
         }
         let from = (request.from, request.request);
-        let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
+        let Some((targets, wait)) = self.willing(now, access, targets, from, out) else { return };
         let again =
             ScanRequest { range: request.range.clone(), page: request.page.clone(), ..request };
-        let who = (access.txn, access.standing.age);
         let purpose = Purpose::Scan(again);
-        if self.lock(now, who, targets.into_iter(), wait, purpose, out) {
+        if self.lock(now, access.into(), targets.into_iter(), wait, purpose, out) {
             self.answer_scan(access.txn, &request, out);
         }
     }

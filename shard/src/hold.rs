@@ -62,9 +62,9 @@ impl Shard {
         let (Ok(targets), Ok(())) = (targets, &admitted) else {
             return self.refuse_access(access.txn, from, admitted, out);
         };
-        let Some((targets, wait)) = self.willing(access, targets, from, out) else { return };
-        let (who, targets) = ((access.txn, access.standing.age), targets.into_iter());
-        if self.lock(now, who, targets, wait, Purpose::Lock(request), out) {
+        let Some((targets, wait)) = self.willing(now, access, targets, from, out) else { return };
+        let targets = targets.into_iter();
+        if self.lock(now, access.into(), targets, wait, Purpose::Lock(request), out) {
             self.answer_lock(access.txn, &request, out);
         }
     }
@@ -79,6 +79,7 @@ impl Shard {
     /// one of them is not free: then it is answered.
     pub(crate) fn willing(
         &self,
+        now: Now,
         access: &Access,
         targets: Vec<(LockTarget, Mode)>,
         (from, request): (Peer, RequestId),
@@ -88,8 +89,9 @@ impl Shard {
             LockWait::Millis(millis) => millis,
             LockWait::No | LockWait::Skip => 0,
         };
+        let asker = self.asker(now, access.into());
         let blocker =
-            |(target, mode): &(LockTarget, Mode)| self.locks.blocker(access.txn, target, *mode);
+            |(target, mode): &(LockTarget, Mode)| self.locks.blocker(asker, target, *mode);
         if access.wait == LockWait::No
             && let Some(holder) = targets.iter().find_map(blocker)
         {

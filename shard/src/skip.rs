@@ -13,7 +13,7 @@ use synod_common::message::DataReply;
 use synod_common::message::bulk::{Found, Rows};
 use synod_common::message::data::Access;
 use synod_common::node::Output;
-use synod_common::time::Timestamp;
+use synod_common::time::{Now, Timestamp};
 
 use crate::access::{ScanRequest, lock_mode};
 use crate::lock::{LockTarget, Mode, Tried};
@@ -27,6 +27,7 @@ impl Shard {
     /// Locks and reads those keys that are free.
     pub(crate) fn read_free(
         &mut self,
+        now: Now,
         access: &Access,
         keys: Vec<Key>,
         mode: Mode,
@@ -41,13 +42,17 @@ impl Shard {
                 continue;
             }
             let target = LockTarget::Key(key.clone());
-            if self.overtakes(access.txn, &target, mode) {
+            let asker = self.asker(now, access.into());
+            if self.overtakes(asker, &target, mode) {
                 overtaken.push(target.clone());
             }
-            match self.try_lock(access, target, mode) {
-                Err(refused) => return self.refuse_access(access.txn, from, Err(refused), out),
-                Ok(false) => found.pass_over(),
-                Ok(true) => {
+            match self.locks.try_acquire(asker, target, mode, &mut self.granted) {
+                Err(why) => {
+                    let refused = Err(reason(access.txn, why));
+                    return self.refuse_access(access.txn, from, refused, out);
+                }
+                Ok(Tried::Blocked(_)) => found.pass_over(),
+                Ok(Tried::Granted) => {
                     let value = self.versions.newest(&key).and_then(|version| version.value);
                     found.push(value.as_deref());
                 }
@@ -63,24 +68,31 @@ impl Shard {
     }
 
     /// Locks and reads those rows of a range that are free, up to a page.
-    pub(crate) fn scan_free(&mut self, access: &Access, request: &ScanRequest, out: &mut Output) {
+    pub(crate) fn scan_free(
+        &mut self,
+        now: Now,
+        access: &Access,
+        request: &ScanRequest,
+        out: &mut Output,
+    ) {
         let ScanRequest { from, request: number, range, limit, reverse, mode, .. } = request;
         let mode = lock_mode(*mode);
         let (mut rows, mut resume, mut refused) = (Rows::default(), None, None);
         let mut overtaken = Vec::new();
         let all = self.versions.scan(range, Timestamp::MAX, *reverse);
         for (passed, (key, value)) in (1..).zip(all) {
-            let (txn, age, key) = (access.txn, access.standing.age, Key::from(key));
+            let key = Key::from(key);
             let target = LockTarget::Key(key.clone());
             if !self.is_beyond(access.snapshot, &key) {
-                if self.overtakes(txn, &target, mode) {
+                let asker = self.asker(now, access.into());
+                if self.overtakes(asker, &target, mode) {
                     overtaken.push(target.clone());
                 }
-                match self.locks.try_acquire(txn, age, target, mode, &mut self.granted) {
+                match self.locks.try_acquire(asker, target, mode, &mut self.granted) {
                     Ok(Tried::Granted) => rows.push(&key, &value),
                     Ok(Tried::Blocked(_)) => {}
                     Err(why) => {
-                        refused = Some(reason(txn, why));
+                        refused = Some(reason(asker.txn, why));
                         break;
                     }
                 }
@@ -101,16 +113,5 @@ impl Shard {
     /// Whether a key has changed since a snapshot, and so can not be read at it.
     fn is_beyond(&self, snapshot: Option<Timestamp>, key: &Key) -> bool {
         snapshot.is_some_and(|at| !self.is_unchanged(key, at))
-    }
-
-    fn try_lock(
-        &mut self,
-        access: &Access,
-        target: LockTarget,
-        mode: Mode,
-    ) -> Result<bool, Reason> {
-        let (txn, age) = (access.txn, access.standing.age);
-        let tried = self.locks.try_acquire(txn, age, target, mode, &mut self.granted);
-        Ok(tried.map_err(|why| reason(txn, why))? == Tried::Granted)
     }
 }

@@ -12,13 +12,18 @@ use synod_common::error::Reason;
 use synod_common::id::TxnId;
 use synod_common::limits::Limit;
 use synod_common::message::DataReply;
+use synod_common::message::data::Access;
 use synod_common::node::Output;
 use synod_common::time::{Mono, Now, Timestamp};
 
 use crate::access::{ReadRequest, ScanRequest};
 use crate::hold::LockRequest;
-use crate::lock::{Acquired, LockTarget, Mode, Refused, Ticket};
+use crate::lock::{Acquired, Asker, LockTarget, Mode, Refused, Ticket};
 use crate::shard::{Shard, Timer};
+
+/// Who holds locks goes in front of those who hold none and came up to so long before:
+/// this part of the usual time-out, so that these, too, get their turn in time.
+const HEAD_START: u32 = 5;
 
 /// Names a waiting request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +54,24 @@ pub enum Purpose {
     Lock(LockRequest),
 }
 
+/// For whom locks are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who {
+    /// The transaction.
+    pub txn: TxnId,
+    /// When it began.
+    pub age: Timestamp,
+    /// Whether it holds locks at other shards.
+    pub holds_elsewhere: bool,
+}
+
+impl From<&Access> for Who {
+    fn from(access: &Access) -> Who {
+        let Access { txn, standing, holds_elsewhere, .. } = *access;
+        Who { txn, age: standing.age, holds_elsewhere }
+    }
+}
+
 /// Why a lock is refused. Whoever asks for one is not prepared.
 pub(crate) fn reason(txn: TxnId, refused: Refused) -> Reason {
     match refused {
@@ -64,7 +87,7 @@ impl Shard {
     pub(crate) fn lock(
         &mut self,
         now: Now,
-        (txn, age): (TxnId, Timestamp),
+        who: Who,
         targets: impl Iterator<Item = (LockTarget, Mode)>,
         timeout: Duration,
         purpose: Purpose,
@@ -73,11 +96,13 @@ impl Shard {
         let mut tickets = BTreeSet::new();
         let mut refused = None;
         let mut overtaken = Vec::new();
+        let txn = who.txn;
         for (target, mode) in targets {
-            if self.overtakes(txn, &target, mode) {
+            let asker = self.asker(now, who);
+            if self.overtakes(asker, &target, mode) {
                 overtaken.push(target.clone());
             }
-            match self.locks.acquire(txn, age, target, mode, &mut self.granted) {
+            match self.locks.acquire(asker, target, mode, &mut self.granted) {
                 Ok(Acquired::Granted) => {}
                 Ok(Acquired::Waiting(ticket)) => {
                     tickets.insert(ticket);
@@ -116,6 +141,16 @@ impl Shard {
             }
         }
         false
+    }
+
+    /// Who asks, and when it is due.
+    pub(crate) fn asker(&self, now: Now, who: Who) -> Asker {
+        let Who { txn, age, holds_elsewhere } = who;
+        let goes_first =
+            self.handling.scheme.prevents() || holds_elsewhere || self.locks.held_by(txn) > 0;
+        let lag = self.settings.lock_timeout / HEAD_START;
+        let due = if goes_first { now.mono } else { now.mono + lag };
+        Asker { txn, age, due }
     }
 
     /// Hands out the grants that releases have brought about.

@@ -2,8 +2,9 @@
 //!
 //! After a change that is meant: `UPDATE_GOLDENFILES=1 cargo test -p synod-shard`.
 //!
-//! * `lock t1 S a`, `lock t1 X a..c`, with `age=5` if the age is not the number;
-//!   the modes are S, U, X, I and A
+//! * `lock t1 S a`, `lock t1 X a..c`, with `age=5` if the age is not the number,
+//!   and `due=5` if it goes in front of those who do not say it, which are due at 10; the
+//!   modes are S, U, X, I and A
 //! * `try t1 S a` does not wait
 //! * `downgrade t1 a S`, `unlock t1 a..c`
 //! * `release t1`, `cancel 3`, `pin t1`
@@ -19,15 +20,15 @@ use goldenscript::{Command, Runner};
 use synod_common::deadlock::VictimPolicy;
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Key, KeyRange};
-use synod_common::time::Timestamp;
-use synod_shard::lock::{Acquired, Capacity, LockTable, LockTarget, Mode, Ticket, Tried};
+use synod_common::time::{Mono, Timestamp};
+use synod_shard::lock::{Acquired, Asker, Capacity, LockTable, LockTarget, Mode, Ticket, Tried};
 
 struct Locks(LockTable);
 
 impl Runner for Locks {
     fn run(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
         let mut args = command.consume_args();
-        let age = args.lookup_parse("age")?;
+        let (age, due) = (args.lookup_parse("age")?, args.lookup_parse("due")?);
         let quiet = args.lookup_parse("quiet")?.unwrap_or(false);
         let words: Vec<&str> = args.rest_pos().iter().map(|arg| &arg.value[..]).collect();
         args.reject_rest()?;
@@ -36,8 +37,8 @@ impl Runner for Locks {
         match (&command.name[..], &words[..]) {
             ("lock", [name, mode, target]) => {
                 let (txn, mode, target) = (txn(name)?, mode_of(mode)?, target_of(target));
-                let age = Timestamp(age.unwrap_or(txn.sequence));
-                match self.0.acquire(txn, age, target, mode, &mut grants) {
+                let asker = asker(txn, age, due);
+                match self.0.acquire(asker, target, mode, &mut grants) {
                     Ok(Acquired::Granted) => writeln!(text, "granted")?,
                     Ok(Acquired::Waiting(ticket)) => writeln!(text, "waits {ticket}")?,
                     Err(refused) => writeln!(text, "refused: {refused}")?,
@@ -46,8 +47,8 @@ impl Runner for Locks {
             }
             ("try", [name, mode, target]) => {
                 let (txn, mode, target) = (txn(name)?, mode_of(mode)?, target_of(target));
-                let age = Timestamp(age.unwrap_or(txn.sequence));
-                match self.0.try_acquire(txn, age, target, mode, &mut grants) {
+                let asker = asker(txn, age, due);
+                match self.0.try_acquire(asker, target, mode, &mut grants) {
                     Ok(Tried::Granted) => writeln!(text, "granted")?,
                     Ok(Tried::Blocked(other)) => writeln!(text, "blocked by {other}")?,
                     Err(refused) => writeln!(text, "refused: {refused}")?,
@@ -97,6 +98,11 @@ impl Locks {
         let victim = self.0.victim(&cycle, VictimPolicy::Youngest, |_| 0);
         writeln!(text, "deadlock {}, victim {victim}", names.join(" -> "))
     }
+}
+
+/// Unless it is said, all are due at once.
+fn asker(txn: TxnId, age: Option<u64>, due: Option<u64>) -> Asker {
+    Asker { txn, age: Timestamp(age.unwrap_or(txn.sequence)), due: Mono(due.unwrap_or(10)) }
 }
 
 fn mode_of(name: &str) -> Result<Mode, Box<dyn Error>> {
@@ -204,5 +210,6 @@ scripts! {
     unlock_of_a_range_leaves_a_hole
     update_on_a_range_is_exclusive
     waiting_twice_for_one_holder_is_no_cycle
+    who_is_due_first_goes_in_front
     writing_inside_a_range_that_others_read_deadlocks
 }

@@ -19,6 +19,8 @@ mod locks;
 mod operations;
 #[path = "situations/safe_point.rs"]
 mod safe_point;
+#[path = "situations/turns.rs"]
+mod turns;
 #[path = "situations/validation.rs"]
 mod validation;
 
@@ -50,10 +52,16 @@ struct World {
     held: Vec<(Lsn, Peer, Message)>,
     /// What the coordinator says of deadlocks.
     handling: Handling,
+    placement: Placement,
 }
 
 fn settings() -> Settings {
     Settings { checkpoint_bytes: 1 << 30, ..Settings::new(ShardId(1), CLUSTER, CoordinatorId(1)) }
+}
+
+fn placement(partition: Partition, shards: &[u16]) -> Placement {
+    let address = |id: &u16| ShardAddress { id: ShardId(*id), address: String::new() };
+    Placement { epoch: 1, partition, shards: shards.iter().map(address).collect() }
 }
 
 impl World {
@@ -79,8 +87,20 @@ impl World {
         let (sent, held) = (vec![], vec![]);
         let asked = RequestId(0);
         let handling = Handling::default();
-        let mut world =
-            World { shard, out, now, log, durable, checkpoint, sent, asked, held, handling };
+        let placement = placement(Partition::Hash, &[1]);
+        let mut world = World {
+            shard,
+            out,
+            now,
+            log,
+            durable,
+            checkpoint,
+            sent,
+            asked,
+            held,
+            handling,
+            placement,
+        };
         world.event(Event::Start { seed: 1 });
         world.event(Event::Connected(COORDINATOR));
         world
@@ -102,12 +122,11 @@ impl World {
             }
             _ => None,
         });
-        let shards = vec![ShardAddress { id: ShardId(1), address: String::new() }];
         self.hear(CommitMessage::Welcome {
             nonce: nonce.expect("it asks to join"),
             epoch: Epoch(epoch),
             floor: Timestamp(floor),
-            placement: Placement { epoch: 1, partition: Partition::Hash, shards },
+            placement: self.placement.clone(),
             handling: self.handling,
         });
         self.sent.clear();
@@ -156,11 +175,11 @@ impl World {
         World::recover(settings(), self.log, self.checkpoint)
     }
 
-    fn hear(&mut self, message: CommitMessage) {
+    fn hear(&mut self, message: impl Into<Message>) {
         self.answer(RequestId(0), message);
     }
 
-    fn answer(&mut self, request: RequestId, message: CommitMessage) {
+    fn answer(&mut self, request: RequestId, message: impl Into<Message>) {
         self.event(Event::Message { from: COORDINATOR, request, message: message.into() });
     }
 
@@ -183,6 +202,7 @@ impl World {
         let access = Access {
             txn,
             standing: OLDEST,
+            holds_elsewhere: false,
             incarnation: None,
             map_epoch: 1,
             snapshot: None,
@@ -498,6 +518,7 @@ fn odd_requests_are_refused() {
     let access = |txn| Access {
         txn,
         standing: Standing { age: Timestamp::MAX, priority: 100 },
+        holds_elsewhere: false,
         incarnation: None,
         map_epoch: 1,
         snapshot: None,

@@ -56,12 +56,14 @@ pub struct Member {
     pub step: Step,
     /// The number of its wait.
     pub wait: u64,
+    /// As in [`Edge::returns`].
+    pub returns: u32,
 }
 
 impl Member {
     fn edge(&self) -> Edge {
         let Step { waiter, holder, .. } = self.step;
-        Edge { waiter, wait: self.wait, holder }
+        Edge { waiter, wait: self.wait, holder, returns: self.returns }
     }
 }
 

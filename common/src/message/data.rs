@@ -16,6 +16,9 @@ pub struct Access {
     pub txn: TxnId,
     /// Why it should be spared, should it be part of a deadlock.
     pub standing: Standing,
+    /// Whether it holds locks at other shards. Who holds nothing yet lets others go
+    /// first.
+    pub holds_elsewhere: bool,
     /// What the shard gave at first contact; `None` at first contact.
     pub incarnation: Option<Incarnation>,
     /// Epoch of the shard map that the client used.
@@ -229,7 +232,7 @@ pub struct LockRow {
     pub target: Target,
     /// Who holds it.
     pub holders: Vec<LockHolder>,
-    /// Who waits, first come first.
+    /// Who waits, in the order of their turns.
     pub waiters: Vec<LockWaiter>,
     /// Holders and waiters beyond those listed.
     pub more: u32,

@@ -146,6 +146,8 @@ pub struct Holder {
     pub txn: TxnId,
     /// How many locks it holds on the shard.
     pub locks: u32,
+    /// How often it has given back locks on the shard.
+    pub returns: u32,
 }
 
 /// A wait for one of those in its way.
@@ -157,6 +159,10 @@ pub struct Edge {
     pub wait: u64,
     /// For whom.
     pub holder: TxnId,
+    /// How often the holder had given back locks on the shard. Else it may not have
+    /// been in the way all the time: it may have given back its lock, and asked again
+    /// in front of the one who waits.
+    pub returns: u32,
 }
 
 impl DeadlockMessage {

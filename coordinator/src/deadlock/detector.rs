@@ -171,7 +171,9 @@ impl Detector {
             let (waiter, holder) = (wait.waiter.txn, arc.holder);
             let (target, mode) = (wait.target.clone(), wait.mode.clone());
             let step = Step { waiter, target, mode, shard: arc.shard, holder };
-            Member { step, wait: wait.wait }
+            let mut holders = wait.holders.iter().filter(|holder| holder.txn == arc.holder);
+            let returns = holders.next().expect("an arc leads to a holder").returns;
+            Member { step, wait: wait.wait, returns }
         };
         let members = cycle.arcs.iter().map(member).collect();
         self.confirmations.ask(now, members, cycle.victim, self.policy)

@@ -27,7 +27,7 @@ fn txn(number: u64) -> TxnId {
 fn wait(waiter: u64, number: u64, holders: &[u64]) -> Wait {
     let age = Timestamp(waiter * 7 % 5);
     let priority = (waiter % 3) as u8;
-    let holders = holders.iter().map(|n| Holder { txn: txn(*n), locks: 1 });
+    let holders = holders.iter().map(|n| Holder { txn: txn(*n), locks: 1, returns: 0 });
     Wait {
         waiter: Claim { txn: txn(waiter), age, priority, locks: 1 },
         wait: number,

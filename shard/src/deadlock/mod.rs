@@ -41,11 +41,11 @@ use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, TxnId};
 use synod_common::message::DeadlockMessage;
 use synod_common::message::bulk::List;
-use synod_common::message::deadlock::Edge;
+use synod_common::message::deadlock::{Edge, Holder};
 use synod_common::node::Output;
 use synod_common::time::{Mono, Now};
 
-use crate::lock::{LockTarget, Mode, Ticket};
+use crate::lock::{Asker, LockTarget, Mode, Ticket};
 use crate::mutant::mutated;
 use crate::shard::{Shard, Timer};
 
@@ -92,9 +92,9 @@ impl Shard {
         }
     }
 
-    /// A request of `txn` would go in front of those who wait, and it matters.
-    pub(crate) fn overtakes(&self, txn: TxnId, target: &LockTarget, mode: Mode) -> bool {
-        self.handling.scheme.prevents() && self.locks.goes_in_front(txn, target, mode)
+    /// A request would go in front of those who wait, and it matters.
+    pub(crate) fn overtakes(&self, asker: Asker, target: &LockTarget, mode: Mode) -> bool {
+        self.handling.scheme.prevents() && self.locks.goes_in_front(asker, target, mode)
     }
 
     /// Aborts one transaction of every cycle that the new wait of `txn` closed.
@@ -185,6 +185,14 @@ impl Shard {
         (self.standing(txn).age, txn)
     }
 
+    fn holder(&self, txn: TxnId) -> Holder {
+        Holder { txn, locks: self.held_by(txn), returns: self.returns(txn) }
+    }
+
+    fn returns(&self, txn: TxnId) -> u32 {
+        self.txns.get(&txn).map_or(0, |participant| participant.returns)
+    }
+
     fn held_by(&self, txn: TxnId) -> u32 {
         u32::try_from(self.locks.held_by(txn)).unwrap_or(u32::MAX)
     }
@@ -247,7 +255,8 @@ impl Shard {
         }
         let ticket = self.ticket_of(edge.wait);
         let waits = self.locks.request_of(ticket).is_some_and(|(txn, ..)| txn == edge.waiter);
-        waits && self.locks.is_in_the_way(ticket, edge.holder)
+        let stayed = self.returns(edge.holder) == edge.returns;
+        waits && stayed && self.locks.is_in_the_way(ticket, edge.holder)
     }
 
     /// The victim waits here. Whoever has voted does not wait, so it can

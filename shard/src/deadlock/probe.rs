@@ -39,7 +39,7 @@ use synod_common::deadlock::{Answered, Claim, Confirmations, Member, Scheme, Ste
 use synod_common::id::{Peer, ShardId, TxnId};
 use synod_common::message::DeadlockMessage;
 use synod_common::message::bulk::List;
-use synod_common::message::deadlock::{Holder, Link, Probe};
+use synod_common::message::deadlock::{Link, Probe};
 use synod_common::node::{Neighbour, Output};
 use synod_common::time::Mono;
 
@@ -268,7 +268,7 @@ impl Shard {
             waiter,
             target: target.clone(),
             mode: mode.clone(),
-            holder: Holder { txn: holder, locks: self.held_by(holder) },
+            holder: self.holder(holder),
         };
         self.locks.in_the_way(ticket).into_iter().map(link).collect()
     }
@@ -395,5 +395,5 @@ fn claims(cycle: &[Link]) -> Vec<Claim> {
 fn member(link: Link) -> Member {
     let Link { shard, wait, waiter, target, mode, holder } = link;
     let step = Step { waiter: waiter.txn, target, mode, shard, holder: holder.txn };
-    Member { step, wait }
+    Member { step, wait, returns: holder.returns }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use synod_common::id::Peer;
 use synod_common::message::DeadlockMessage;
 use synod_common::message::bulk::List;
-use synod_common::message::deadlock::{Holder, Wait};
+use synod_common::message::deadlock::Wait;
 use synod_common::node::Output;
 use synod_common::time::Mono;
 
@@ -52,7 +52,7 @@ impl Shard {
                     wait: self.wait_number(*ticket),
                     target: target.shown(),
                     mode: mode.to_string(),
-                    holders: holders.map(|txn| Holder { txn, locks: self.held_by(txn) }).collect(),
+                    holders: holders.map(|txn| self.holder(txn)).collect(),
                 });
                 count += 1;
             }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
+use synod_common::time::{Mono, Timestamp};
 
 /// How strongly something is locked. Stored: only append variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -160,6 +161,18 @@ impl fmt::Display for LockTarget {
             LockTarget::Range(range) => write!(f, "range {range}"),
         }
     }
+}
+
+/// Who asks for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The transaction.
+    pub txn: TxnId,
+    /// When it began. What it said first counts.
+    pub age: Timestamp,
+    /// Its place if it has to wait: behind those that are due before, or came before
+    /// and are due at the same time.
+    pub due: Mono,
 }
 
 /// Names a request that waits. Never used twice by one table; ascends in the

@@ -10,9 +10,11 @@ use proptest::prelude::*;
 use synod_common::deadlock::VictimPolicy;
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Key, KeyRange};
-use synod_common::time::Timestamp;
+use synod_common::time::{Mono, Timestamp};
 
-use super::{Acquired, Capacity, Grant, LockTable, LockTarget, Mode, Refused, Ticket, Tried};
+use super::{
+    Acquired, Asker, Capacity, Grant, LockTable, LockTarget, Mode, Refused, Ticket, Tried,
+};
 
 const TXNS: u64 = 5;
 const KEYS: u8 = 5;
@@ -25,6 +27,10 @@ pub(super) fn txn(number: u64) -> TxnId {
 /// Older numbers are not always older transactions.
 fn age(txn: TxnId) -> Timestamp {
     Timestamp(txn.sequence % 3)
+}
+
+fn asker(txn: TxnId, due: Mono) -> Asker {
+    Asker { txn, age: age(txn), due }
 }
 
 fn key(n: u8) -> Key {
@@ -70,6 +76,7 @@ fn conflict(a: Mode, b: Mode) -> bool {
 struct Entry {
     ticket: u64,
     txn: TxnId,
+    due: Mono,
     is_key: bool,
     cells: u32,
     mode: Mode,
@@ -124,7 +131,7 @@ impl Model {
 
     /// The rules of the essay, word by word.
     fn blockers(&self, request: &Entry) -> BTreeSet<TxnId> {
-        let rank = |entry: &Entry| (!entry.upgrade, entry.ticket);
+        let rank = |entry: &Entry| (!entry.upgrade, entry.due, entry.ticket);
         let blocks = |other: &&Entry| {
             let awaits_us = || self.of(request.txn, true).any(|own| own.conflicts(other));
             other.conflicts(request) && (other.held || rank(other) < rank(request) && !awaits_us())
@@ -135,8 +142,10 @@ impl Model {
     /// Whether anything became weaker.
     fn downgrade(&mut self, txn: TxnId, is_key: bool, cells: u32, to: Option<Mode>) -> bool {
         let own = |entry: &Entry| entry.held && entry.txn == txn && entry.is_key == is_key;
-        let entry =
-            |cells, mode| Entry { ticket: 0, txn, is_key, cells, mode, upgrade: false, held: true };
+        let entry = |cells, mode| {
+            let (ticket, due, upgrade, held) = (0, Mono(0), false, true);
+            Entry { ticket, txn, due, is_key, cells, mode, upgrade, held }
+        };
         let mut all = 0;
         for lock in self.0.iter().filter(|lock| own(lock) && lock.cells & cells != 0) {
             all |= keeps_away(lock.mode);
@@ -188,8 +197,8 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire(u64, LockTarget, Mode),
-    Try(u64, LockTarget, Mode),
+    Acquire(u64, Mono, LockTarget, Mode),
+    Try(u64, Mono, LockTarget, Mode),
     Downgrade(u64, LockTarget, Option<Mode>),
     Release(u64),
     Cancel(usize),
@@ -215,11 +224,16 @@ fn target() -> impl Strategy<Value = LockTarget> {
     ]
 }
 
+/// Mostly in the order in which they come.
+fn due() -> impl Strategy<Value = Mono> {
+    prop_oneof![3 => Just(Mono(1)), 1 => (0..3_u64).prop_map(Mono)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let txn = 1..=TXNS;
     prop_oneof![
-        12 => (txn.clone(), target(), mode()).prop_map(|(t, on, mode)| Step::Acquire(t, on, mode)),
-        2 => (txn.clone(), target(), mode()).prop_map(|(t, on, mode)| Step::Try(t, on, mode)),
+        12 => (txn.clone(), due(), target(), mode()).prop_map(|(t, due, on, mode)| Step::Acquire(t, due, on, mode)),
+        2 => (txn.clone(), due(), target(), mode()).prop_map(|(t, due, on, mode)| Step::Try(t, due, on, mode)),
         2 => (txn.clone(), target(), proptest::option::of(mode()))
             .prop_map(|(t, on, to)| Step::Downgrade(t, on, to)),
         2 => txn.clone().prop_map(Step::Release),
@@ -244,8 +258,8 @@ impl World {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Acquire(number, target, mode) => self.acquire(txn(number), &target, mode),
-            Step::Try(number, target, mode) => self.try_acquire(txn(number), &target, mode),
+            Step::Acquire(n, due, target, mode) => self.acquire(txn(n), due, &target, mode),
+            Step::Try(n, due, target, mode) => self.try_acquire(txn(n), due, &target, mode),
             Step::Downgrade(number, target, to) => self.downgrade(txn(number), &target, to),
             Step::Release(number) => self.release(txn(number)),
             Step::Cancel(pick) => {
@@ -274,6 +288,7 @@ impl World {
     fn request(
         &self,
         txn: TxnId,
+        due: Mono,
         target: &LockTarget,
         mode: Mode,
     ) -> Result<Option<Entry>, Refused> {
@@ -286,15 +301,16 @@ impl World {
             return Ok(None);
         }
         let ticket = u64::MAX;
-        let mut entry = Entry { ticket, txn, is_key, cells, mode, upgrade: false, held: false };
+        let (upgrade, held) = (false, false);
+        let mut entry = Entry { ticket, txn, due, is_key, cells, mode, upgrade, held };
         entry.upgrade = self.model.is_upgrade(&entry);
         Ok(Some(entry))
     }
 
-    fn acquire(&mut self, txn: TxnId, target: &LockTarget, mode: Mode) {
+    fn acquire(&mut self, txn: TxnId, due: Mono, target: &LockTarget, mode: Mode) {
         let mut out = Vec::new();
-        let acquired = self.table.acquire(txn, age(txn), target.clone(), mode, &mut out);
-        let mut entry = match self.request(txn, target, mode) {
+        let acquired = self.table.acquire(asker(txn, due), target.clone(), mode, &mut out);
+        let mut entry = match self.request(txn, due, target, mode) {
             Ok(Some(entry)) => entry,
             Ok(None) => return assert_eq!(acquired, Ok(Acquired::Granted)),
             Err(refused) => return assert_eq!(acquired, Err(refused)),
@@ -314,10 +330,10 @@ impl World {
         self.break_cycles(txn);
     }
 
-    fn try_acquire(&mut self, txn: TxnId, target: &LockTarget, mode: Mode) {
+    fn try_acquire(&mut self, txn: TxnId, due: Mono, target: &LockTarget, mode: Mode) {
         let (mut out, before) = (Vec::new(), self.table.dump());
-        let tried = self.table.try_acquire(txn, age(txn), target.clone(), mode, &mut out);
-        let mut entry = match self.request(txn, target, mode) {
+        let tried = self.table.try_acquire(asker(txn, due), target.clone(), mode, &mut out);
+        let mut entry = match self.request(txn, due, target, mode) {
             Ok(Some(entry)) => entry,
             Ok(None) => return assert_eq!(tried, Ok(Tried::Granted)),
             Err(refused) => return assert_eq!(tried, Err(refused)),
@@ -402,6 +418,7 @@ impl World {
                 let (is_key, cells) = (matches!(target, LockTarget::Key(_)), cells(&target));
                 held.push(Entry {
                     ticket: 0,
+                    due: Mono(0),
                     txn,
                     is_key,
                     cells,

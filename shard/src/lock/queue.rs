@@ -4,23 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 
 use synod_common::id::TxnId;
+use synod_common::time::Mono;
 
 use super::mode::{Mode, Modes, Ticket};
 
-/// The place of a request among those that wait: upgrades first, then in the
-/// order in which they came.
+/// The place of a request among those that wait: upgrades first, then who is due
+/// first, then in the order in which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     /// False for an upgrade, which sorts it in front.
     pub(super) ordinary: bool,
-    /// When it came.
+    /// When its turn would be, were nobody else there.
+    pub(super) due: Mono,
+    /// In which order they came.
     pub(super) ticket: Ticket,
 }
 
 impl Rank {
-    const FIRST: Rank = Rank { ordinary: false, ticket: Ticket(0) };
-    const FIRST_ORDINARY: Rank = Rank { ordinary: true, ticket: Ticket(0) };
-    const LAST: Rank = Rank { ordinary: true, ticket: Ticket(u64::MAX) };
+    const FIRST: Rank = Rank { ordinary: false, due: Mono(0), ticket: Ticket(0) };
+    const FIRST_ORDINARY: Rank = Rank { ordinary: true, ..Rank::FIRST };
+    /// Behind all others.
+    pub(super) const LAST: Rank =
+        Rank { ordinary: true, due: Mono(u64::MAX), ticket: Ticket(u64::MAX) };
 }
 
 /// Who holds a key. One holder, the usual case, takes no further memory.
@@ -105,6 +110,11 @@ impl Waiters {
     /// Whether anybody waits in one of these modes, but for one transaction.
     pub(super) fn any_but(&self, modes: Modes, txn: TxnId) -> bool {
         modes.iter().any(|mode| self.of(mode, ..).any(|(_, other)| other != txn))
+    }
+
+    /// Whether anybody waits behind a place.
+    pub(super) fn any_behind(&self, rank: Rank) -> bool {
+        Modes::all().iter().any(|mode| self.of(mode, ..).next_back().is_some_and(|w| w.0 > rank))
     }
 
     /// Those of some modes who may pass, as far as this queue says: nothing that

@@ -34,7 +34,7 @@ impl Freed {
 
 impl LockTable {
     /// Ends a transaction here: drops all its locks and requests. Whoever can
-    /// pass now is granted, in the order in which they came (upgrades first).
+    /// pass now is granted, in the order of their turns.
     pub fn release_all(&mut self, txn: TxnId, out: &mut Vec<Grant>) {
         let Some(holdings) = self.txns.remove(&txn) else { return };
         let mut freed = Freed::default();

@@ -200,10 +200,11 @@ impl LockTable {
 #[cfg(test)]
 mod tests {
     use synod_common::key::{Key, KeyRange};
+    use synod_common::time::Mono;
 
     use super::*;
     use crate::lock::model::txn;
-    use crate::lock::{Acquired, Capacity};
+    use crate::lock::{Acquired, Asker, Capacity};
 
     fn table() -> LockTable {
         LockTable::new(Capacity { per_txn: 100, total: 1000 })
@@ -216,7 +217,8 @@ mod tests {
                 LockTarget::Range(KeyRange { start: Key::from(start), end: Some(Key::from(end)) })
             }
         };
-        match table.acquire(txn(n), Timestamp(n), target, mode, &mut Vec::new()) {
+        let asker = Asker { txn: txn(n), age: Timestamp(n), due: Mono(n) };
+        match table.acquire(asker, target, mode, &mut Vec::new()) {
             Ok(Acquired::Waiting(ticket)) => Some(ticket),
             Ok(Acquired::Granted) => None,
             Err(refused) => panic!("{refused}"),

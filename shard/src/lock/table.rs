@@ -9,7 +9,9 @@ use synod_common::time::Timestamp;
 
 use super::holdings::Holdings;
 use super::keys::Keys;
-use super::mode::{Acquired, Capacity, Grant, LockTarget, Mode, Modes, Refused, Ticket, Tried};
+use super::mode::{
+    Acquired, Asker, Capacity, Grant, LockTarget, Mode, Modes, Refused, Ticket, Tried,
+};
 use super::queue::Rank;
 use super::range::Ranges;
 use super::release::Freed;
@@ -59,8 +61,7 @@ impl LockTable {
         }
     }
 
-    /// Asks for a lock. `age` is when the transaction began; what it said first
-    /// counts. The lock may unblock requests of the same transaction that wait:
+    /// Asks for a lock. The lock may unblock requests of the same transaction that wait:
     /// their grants go to `out`.
     ///
     /// Afterwards, if the transaction [waits](LockTable::is_waiting) for anything,
@@ -70,20 +71,19 @@ impl LockTable {
     /// If it is refused; the table is as before.
     pub fn acquire(
         &mut self,
-        txn: TxnId,
-        age: Timestamp,
+        asker: Asker,
         target: LockTarget,
         mode: Mode,
         out: &mut Vec<Grant>,
     ) -> Result<Acquired, Refused> {
-        let own = self.txns.get(&txn);
-        let Some(request) = self.request(txn, own, target, mode)? else {
+        let own = self.txns.get(&asker.txn);
+        let Some(request) = self.request(asker, own, target, mode)? else {
             return Ok(Acquired::Granted);
         };
         let blocked = self.is_blocked(&request);
         self.check_room(&request, own, blocked)?;
         let ticket = request.rank.ticket;
-        self.enter(txn, own.is_none().then_some(age), ticket);
+        self.enter(asker.txn, own.is_none().then_some(asker.age), ticket);
         if blocked {
             self.wait(request);
             Ok(Acquired::Waiting(ticket))
@@ -101,21 +101,20 @@ impl LockTable {
     /// If it is refused; the table is as before.
     pub fn try_acquire(
         &mut self,
-        txn: TxnId,
-        age: Timestamp,
+        asker: Asker,
         target: LockTarget,
         mode: Mode,
         out: &mut Vec<Grant>,
     ) -> Result<Tried, Refused> {
-        let own = self.txns.get(&txn);
-        let Some(request) = self.request(txn, own, target, mode)? else {
+        let own = self.txns.get(&asker.txn);
+        let Some(request) = self.request(asker, own, target, mode)? else {
             return Ok(Tried::Granted);
         };
         if let Some(other) = self.first_blocker(&request) {
             return Ok(Tried::Blocked(other));
         }
         self.check_room(&request, own, false)?;
-        self.enter(txn, own.is_none().then_some(age), request.rank.ticket);
+        self.enter(asker.txn, own.is_none().then_some(asker.age), request.rank.ticket);
         self.hold_and_regrant(request, out);
         Ok(Tried::Granted)
     }
@@ -132,8 +131,7 @@ impl LockTable {
         if self.txns[&txn].covers(&target, mode) {
             return;
         }
-        let rank = Rank { ordinary: true, ticket: Ticket(u64::MAX) };
-        let request = Request { txn, target, mode, rank };
+        let request = Request { txn, target, mode, rank: Rank::LAST };
         assert!(!self.is_blocked(&request), "{mode} on {} of {txn} conflicts", request.target);
         self.hold(txn, &request.target, mode);
     }
@@ -168,9 +166,9 @@ impl LockTable {
 
     /// Who would stand in the way of a request; nobody, too, if it would be
     /// refused.
-    pub fn blocker(&self, txn: TxnId, target: &LockTarget, mode: Mode) -> Option<TxnId> {
-        let own = self.txns.get(&txn);
-        let request = self.request(txn, own, target.clone(), mode).ok().flatten()?;
+    pub fn blocker(&self, asker: Asker, target: &LockTarget, mode: Mode) -> Option<TxnId> {
+        let own = self.txns.get(&asker.txn);
+        let request = self.request(asker, own, target.clone(), mode).ok().flatten()?;
         self.first_blocker(&request)
     }
 
@@ -193,7 +191,7 @@ impl LockTable {
     /// transaction holds it already.
     pub(super) fn request(
         &self,
-        txn: TxnId,
+        asker: Asker,
         own: Option<&Holdings>,
         target: LockTarget,
         mode: Mode,
@@ -203,7 +201,8 @@ impl LockTable {
         }
         let mode = mode.on(&target);
         let ticket = Ticket(self.last_ticket.0 + 1);
-        let mut request = Request { txn, target, mode, rank: Rank { ordinary: true, ticket } };
+        let rank = Rank { ordinary: true, due: asker.due, ticket };
+        let mut request = Request { txn: asker.txn, target, mode, rank };
         if let Some(own) = own {
             if own.pinned {
                 return Err(Refused::Pinned);

@@ -4,15 +4,13 @@
 //! [`LockTable::downgrade`], and only through the transaction that calls them. Take
 //! each change of the table:
 //!
-//! * *A request begins to wait.* New edges lead from it and, if it is an upgrade,
-//!   to it, from those whom it goes in front of. All touch its transaction.
-//! * *A request is granted at once.* An ordinary one conflicts with no request
-//!   that waits, except those that wait for its transaction already. An upgrade
-//!   may make readers in the queue wait for its transaction. That closes a cycle
-//!   only if the transaction has another request that waits, so a client that
-//!   waits for each reply can not cause it; one that sends several requests at
-//!   once can. Hence the rule: after `acquire`, search if the transaction waits
-//!   for *anything*, not only if this request does.
+//! * *A request begins to wait.* New edges lead from it, and to it from those whom it
+//!   goes in front of. All touch its transaction.
+//! * *A request is granted at once.* Those whom it goes in front of wait for its
+//!   transaction now. That closes a cycle only if the transaction has another request
+//!   that waits, so a client that waits for each reply can not cause it; one that
+//!   sends several requests at once can. Hence the rule: after `acquire`, search if
+//!   the transaction waits for *anything*, not only if this request does.
 //! * *A waiting request is granted.* Whoever waited for the request now waits for
 //!   the lock: the same edge. Whoever stands in front of it conflicts only if he
 //!   waits for the transaction already. No new edge.
@@ -31,7 +29,7 @@
 //! been, and does not go there again (unless the transaction holds the key, which
 //! changes whom it waits for). So it takes time linear in the queue. Mostly none
 //! is needed: if nobody waits for the transaction's few locks and its request
-//! came last, it is in no cycle.
+//! is the last in its queue, it is in no cycle.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +40,7 @@ use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
 
 use super::holdings::Holdings;
-use super::mode::{LockTarget, Mode, Modes, Ticket};
+use super::mode::{Asker, LockTarget, Mode, Modes, Ticket};
 use super::queue::{Queue, Rank, Waiters};
 use super::span::bounds;
 use super::table::{LockTable, Request};
@@ -58,9 +56,10 @@ impl LockTable {
         self.edges(txn, None)
     }
 
-    /// Whether a request would go in front of those who wait.
-    pub fn goes_in_front(&self, txn: TxnId, target: &LockTarget, mode: Mode) -> bool {
-        let request = self.request(txn, self.txns.get(&txn), target.clone(), mode);
+    /// Whether a request would go in front of all who wait, because it asks for more of
+    /// what its transaction holds.
+    pub fn goes_in_front(&self, asker: Asker, target: &LockTarget, mode: Mode) -> bool {
+        let request = self.request(asker, self.txns.get(&asker.txn), target.clone(), mode);
         request.is_ok_and(|request| request.is_some_and(|request| !request.rank.ordinary))
     }
 
@@ -244,7 +243,7 @@ impl LockTable {
     }
 
     /// Whether it is cheap to see that nobody waits for a transaction: it has few
-    /// locks, none that is waited for, and its only request came last.
+    /// locks, none that is waited for, and its only request is the last in its queue.
     fn is_awaited_by_nobody(&self, holdings: &Holdings) -> bool {
         let is_queued = |target: &LockTarget| match target {
             LockTarget::Key(key) => self.queued.contains(key),
@@ -252,10 +251,16 @@ impl LockTable {
                 self.queued.range::<[u8], _>(bounds(range)).next().is_some()
             }
         };
+        let is_last = |ticket: &Ticket| {
+            let request = &self.requests[ticket];
+            let LockTarget::Key(key) = &request.target else { return false };
+            let waiters = self.keys.get(key).and_then(|(_, queue)| queue.waiters());
+            !waiters.is_some_and(|waiters| waiters.any_behind(request.rank))
+                && !self.ranges_waiting.any(&request.target)
+        };
         holdings.held() <= FEW_LOCKS
-            && holdings.waiting().iter().eq([&self.last_ticket])
-            // It may have gone in front, and what it held given back since.
-            && self.requests[&self.last_ticket].rank.ordinary
+            && holdings.waiting().len() <= 1
+            && holdings.waiting().iter().all(is_last)
             && !holdings
                 .locks()
                 .any(|(target, _)| is_queued(&target) || self.ranges_waiting.any(&target))

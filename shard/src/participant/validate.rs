@@ -30,17 +30,17 @@
 //! committer wins.
 
 use synod_common::error::Reason;
-use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
 use synod_common::limits::{self, Limit};
 use synod_common::message::bulk::{Malformed, ReadPiece, ReadSet, Write, WriteSet};
 use synod_common::message::commit::Validation;
-use synod_common::time::Timestamp;
+use synod_common::time::{Now, Timestamp};
 
 use super::Preparing;
 use crate::lock::{Acquired, LockTarget, Mode, Refused};
 use crate::mutant::mutated;
 use crate::shard::Shard;
+use crate::wait::Who;
 
 /// What a read set names.
 pub(super) fn reads(bytes: &[u8]) -> Result<Vec<LockTarget>, Malformed> {
@@ -58,7 +58,8 @@ impl Shard {
     /// until then goes with the transaction, which the caller aborts.
     pub(super) fn lock_reads(
         &mut self,
-        (txn, age): (TxnId, Timestamp),
+        now: Now,
+        who: Who,
         reads: Vec<LockTarget>,
     ) -> Result<(), Reason> {
         if mutated!(self, OptimisticWithoutLocks) {
@@ -71,7 +72,8 @@ impl Shard {
             if matches!(&target, LockTarget::Key(key) if !self.owns(key)) {
                 return Err(Reason::StaleMap);
             }
-            match self.locks.acquire(txn, age, target, Mode::Shared, &mut self.granted) {
+            let asker = self.asker(now, who);
+            match self.locks.acquire(asker, target, Mode::Shared, &mut self.granted) {
                 Ok(Acquired::Granted) => {}
                 Ok(Acquired::Waiting(ticket)) => {
                     self.locks.cancel(ticket, &mut self.granted);
@@ -80,7 +82,7 @@ impl Shard {
                 Err(Refused::TxnFull(_)) => return Err(Reason::TooLarge(Limit::TxnKeys)),
                 Err(Refused::TableFull(_)) => return Err(Reason::Overloaded),
                 Err(Refused::Pinned) => {
-                    panic!("{txn} has not voted and asks for a shared lock")
+                    panic!("{} has not voted and asks for a shared lock", who.txn)
                 }
             }
         }

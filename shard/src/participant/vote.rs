@@ -23,7 +23,7 @@ use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::{self, HeldLock, Record};
 use crate::shard::{Shard, Timer};
-use crate::wait::Purpose;
+use crate::wait::{Purpose, Who};
 use crate::writes;
 
 const NO_REPLY: RequestId = RequestId(0);
@@ -86,7 +86,8 @@ impl Shard {
         // A client that commits does not wait for its reads any more.
         self.drop_waits(txn, &Reason::Malformed, out);
         let standing = preparing.terms.standing;
-        let age = standing.age;
+        let holds_elsewhere = preparing.participants.len() > 1;
+        let who = Who { txn, age: standing.age, holds_elsewhere };
         let next = self.next_incarnation();
         let participant = self.txns.entry(txn).or_insert_with(|| Participant {
             incarnation: next,
@@ -97,12 +98,12 @@ impl Shard {
             returns: 0,
         });
         participant.stage = Stage::Preparing(preparing);
-        if let Err(reason) = self.lock_reads((txn, age), reads) {
+        if let Err(reason) = self.lock_reads(now, who, reads) {
             return self.abort(txn, &reason, out);
         }
         let targets = locks.into_iter().map(|(key, mode)| (LockTarget::Key(key), mode));
         let timeout = self.settings.lock_timeout;
-        if self.lock(now, (txn, age), targets, timeout, Purpose::Prepare, out) {
+        if self.lock(now, who, targets, timeout, Purpose::Prepare, out) {
             self.vote(now, txn, out);
         }
     }

@@ -8,12 +8,18 @@ use synod_common::message::deadlock::{Holder, Link, Probe};
 
 use super::*;
 
-fn with(txn: TxnId, wait: LockWait, returns: u32, incarnation: Option<Incarnation>) -> Access {
+pub(super) fn with(
+    txn: TxnId,
+    wait: LockWait,
+    returns: u32,
+    incarnation: Option<Incarnation>,
+) -> Access {
     let (snapshot, standing) = (None, OLDEST);
-    Access { txn, standing, incarnation, map_epoch: 1, wait, snapshot, returns }
+    let (holds_elsewhere, map_epoch) = (false, 1);
+    Access { txn, standing, holds_elsewhere, incarnation, map_epoch, wait, snapshot, returns }
 }
 
-fn patient(txn: TxnId) -> Access {
+pub(super) fn patient(txn: TxnId) -> Access {
     with(txn, LockWait::Millis(1000), 0, None)
 }
 
@@ -22,7 +28,7 @@ fn range(start: &str, end: &str) -> KeyRange {
 }
 
 impl World {
-    fn lock(&mut self, access: Access, mode: ReadMode, key: &str) -> Option<DataReply> {
+    pub(super) fn lock(&mut self, access: Access, mode: ReadMode, key: &str) -> Option<DataReply> {
         let keys = Keys::one(key.as_bytes());
         self.ask(DataRequest::Lock { access, mode, range: None, keys })
     }
@@ -32,7 +38,7 @@ impl World {
         self.ask(DataRequest::Lock { access, mode, range, keys: Bytes::new() })
     }
 
-    fn give_back(&mut self, access: Access, to: Option<ReadMode>, key: &str) {
+    pub(super) fn give_back(&mut self, access: Access, to: Option<ReadMode>, key: &str) {
         let keys = Keys::one(key.as_bytes());
         assert_eq!(self.ask(DataRequest::Return { access, to, range: None, keys }), None);
     }
@@ -46,7 +52,7 @@ impl World {
     }
 }
 
-fn granted(reply: Option<DataReply>) -> Option<Incarnation> {
+pub(super) fn granted(reply: Option<DataReply>) -> Option<Incarnation> {
     match reply {
         Some(DataReply::Granted { incarnation }) => incarnation,
         other => panic!("{other:?}"),
@@ -231,7 +237,7 @@ fn a_probe_that_is_no_chain_is_ignored() {
         waiter: Claim { txn: txn(waiter), age: Timestamp(waiter), priority: 100, locks: 1 },
         target: Target::key(&Key::from("k")),
         mode: "X".to_owned(),
-        holder: Holder { txn: txn(holder), locks: 1 },
+        holder: Holder { txn: txn(holder), locks: 1, returns: 0 },
     };
     let probe = Probe { round: 1, path: vec![link(1, 7), link(8, 2)] };
     let message = DeadlockMessage::Probes { probes: List::of(&[probe]) }.into();

@@ -257,6 +257,7 @@ impl Cluster {
         let shard: u16 = key.split('/').next().and_then(|n| n.parse().ok()).expect("1/key");
         let access = Access {
             txn,
+            holds_elsewhere: self.incarnations.keys().any(|(t, s)| *t == txn && *s != shard),
             standing: self.standing(txn),
             incarnation: self.incarnations.get(&(txn, shard)).copied(),
             map_epoch: 1,

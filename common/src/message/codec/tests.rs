@@ -50,6 +50,7 @@ fn access() -> Access {
     Access {
         txn: txn(),
         standing: standing(),
+        holds_elsewhere: true,
         incarnation: Some(Incarnation(9)),
         map_epoch: 1,
         wait: LockWait::Millis(5000),
@@ -82,12 +83,12 @@ fn deadlock() -> Deadlock {
 }
 
 fn edge() -> Edge {
-    Edge { waiter: txn(), wait: 9, holder: TxnId { sequence: 301, ..txn() } }
+    Edge { waiter: txn(), wait: 9, holder: TxnId { sequence: 301, ..txn() }, returns: 2 }
 }
 
 fn wait() -> Wait {
     let claim = Claim { txn: txn(), age: Timestamp(77), priority: 100, locks: 3 };
-    let holders = vec![Holder { txn: edge().holder, locks: 1 }];
+    let holders = vec![Holder { txn: edge().holder, locks: 1, returns: 2 }];
     let target = Target::key(&Key::from("k"));
     Wait { waiter: claim, wait: 9, target, mode: "X".to_owned(), holders }
 }

@@ -129,6 +129,7 @@ impl World {
         let header = data::Access {
             txn: active.id,
             standing: standing(active.id),
+            holds_elsewhere: active.incarnations.keys().any(|other| *other != server),
             incarnation: active.incarnations.get(&server).copied(),
             map_epoch: self.router.epoch(),
             snapshot: None,
