@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::Key;
-use synod_common::time::{Mono, Timestamp};
-use synod_shard::lock::{Acquired, Asker, Capacity, LockTable, LockTarget, Mode};
+use synod_common::time::Timestamp;
+use synod_shard::lock::{Acquired, Asker, Capacity, LockTable, LockTarget, Mode, Turn};
 
 /// Locks of one transaction.
 const PER_TXN: u64 = 10;
@@ -61,7 +61,7 @@ fn table(locks: u64, mode: Mode) -> Result<LockTable, Box<dyn Error>> {
 }
 
 fn lock(table: &mut LockTable, owner: u64, key: Key, mode: Mode) -> Result<(), Box<dyn Error>> {
-    let asker = Asker { txn: txn(owner), age: Timestamp(owner), due: Mono(owner) };
+    let asker = Asker { txn: txn(owner), age: Timestamp(owner), turn: Turn(owner) };
     let acquired = table.acquire(asker, LockTarget::Key(key), mode, &mut Vec::new())?;
     assert_eq!(acquired, Acquired::Granted);
     Ok(())

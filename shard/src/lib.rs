@@ -3,6 +3,7 @@
 //! ```text
 //!   client ──Read, Scan──────▶ access ──▶ lock      strict two-phase locks, waits, deadlocks
 //!          ──Lock, Return────▶ hold, skip            locks alone; reads of what is free
+//!                              turn ──▶ lock         who is served first
 //!          ──SnapshotRead────▶ snapshot ─▶ mvcc     versions by commit timestamp
 //!   coordinator ──Prepare────▶ participant          votes, decisions, in doubt
 //!               ──Welcome────▶ join                 epoch, map, floor
@@ -40,6 +41,7 @@ mod settings;
 mod shard;
 mod skip;
 mod snapshot;
+mod turn;
 mod wait;
 mod writes;
 

@@ -12,18 +12,14 @@ use synod_common::error::Reason;
 use synod_common::id::TxnId;
 use synod_common::limits::Limit;
 use synod_common::message::DataReply;
-use synod_common::message::data::Access;
 use synod_common::node::Output;
-use synod_common::time::{Mono, Now, Timestamp};
+use synod_common::time::{Mono, Now};
 
 use crate::access::{ReadRequest, ScanRequest};
 use crate::hold::LockRequest;
-use crate::lock::{Acquired, Asker, LockTarget, Mode, Refused, Ticket};
+use crate::lock::{Acquired, LockTarget, Mode, Refused, Ticket};
 use crate::shard::{Shard, Timer};
-
-/// Who holds locks goes in front of those who hold none and came up to so long before:
-/// this part of the usual time-out, so that these, too, get their turn in time.
-const HEAD_START: u32 = 5;
+use crate::turn::Who;
 
 /// Names a waiting request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,24 +48,6 @@ pub enum Purpose {
     Prepare,
     /// Nothing further; who asked is told.
     Lock(LockRequest),
-}
-
-/// For whom locks are taken.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Who {
-    /// The transaction.
-    pub txn: TxnId,
-    /// When it began.
-    pub age: Timestamp,
-    /// Whether it holds locks at other shards.
-    pub holds_elsewhere: bool,
-}
-
-impl From<&Access> for Who {
-    fn from(access: &Access) -> Who {
-        let Access { txn, standing, holds_elsewhere, .. } = *access;
-        Who { txn, age: standing.age, holds_elsewhere }
-    }
 }
 
 /// Why a lock is refused. Whoever asks for one is not prepared.
@@ -141,16 +119,6 @@ impl Shard {
             }
         }
         false
-    }
-
-    /// Who asks, and when it is due.
-    pub(crate) fn asker(&self, now: Now, who: Who) -> Asker {
-        let Who { txn, age, holds_elsewhere } = who;
-        let goes_first =
-            self.handling.scheme.prevents() || holds_elsewhere || self.locks.held_by(txn) > 0;
-        let lag = self.settings.lock_timeout / HEAD_START;
-        let due = if goes_first { now.mono } else { now.mono + lag };
-        Asker { txn, age, due }
     }
 
     /// Hands out the grants that releases have brought about.

@@ -3,7 +3,7 @@
 //! After a change that is meant: `UPDATE_GOLDENFILES=1 cargo test -p synod-shard`.
 //!
 //! * `lock t1 S a`, `lock t1 X a..c`, with `age=5` if the age is not the number,
-//!   and `due=5` if it goes in front of those who do not say it, which are due at 10; the
+//!   and `turn=5` to go in front of those who do not say it, whose turn is 10; the
 //!   modes are S, U, X, I and A
 //! * `try t1 S a` does not wait
 //! * `downgrade t1 a S`, `unlock t1 a..c`
@@ -20,15 +20,17 @@ use goldenscript::{Command, Runner};
 use synod_common::deadlock::VictimPolicy;
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Key, KeyRange};
-use synod_common::time::{Mono, Timestamp};
-use synod_shard::lock::{Acquired, Asker, Capacity, LockTable, LockTarget, Mode, Ticket, Tried};
+use synod_common::time::Timestamp;
+use synod_shard::lock::{
+    Acquired, Asker, Capacity, LockTable, LockTarget, Mode, Ticket, Tried, Turn,
+};
 
 struct Locks(LockTable);
 
 impl Runner for Locks {
     fn run(&mut self, command: &Command) -> Result<String, Box<dyn Error>> {
         let mut args = command.consume_args();
-        let (age, due) = (args.lookup_parse("age")?, args.lookup_parse("due")?);
+        let (age, turn) = (args.lookup_parse("age")?, args.lookup_parse("turn")?);
         let quiet = args.lookup_parse("quiet")?.unwrap_or(false);
         let words: Vec<&str> = args.rest_pos().iter().map(|arg| &arg.value[..]).collect();
         args.reject_rest()?;
@@ -37,7 +39,7 @@ impl Runner for Locks {
         match (&command.name[..], &words[..]) {
             ("lock", [name, mode, target]) => {
                 let (txn, mode, target) = (txn(name)?, mode_of(mode)?, target_of(target));
-                let asker = asker(txn, age, due);
+                let asker = asker(txn, age, turn);
                 match self.0.acquire(asker, target, mode, &mut grants) {
                     Ok(Acquired::Granted) => writeln!(text, "granted")?,
                     Ok(Acquired::Waiting(ticket)) => writeln!(text, "waits {ticket}")?,
@@ -47,7 +49,7 @@ impl Runner for Locks {
             }
             ("try", [name, mode, target]) => {
                 let (txn, mode, target) = (txn(name)?, mode_of(mode)?, target_of(target));
-                let asker = asker(txn, age, due);
+                let asker = asker(txn, age, turn);
                 match self.0.try_acquire(asker, target, mode, &mut grants) {
                     Ok(Tried::Granted) => writeln!(text, "granted")?,
                     Ok(Tried::Blocked(other)) => writeln!(text, "blocked by {other}")?,
@@ -100,9 +102,9 @@ impl Locks {
     }
 }
 
-/// Unless it is said, all are due at once.
-fn asker(txn: TxnId, age: Option<u64>, due: Option<u64>) -> Asker {
-    Asker { txn, age: Timestamp(age.unwrap_or(txn.sequence)), due: Mono(due.unwrap_or(10)) }
+/// Unless it is said, all have the same turn.
+fn asker(txn: TxnId, age: Option<u64>, turn: Option<u64>) -> Asker {
+    Asker { txn, age: Timestamp(age.unwrap_or(txn.sequence)), turn: Turn(turn.unwrap_or(10)) }
 }
 
 fn mode_of(name: &str) -> Result<Mode, Box<dyn Error>> {
@@ -203,6 +205,7 @@ scripts! {
     requests_are_granted_in_their_order
     shared_then_update_then_exclusive
     the_youngest_gives_way
+    turns_come_before_the_order_of_arrival
     two_upgrades_are_a_deadlock
     two_who_add_and_then_read_deadlock
     unlock_drops_one_lock
@@ -210,6 +213,5 @@ scripts! {
     unlock_of_a_range_leaves_a_hole
     update_on_a_range_is_exclusive
     waiting_twice_for_one_holder_is_no_cycle
-    who_is_due_first_goes_in_front
     writing_inside_a_range_that_others_read_deadlocks
 }

@@ -49,9 +49,9 @@
 //!    stands in front. This holds across keys and ranges: a range that waits blocks
 //!    later writers inside it, and the reverse.
 //!
-//! Requests stand in the order in which they are *due*, and those that are due at the
-//! same time in that in which they came. Whoever asks says when that is; see `wait`,
-//! where those who hold locks get a head start.
+//! Requests stand in the order of their [`Turn`]s, and those with the same in that in
+//! which they came. Whoever asks says which it is; see `turn` of the shard, where those
+//! who hold locks get a head start.
 //!
 //! Two exceptions to the second, without which fairness would make deadlocks
 //! that locking alone does not have:
@@ -156,6 +156,6 @@ mod table;
 mod tree;
 mod waits;
 
-pub use mode::{Acquired, Asker, Capacity, Grant, LockTarget, Mode, Refused, Ticket, Tried};
+pub use mode::{Acquired, Asker, Capacity, Grant, LockTarget, Mode, Refused, Ticket, Tried, Turn};
 pub use report::Row;
 pub use table::LockTable;

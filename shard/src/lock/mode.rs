@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use synod_common::id::TxnId;
 use synod_common::key::{Key, KeyRange};
-use synod_common::time::{Mono, Timestamp};
+use synod_common::time::Timestamp;
 
 /// How strongly something is locked. Stored: only append variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -163,6 +163,11 @@ impl fmt::Display for LockTarget {
     }
 }
 
+/// The place of a request among those that wait: the smaller is served first. Of equal
+/// ones that which came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn(pub u64);
+
 /// Who asks for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
@@ -170,9 +175,8 @@ pub struct Asker {
     pub txn: TxnId,
     /// When it began. What it said first counts.
     pub age: Timestamp,
-    /// Its place if it has to wait: behind those that are due before, or came before
-    /// and are due at the same time.
-    pub due: Mono,
+    /// Its place if it has to wait.
+    pub turn: Turn,
 }
 
 /// Names a request that waits. Never used twice by one table; ascends in the

@@ -10,10 +10,10 @@ use proptest::prelude::*;
 use synod_common::deadlock::VictimPolicy;
 use synod_common::id::{Epoch, SessionId, TxnId};
 use synod_common::key::{Key, KeyRange};
-use synod_common::time::{Mono, Timestamp};
+use synod_common::time::Timestamp;
 
 use super::{
-    Acquired, Asker, Capacity, Grant, LockTable, LockTarget, Mode, Refused, Ticket, Tried,
+    Acquired, Asker, Capacity, Grant, LockTable, LockTarget, Mode, Refused, Ticket, Tried, Turn,
 };
 
 const TXNS: u64 = 5;
@@ -29,8 +29,8 @@ fn age(txn: TxnId) -> Timestamp {
     Timestamp(txn.sequence % 3)
 }
 
-fn asker(txn: TxnId, due: Mono) -> Asker {
-    Asker { txn, age: age(txn), due }
+fn asker(txn: TxnId, turn: Turn) -> Asker {
+    Asker { txn, age: age(txn), turn }
 }
 
 fn key(n: u8) -> Key {
@@ -76,7 +76,7 @@ fn conflict(a: Mode, b: Mode) -> bool {
 struct Entry {
     ticket: u64,
     txn: TxnId,
-    due: Mono,
+    turn: Turn,
     is_key: bool,
     cells: u32,
     mode: Mode,
@@ -131,7 +131,7 @@ impl Model {
 
     /// The rules of the essay, word by word.
     fn blockers(&self, request: &Entry) -> BTreeSet<TxnId> {
-        let rank = |entry: &Entry| (!entry.upgrade, entry.due, entry.ticket);
+        let rank = |entry: &Entry| (!entry.upgrade, entry.turn, entry.ticket);
         let blocks = |other: &&Entry| {
             let awaits_us = || self.of(request.txn, true).any(|own| own.conflicts(other));
             other.conflicts(request) && (other.held || rank(other) < rank(request) && !awaits_us())
@@ -143,8 +143,8 @@ impl Model {
     fn downgrade(&mut self, txn: TxnId, is_key: bool, cells: u32, to: Option<Mode>) -> bool {
         let own = |entry: &Entry| entry.held && entry.txn == txn && entry.is_key == is_key;
         let entry = |cells, mode| {
-            let (ticket, due, upgrade, held) = (0, Mono(0), false, true);
-            Entry { ticket, txn, due, is_key, cells, mode, upgrade, held }
+            let (ticket, turn, upgrade, held) = (0, Turn(0), false, true);
+            Entry { ticket, txn, turn, is_key, cells, mode, upgrade, held }
         };
         let mut all = 0;
         for lock in self.0.iter().filter(|lock| own(lock) && lock.cells & cells != 0) {
@@ -197,8 +197,8 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire(u64, Mono, LockTarget, Mode),
-    Try(u64, Mono, LockTarget, Mode),
+    Acquire(u64, Turn, LockTarget, Mode),
+    Try(u64, Turn, LockTarget, Mode),
     Downgrade(u64, LockTarget, Option<Mode>),
     Release(u64),
     Cancel(usize),
@@ -225,15 +225,15 @@ fn target() -> impl Strategy<Value = LockTarget> {
 }
 
 /// Mostly in the order in which they come.
-fn due() -> impl Strategy<Value = Mono> {
-    prop_oneof![3 => Just(Mono(1)), 1 => (0..3_u64).prop_map(Mono)]
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![3 => Just(Turn(1)), 1 => (0..3_u64).prop_map(Turn)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let txn = 1..=TXNS;
     prop_oneof![
-        12 => (txn.clone(), due(), target(), mode()).prop_map(|(t, due, on, mode)| Step::Acquire(t, due, on, mode)),
-        2 => (txn.clone(), due(), target(), mode()).prop_map(|(t, due, on, mode)| Step::Try(t, due, on, mode)),
+        12 => (txn.clone(), turn(), target(), mode()).prop_map(|(t, turn, on, mode)| Step::Acquire(t, turn, on, mode)),
+        2 => (txn.clone(), turn(), target(), mode()).prop_map(|(t, turn, on, mode)| Step::Try(t, turn, on, mode)),
         2 => (txn.clone(), target(), proptest::option::of(mode()))
             .prop_map(|(t, on, to)| Step::Downgrade(t, on, to)),
         2 => txn.clone().prop_map(Step::Release),
@@ -258,8 +258,8 @@ impl World {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Acquire(n, due, target, mode) => self.acquire(txn(n), due, &target, mode),
-            Step::Try(n, due, target, mode) => self.try_acquire(txn(n), due, &target, mode),
+            Step::Acquire(n, turn, target, mode) => self.acquire(txn(n), turn, &target, mode),
+            Step::Try(n, turn, target, mode) => self.try_acquire(txn(n), turn, &target, mode),
             Step::Downgrade(number, target, to) => self.downgrade(txn(number), &target, to),
             Step::Release(number) => self.release(txn(number)),
             Step::Cancel(pick) => {
@@ -288,7 +288,7 @@ impl World {
     fn request(
         &self,
         txn: TxnId,
-        due: Mono,
+        turn: Turn,
         target: &LockTarget,
         mode: Mode,
     ) -> Result<Option<Entry>, Refused> {
@@ -302,15 +302,15 @@ impl World {
         }
         let ticket = u64::MAX;
         let (upgrade, held) = (false, false);
-        let mut entry = Entry { ticket, txn, due, is_key, cells, mode, upgrade, held };
+        let mut entry = Entry { ticket, txn, turn, is_key, cells, mode, upgrade, held };
         entry.upgrade = self.model.is_upgrade(&entry);
         Ok(Some(entry))
     }
 
-    fn acquire(&mut self, txn: TxnId, due: Mono, target: &LockTarget, mode: Mode) {
+    fn acquire(&mut self, txn: TxnId, turn: Turn, target: &LockTarget, mode: Mode) {
         let mut out = Vec::new();
-        let acquired = self.table.acquire(asker(txn, due), target.clone(), mode, &mut out);
-        let mut entry = match self.request(txn, due, target, mode) {
+        let acquired = self.table.acquire(asker(txn, turn), target.clone(), mode, &mut out);
+        let mut entry = match self.request(txn, turn, target, mode) {
             Ok(Some(entry)) => entry,
             Ok(None) => return assert_eq!(acquired, Ok(Acquired::Granted)),
             Err(refused) => return assert_eq!(acquired, Err(refused)),
@@ -330,10 +330,10 @@ impl World {
         self.break_cycles(txn);
     }
 
-    fn try_acquire(&mut self, txn: TxnId, due: Mono, target: &LockTarget, mode: Mode) {
+    fn try_acquire(&mut self, txn: TxnId, turn: Turn, target: &LockTarget, mode: Mode) {
         let (mut out, before) = (Vec::new(), self.table.dump());
-        let tried = self.table.try_acquire(asker(txn, due), target.clone(), mode, &mut out);
-        let mut entry = match self.request(txn, due, target, mode) {
+        let tried = self.table.try_acquire(asker(txn, turn), target.clone(), mode, &mut out);
+        let mut entry = match self.request(txn, turn, target, mode) {
             Ok(Some(entry)) => entry,
             Ok(None) => return assert_eq!(tried, Ok(Tried::Granted)),
             Err(refused) => return assert_eq!(tried, Err(refused)),
@@ -418,7 +418,7 @@ impl World {
                 let (is_key, cells) = (matches!(target, LockTarget::Key(_)), cells(&target));
                 held.push(Entry {
                     ticket: 0,
-                    due: Mono(0),
+                    turn: Turn(0),
                     txn,
                     is_key,
                     cells,

@@ -4,28 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 
 use synod_common::id::TxnId;
-use synod_common::time::Mono;
 
-use super::mode::{Mode, Modes, Ticket};
+use super::mode::{Mode, Modes, Ticket, Turn};
 
-/// The place of a request among those that wait: upgrades first, then who is due
-/// first, then in the order in which they came.
+/// The place of a request among those that wait: upgrades first, then by
+/// their turns, then in the order in which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     /// False for an upgrade, which sorts it in front.
     pub(super) ordinary: bool,
-    /// When its turn would be, were nobody else there.
-    pub(super) due: Mono,
+    /// Its turn.
+    pub(super) turn: Turn,
     /// In which order they came.
     pub(super) ticket: Ticket,
 }
 
 impl Rank {
-    const FIRST: Rank = Rank { ordinary: false, due: Mono(0), ticket: Ticket(0) };
+    const FIRST: Rank = Rank { ordinary: false, turn: Turn(0), ticket: Ticket(0) };
     const FIRST_ORDINARY: Rank = Rank { ordinary: true, ..Rank::FIRST };
     /// Behind all others.
     pub(super) const LAST: Rank =
-        Rank { ordinary: true, due: Mono(u64::MAX), ticket: Ticket(u64::MAX) };
+        Rank { ordinary: true, turn: Turn(u64::MAX), ticket: Ticket(u64::MAX) };
 }
 
 /// Who holds a key. One holder, the usual case, takes no further memory.

@@ -200,11 +200,10 @@ impl LockTable {
 #[cfg(test)]
 mod tests {
     use synod_common::key::{Key, KeyRange};
-    use synod_common::time::Mono;
 
     use super::*;
     use crate::lock::model::txn;
-    use crate::lock::{Acquired, Asker, Capacity};
+    use crate::lock::{Acquired, Asker, Capacity, Turn};
 
     fn table() -> LockTable {
         LockTable::new(Capacity { per_txn: 100, total: 1000 })
@@ -217,7 +216,7 @@ mod tests {
                 LockTarget::Range(KeyRange { start: Key::from(start), end: Some(Key::from(end)) })
             }
         };
-        let asker = Asker { txn: txn(n), age: Timestamp(n), due: Mono(n) };
+        let asker = Asker { txn: txn(n), age: Timestamp(n), turn: Turn(n) };
         match table.acquire(asker, target, mode, &mut Vec::new()) {
             Ok(Acquired::Waiting(ticket)) => Some(ticket),
             Ok(Acquired::Granted) => None,

@@ -201,7 +201,7 @@ impl LockTable {
         }
         let mode = mode.on(&target);
         let ticket = Ticket(self.last_ticket.0 + 1);
-        let rank = Rank { ordinary: true, due: asker.due, ticket };
+        let rank = Rank { ordinary: true, turn: asker.turn, ticket };
         let mut request = Request { txn: asker.txn, target, mode, rank };
         if let Some(own) = own {
             if own.pinned {

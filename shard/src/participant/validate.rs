@@ -40,7 +40,7 @@ use super::Preparing;
 use crate::lock::{Acquired, LockTarget, Mode, Refused};
 use crate::mutant::mutated;
 use crate::shard::Shard;
-use crate::wait::Who;
+use crate::turn::Who;
 
 /// What a read set names.
 pub(super) fn reads(bytes: &[u8]) -> Result<Vec<LockTarget>, Malformed> {

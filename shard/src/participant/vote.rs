@@ -23,7 +23,8 @@ use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::{self, HeldLock, Record};
 use crate::shard::{Shard, Timer};
-use crate::wait::{Purpose, Who};
+use crate::turn::Who;
+use crate::wait::Purpose;
 use crate::writes;
 
 const NO_REPLY: RequestId = RequestId(0);

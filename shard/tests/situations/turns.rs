@@ -83,20 +83,37 @@ fn who_does_not_wait_passes_those_who_hold_nothing_too() {
 
 /// In front of an older one, a younger one would be aborted.
 #[test]
-fn where_deadlocks_are_prevented_the_first_to_come_is_the_first() {
-    for (scheme, ages) in [(Scheme::WoundWait, [1, 2, 3]), (Scheme::WaitDie, [3, 2, 1])] {
-        let mut world = World::recover(settings(), vec![], None);
-        world.handling.scheme = scheme;
-        world.welcome(1, 1000);
-        let aged = |access: Access, age| {
-            let standing = Standing { age: Timestamp(age), priority: 100 };
-            Access { standing, ..access }
-        };
-        granted(world.lock(aged(patient(txn(1)), ages[0]), ReadMode::Exclusive, "k"));
-        world.waits(aged(patient(txn(2)), ages[1]), "k");
-        world.waits(aged(busy_elsewhere(txn(3)), ages[2]), "k");
-        assert_eq!(world.queue("k"), [txn(2), txn(3)], "{scheme:?}");
-    }
+fn where_older_ones_wound_the_oldest_is_the_first() {
+    let mut world = prevented(Scheme::WoundWait);
+    granted(world.lock(aged(1, patient), ReadMode::Exclusive, "k"));
+    world.waits(aged(4, busy_elsewhere), "k");
+    world.waits(aged(3, patient), "k");
+    world.waits(aged(2, patient), "k");
+    assert_eq!(world.queue("k"), [txn(2), txn(3), txn(4)]);
+}
+
+/// Behind an older one, a younger one would be aborted.
+#[test]
+fn where_younger_ones_die_the_first_to_come_is_the_first() {
+    let mut world = prevented(Scheme::WaitDie);
+    granted(world.lock(aged(4, patient), ReadMode::Exclusive, "k"));
+    world.waits(aged(3, patient), "k");
+    world.waits(aged(2, patient), "k");
+    world.waits(aged(1, busy_elsewhere), "k");
+    assert_eq!(world.queue("k"), [txn(3), txn(2), txn(1)]);
+}
+
+fn prevented(scheme: Scheme) -> World {
+    let mut world = World::recover(settings(), vec![], None);
+    world.handling.scheme = scheme;
+    world.welcome(1, 1000);
+    world
+}
+
+/// The smaller its number, the older.
+fn aged(number: u64, access: fn(TxnId) -> Access) -> Access {
+    let standing = Standing { age: Timestamp(number), priority: 100 };
+    Access { standing, ..access(txn(number)) }
 }
 
 /// A wait is confirmed only if its holder has been in the way all the time: not if he
