@@ -12,7 +12,7 @@ use synod_common::error::Reason;
 use synod_common::id::{Epoch, Peer, RequestId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
-use synod_common::node::Output;
+use synod_common::node::{Neighbour, Output};
 use synod_common::route::{Placement, Router};
 use synod_common::time::{Now, Timestamp};
 
@@ -45,9 +45,15 @@ impl Shard {
     }
 
     /// The link to the coordinator is down.
-    pub(crate) fn disconnected_from_coordinator(&mut self) {
+    pub(crate) fn disconnected_from_coordinator(&mut self, now: Now, out: &mut Output) {
         self.joining.connected = false;
         self.timers.stop(Timer::Join);
+        self.inquire_all(now, out);
+    }
+
+    /// Whether the link to the coordinator is up.
+    pub(crate) fn has_coordinator(&self) -> bool {
+        self.joining.connected
     }
 
     /// The coordinator is of another epoch than this shard knew. From here on
@@ -120,15 +126,29 @@ impl Shard {
             return;
         }
         let Ok(router) = Router::new(placement) else { return };
+        if !self.joining.welcomed {
+            self.born = floor;
+        }
         self.joining = Joining { nonce: None, welcomed: true, ..self.joining };
         self.timers.stop(Timer::Join);
         self.router = Some(router);
         self.handling = handling;
-        self.link_for_probes(out);
+        self.link_to_shards(out);
         self.floor = self.floor.max(floor);
         self.window = self.window.max(floor);
         self.inquire_all(now, out);
         self.ask_window(now, out);
+    }
+
+    /// Has links to the other shards made, for probes and for cooperative termination: of
+    /// two shards the one with the larger number dials.
+    fn link_to_shards(&self, out: &mut Output) {
+        let Some(router) = &self.router else { return };
+        let others = router.placement().shards.iter().filter(|other| other.id < self.settings.id);
+        out.keep_links(others.map(|other| Neighbour {
+            peer: Peer::Shard(other.id),
+            address: other.address.clone(),
+        }));
     }
 
     /// What has not voted can not commit any more: no coordinator will begin it.

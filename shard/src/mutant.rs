@@ -57,12 +57,14 @@ pub enum Mutant {
     ProbesStop,
     /// What a probe has found is taken for a deadlock.
     ProbesUnconfirmed,
+    /// Asked by another participant, one that is in doubt itself says: aborted.
+    PeerInDoubtAborts,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 24] = [
+    pub const ALL: [Mutant; 25] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -87,6 +89,7 @@ impl Mutant {
         Mutant::VotersUnwounded,
         Mutant::ProbesStop,
         Mutant::ProbesUnconfirmed,
+        Mutant::PeerInDoubtAborts,
     ];
 }
 

@@ -16,6 +16,9 @@ use synod_common::id::TxnId;
 use synod_common::message::bulk::OnePhaseOutcome;
 use synod_common::time::Timestamp;
 
+/// How many may be remembered.
+const MAX_OVER: usize = 1_000_000;
+
 /// How a transaction ended here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -69,9 +72,9 @@ impl Over {
         }
     }
 
-    /// How many are remembered.
-    pub fn len(&self) -> usize {
-        self.ends.len()
+    /// Whether nothing new may be heard of until older ones are forgotten.
+    pub fn is_full(&self) -> bool {
+        self.ends.len() >= MAX_OVER
     }
 
     /// The one-phase commits among them.
@@ -100,6 +103,6 @@ mod tests {
         assert_eq!(over.get(txn(2)), Some(&End::Decided));
         assert!(over.is_past(Timestamp(19)) && !over.is_past(Timestamp(20)));
         over.insert(txn(3), Timestamp(19), End::Decided);
-        assert_eq!(over.len(), 1);
+        assert_eq!(over.ends.len(), 1);
     }
 }

@@ -5,6 +5,7 @@
 //! its incarnation with it.
 
 use synod_common::error::Corrupt;
+use synod_common::message::commit::Decision;
 use synod_common::node::{Lsn, Recovered, decode};
 
 use crate::lock::LockTarget;
@@ -41,11 +42,13 @@ impl Shard {
                 let (h, writes) = (record.h, record.writes.clone());
                 self.stats.in_doubt -= 1;
                 self.over.insert(txn, h, End::Decided);
+                self.decided.insert(txn, Decision::Commit(at));
                 self.install(txn, at, &writes);
             }
             Record::Aborted { txn } => {
                 if matches!(self.txns.get(&txn).map(|t| &t.stage), Some(Stage::Prepared { .. })) {
                     self.stats.in_doubt -= 1;
+                    self.decided.insert(txn, Decision::Abort);
                     self.forget(txn);
                 }
             }

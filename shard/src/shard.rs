@@ -24,6 +24,7 @@ use crate::lease::Leases;
 use crate::lock::{Capacity, Grant, LockTable, Ticket};
 use crate::mvcc::Versions;
 use crate::over::Over;
+use crate::participant::cooperate::Decided;
 use crate::participant::{Participant, Preparing, Stage};
 use crate::snapshot::{SnapshotRequest, What};
 use crate::wait::{Wait, WaitId};
@@ -55,6 +56,9 @@ pub struct Shard {
     /// The same, by the keys that they write.
     pub(crate) intents: Intents,
     pub(crate) over: Over,
+    pub(crate) decided: Decided,
+    /// Where the floor began in this life: whatever began before is forgotten.
+    pub(crate) born: Timestamp,
     pub(crate) leases: Leases,
     pub(crate) waits: BTreeMap<WaitId, Wait>,
     pub(crate) tickets: BTreeMap<Ticket, WaitId>,
@@ -113,6 +117,8 @@ pub struct Stats {
     pub lock_timeouts: u64,
     /// Prepared transactions whose outcome is not known.
     pub in_doubt: u64,
+    /// Outcomes learned from another participant since the start.
+    pub learned_from_peers: u64,
     /// Checkpoints written.
     pub checkpoints: u64,
     /// Keys with a value or a tombstone.
@@ -141,6 +147,8 @@ impl Shard {
             writers: BTreeSet::new(),
             intents: Intents::default(),
             over: Over::default(),
+            decided: Decided::default(),
+            born: Timestamp::ZERO,
             leases: Leases::new(settings.session_ttl),
             waits: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -402,16 +410,24 @@ impl Node for Shard {
         match event {
             Event::Start { seed } => self.start(now, seed),
             Event::Connected(Peer::Coordinator(_)) => self.connected(now, out),
-            Event::Disconnected(Peer::Coordinator(_)) => self.disconnected_from_coordinator(),
+            Event::Disconnected(Peer::Coordinator(_)) => {
+                self.disconnected_from_coordinator(now, out);
+            }
             Event::Disconnected(client @ Peer::Client(_)) => self.disconnected(client, out),
             Event::Disconnected(Peer::Shard(shard)) => self.shard_left(shard),
-            Event::Connected(_) => {}
+            Event::Connected(Peer::Shard(_)) if !self.has_coordinator() => {
+                self.inquire_all(now, out);
+            }
+            Event::Connected(Peer::Shard(_) | Peer::Client(_)) => {}
             Event::Message { from, request, message } => match (from, message) {
                 (Peer::Client(_), Message::DataRequest(asked)) => {
                     self.data_request(now, from, request, asked, out);
                 }
                 (Peer::Coordinator(_), Message::Commit(message)) => {
                     self.coordinator_message(now, request, message, out);
+                }
+                (Peer::Shard(shard), Message::Peer(message)) if self.router.is_some() => {
+                    self.peer_message(shard, &message, out);
                 }
                 (Peer::Coordinator(_) | Peer::Shard(_), Message::Deadlock(message))
                     if self.router.is_some() =>

@@ -13,6 +13,8 @@ use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_shard::{Settings, Shard};
 
+#[path = "situations/cooperate.rs"]
+mod cooperate;
 #[path = "situations/locks.rs"]
 mod locks;
 #[path = "situations/operations.rs"]

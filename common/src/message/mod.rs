@@ -3,7 +3,7 @@
 //! ```text
 //!   client ──ClientRequest──▶ coordinator ──CommitMessage──▶ shard
 //!      ▲◀────ClientReply────────┘       ◀──CommitMessage────┘  ▲
-//!      │                                 ◀─DeadlockMessage─▶   │
+//!      │                                 ◀─DeadlockMessage─▶   │ ◀─PeerMessage─▶ shard
 //!      └──────────────────DataRequest / DataReply──────────────┘
 //! ```
 //!
@@ -24,6 +24,7 @@ pub mod codec;
 pub mod commit;
 pub mod data;
 pub mod deadlock;
+pub mod peer;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub use client::{ClientReply, ClientRequest};
 pub use commit::CommitMessage;
 pub use data::{DataReply, DataRequest};
 pub use deadlock::DeadlockMessage;
+pub use peer::PeerMessage;
 
 use crate::id::Peer;
 
@@ -50,6 +52,8 @@ pub enum Message {
     Commit(CommitMessage),
     /// Between coordinator and shard, and between shards.
     Deadlock(DeadlockMessage),
+    /// Between shards.
+    Peer(PeerMessage),
 }
 
 impl Message {
@@ -62,6 +66,7 @@ impl Message {
             Message::Commit(message) => message.bulk(),
             Message::Deadlock(message) => message.bulk(),
             Message::ClientReply(message) => message.bulk(),
+            Message::Peer(_) => None,
         }
     }
 
@@ -73,6 +78,7 @@ impl Message {
             Message::Commit(message) => message.bulk_mut(),
             Message::Deadlock(message) => message.bulk_mut(),
             Message::ClientReply(message) => message.bulk_mut(),
+            Message::Peer(_) => None,
         }
     }
 
@@ -83,7 +89,7 @@ impl Message {
             (Message::ClientRequest(_) | Message::DataRequest(_), Peer::Client(_)) => true,
             (Message::Commit(message), Peer::Shard(_)) => message.is_from_shard(),
             (Message::Commit(message), Peer::Coordinator(_)) => !message.is_from_shard(),
-            (Message::Deadlock(_), Peer::Shard(_)) => true,
+            (Message::Deadlock(_) | Message::Peer(_), Peer::Shard(_)) => true,
             (Message::Deadlock(message), Peer::Coordinator(_)) => message.is_from_coordinator(),
             _ => false,
         }
@@ -105,5 +111,6 @@ into_message!(
     DataRequest(DataRequest),
     DataReply(DataReply),
     Commit(CommitMessage),
-    Deadlock(DeadlockMessage)
+    Deadlock(DeadlockMessage),
+    Peer(PeerMessage)
 );

@@ -35,12 +35,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_common::deadlock::{Answered, Claim, Confirmations, Member, Scheme, Step};
+use synod_common::deadlock::{Answered, Claim, Confirmations, Member, Step};
 use synod_common::id::{Peer, ShardId, TxnId};
 use synod_common::message::DeadlockMessage;
 use synod_common::message::bulk::List;
 use synod_common::message::deadlock::{Link, Probe};
-use synod_common::node::{Neighbour, Output};
+use synod_common::node::Output;
 use synod_common::time::Mono;
 
 use super::{NO_REPLY, REPORT_BYTES};
@@ -118,18 +118,6 @@ impl Onward {
 }
 
 impl Shard {
-    /// Has links to the other shards made, if they are needed: of two shards the one
-    /// with the larger number dials.
-    pub(crate) fn link_for_probes(&self, out: &mut Output) {
-        let Some(router) = &self.router else { return };
-        let (me, probes) = (self.settings.id, self.handling.scheme == Scheme::Probes);
-        let others = router.placement().shards.iter().filter(|other| probes && other.id < me);
-        out.keep_links(others.map(|other| Neighbour {
-            peer: Peer::Shard(other.id),
-            address: other.address.clone(),
-        }));
-    }
-
     /// Looks into the waits for which it is time. Returns how many questions that
     /// made.
     pub(super) fn send_probes(&mut self, now: Mono, out: &mut Output) -> u32 {

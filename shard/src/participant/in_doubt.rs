@@ -1,5 +1,6 @@
 //! In doubt: voted, and heard nothing since. The voter asks the coordinator,
-//! for ever, less and less often. It never decides alone.
+//! for ever, less and less often, and the other participants while there is none. It
+//! never decides alone.
 
 use std::time::Duration;
 
@@ -38,9 +39,10 @@ impl Shard {
         self.timers.set(Timer::Inquire(txn), now.mono + pause);
         let to = Peer::Coordinator(self.settings.coordinator);
         out.send(to, RequestId::default(), message);
+        self.ask_peers(txn, out);
     }
 
-    /// Asks about every voter at once; the coordinator may be another one now.
+    /// Asks about every voter at once: the coordinator may be another one now, or gone.
     pub(crate) fn inquire_all(&mut self, now: Now, out: &mut Output) {
         let voters = self.txns.iter().filter(|(_, participant)| match participant.stage {
             Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. } => true,

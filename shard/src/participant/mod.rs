@@ -11,9 +11,10 @@
 //!
 //! An Active or Preparing transaction may be aborted here at any time, alone. A
 //! Prepared one never: it waits for the decision, and asks for it for ever
-//! (`in_doubt`). A READ voter writes nothing, but keeps its locks until it knows
+//! (`in_doubt`), or learns it from another participant (`cooperate`). A READ voter writes nothing, but keeps its locks until it knows
 //! the commit timestamp, and raises the floor to it before they go.
 
+pub mod cooperate;
 pub mod in_doubt;
 pub mod one_phase;
 pub mod two_phase;
@@ -78,6 +79,8 @@ pub enum Stage {
         m: Timestamp,
         /// Above any commit timestamp that it can get.
         hi: Timestamp,
+        /// All shards that take part.
+        participants: Vec<ShardId>,
         /// How often the coordinator was asked.
         asked: u32,
     },

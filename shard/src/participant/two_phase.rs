@@ -13,7 +13,7 @@
 //! | ReadVoted | FORGOTTEN         | floor to `hi`, drop the locks                        | –         |
 //! | –         | COMMIT            | ACK once all that was logged is durable              | –         |
 //! | –         | ABORT, RELEASE    | nothing                                              | –         |
-//! | voted     | silence           | INQUIRE, for ever                                    | the same  |
+//! | voted     | silence           | INQUIRE, for ever; the others, too, see `cooperate`  | the same  |
 
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, TxnId};
@@ -37,13 +37,17 @@ impl Shard {
             (Some(Stage::Prepared { .. }), Decision::Abort | Decision::Forgotten) => {
                 out.append(&Record::Aborted { txn });
                 self.stats.aborted += 1;
+                self.decided.insert(txn, Decision::Abort);
                 self.end_vote(txn);
             }
             (Some(Stage::ReadVoted { hi, .. }), Decision::Forgotten) => {
                 self.floor = self.floor.max(*hi);
                 self.end_vote(txn);
             }
-            (Some(Stage::ReadVoted { .. }), Decision::Abort) => self.end_vote(txn),
+            (Some(Stage::ReadVoted { .. }), Decision::Abort) => {
+                self.decided.insert(txn, Decision::Abort);
+                self.end_vote(txn);
+            }
             (Some(Stage::ReadVoted { .. }), Decision::Commit(at)) => self.release(txn, at, out),
             (Some(Stage::Active | Stage::Preparing(_)), Decision::Abort | Decision::Forgotten) => {
                 self.abort(txn, &Reason::Presumed, out);
@@ -77,6 +81,7 @@ impl Shard {
         self.stats.in_doubt -= 1;
         self.timers.stop(Timer::Inquire(txn));
         self.over.insert(txn, h, End::Decided);
+        self.decided.insert(txn, Decision::Commit(at));
         self.install(txn, at, &writes);
     }
 
@@ -86,6 +91,7 @@ impl Shard {
             Some(Stage::ReadVoted { .. }) => {
                 self.floor = self.floor.max(at);
                 self.stats.committed += 1;
+                self.decided.insert(txn, Decision::Commit(at));
                 self.end_vote(txn);
             }
             Some(Stage::Prepared { .. }) => self.commit(txn, at, out),

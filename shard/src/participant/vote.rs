@@ -28,8 +28,6 @@ use crate::wait::Purpose;
 use crate::writes;
 
 const NO_REPLY: RequestId = RequestId(0);
-/// Beyond this, new commits are not heard until old ones are forgotten.
-const MAX_OVER: usize = 1_000_000;
 
 impl Shard {
     /// PREPARE, or COMMIT in one phase.
@@ -41,7 +39,7 @@ impl Shard {
         preparing: Preparing,
         out: &mut Output,
     ) {
-        if self.over.is_past(preparing.h) || self.over.len() >= MAX_OVER {
+        if self.over.is_past(preparing.h) || self.over.is_full() {
             return;
         }
         if let Some(end) = self.over.get(txn).cloned() {
@@ -127,7 +125,7 @@ impl Shard {
         if let Err(reason) = self.validate(&preparing) {
             return self.abort(txn, &reason, out);
         }
-        let Preparing { h, hi, coordinator, .. } = preparing;
+        let Preparing { h, hi, coordinator, ref participants, .. } = preparing;
         let m = if mutated!(self, VoteIgnoresFloor) { h } else { h.max(self.floor.next()) };
         if m >= hi {
             return self.abort(txn, &Reason::WindowPassed, out);
@@ -149,7 +147,8 @@ impl Shard {
                 out.send(to, NO_REPLY, message);
             }
             (true, false) => {
-                self.set_stage(txn, Stage::ReadVoted { h, m, hi, asked: 0 });
+                let participants = participants.clone();
+                self.set_stage(txn, Stage::ReadVoted { h, m, hi, participants, asked: 0 });
                 self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
                 out.send(to, NO_REPLY, CommitMessage::Vote { txn, vote: Vote::Read(m) });
             }

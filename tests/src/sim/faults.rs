@@ -6,7 +6,7 @@
 //! restart takes no time at all.
 
 use synod_common::message::commit::Vote;
-use synod_common::message::{CommitMessage, DeadlockMessage, Message};
+use synod_common::message::{CommitMessage, DeadlockMessage, Message, PeerMessage};
 
 use super::rng::Rng;
 
@@ -108,6 +108,8 @@ fn aim_of(message: &Message) -> Option<Aim> {
             | DeadlockMessage::Break { .. }
             | DeadlockMessage::LetGo { .. },
         ) => return Some(Aim::Deadlock),
+        Message::Peer(PeerMessage::Inquire { .. }) => return Some(Aim::Inquire),
+        Message::Peer(PeerMessage::Decided { .. }) => return Some(Aim::Decide),
         _ => return None,
     };
     match message {

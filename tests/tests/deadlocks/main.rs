@@ -448,15 +448,16 @@ fn an_older_one_wounds_and_a_younger_one_waits() {
     cluster.lock(t3, "1/a");
     assert_eq!(cluster.waiting(), 1, "the younger one waits");
     cluster.lock(t1, "1/a");
-    // The one that held it and the one that waited in front are gone.
+    // The one that held it is gone. The one that waited does so behind the older one now.
     assert!(cluster.has(t1, 1));
-    let told = cluster.deadlock_of(t3).expect("it waited, and was told");
-    assert_eq!((told.cause, told.steps[0].waiter), (Cause::WoundWait, t1));
+    assert_eq!((cluster.waiting(), cluster.deadlock_of(t3)), (1, None));
     // Who waited for nothing learns it when it comes back, be it to commit.
     assert_eq!(cluster.deadlock_of(t2), None);
     cluster.lock(t2, "1/b");
     let told = cluster.deadlock_of(t2).expect("told when it comes back");
-    assert_eq!((told.victim, told.steps[0].waiter), (t2, t1));
+    assert_eq!((told.victim, told.cause, told.steps[0].waiter), (t2, Cause::WoundWait, t1));
+    cluster.end(t1);
+    assert!(cluster.has(t3, 1));
 }
 
 #[test]

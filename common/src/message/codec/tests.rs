@@ -16,7 +16,7 @@ use crate::message::commit::{Decision, Terms, Validation, Vote};
 use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
 use crate::message::deadlock::{Edge, Holder, Link, Probe, Wait};
 use crate::message::{
-    ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
+    ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage, PeerMessage,
 };
 use crate::route::{Partition, Placement, ShardAddress};
 use crate::time::{Timestamp, Wall};
@@ -288,7 +288,7 @@ fn samples() -> Vec<Message> {
     let row =
         LockRow { target: Target::key(&Key::from("k")), holders: vec![], waiters: vec![], more: 0 };
     let happened = Happened { at: Wall(5), local: Some(ShardId(1)), deadlock: deadlock() };
-    all.extend::<[Message; 12]>([
+    all.extend::<[Message; 14]>([
         ClientRequest::Deadlocks.into(),
         ClientReply::Deadlocks { list: List::of(&[happened]) }.into(),
         DataRequest::Locks { after: Some(place.clone()), contended: true, limit: 10 }.into(),
@@ -307,6 +307,8 @@ fn samples() -> Vec<Message> {
         DeadlockMessage::Wound { txn: txn(), deadlock: Box::new(deadlock()) }.into(),
         DeadlockMessage::LetGo { edge: edge(), deadlock: Box::new(deadlock()) }.into(),
         DeadlockMessage::Probes { probes: List::of(&[probe()]) }.into(),
+        PeerMessage::Inquire { txn: txn(), h: Timestamp(80) }.into(),
+        PeerMessage::Decided { txn: txn(), decision: Decision::Commit(Timestamp(90)) }.into(),
     ]);
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));

@@ -1,0 +1,163 @@
+//! Cooperative termination: whoever is in doubt asks the other participants, too, while
+//! there is no coordinator to ask.
+//!
+//! ```text
+//!   coordinator ─COMMIT─▶ s1          s1: committed
+//!        ✕ gone before    s2          s2: has voted YES, and hears nothing
+//!
+//!   s2 ──Inquire──▶ s1                s1 ──Decided: commit──▶ s2
+//! ```
+//!
+//! | asked about one that      | and the coordinator is | do                              |
+//! |---------------------------|------------------------|---------------------------------|
+//! | is decided, and known     | –                      | tell                            |
+//! | has been voted NO on here | –                      | tell: aborted                   |
+//! | has not voted here        | reachable              | nothing: it will be decided     |
+//! | has not voted here        | gone                   | make sure that it never will, then tell: aborted |
+//! | has voted YES or READ here| –                      | nothing: it is in doubt, too    |
+//! | may be forgotten here     | –                      | nothing: that is no abort       |
+//!
+//! If all participants have voted, and none has heard the decision, they stay blocked
+//! until the coordinator is back: that is what two-phase commit can not do better.
+//!
+//! *Not voted, or forgotten?* What is over is remembered until the low-water mark has
+//! passed it, or until a restart; and after a restart the floor begins above every `h`
+//! from before. So one whose `h` is above both marks, and of which nothing is known, has
+//! never voted here. (The same holds for "it never will" as for a vote of NO: it is
+//! remembered, and after a restart the floor refuses it.)
+//!
+//! The coordinator that told the decision had the oracle past it before, and every
+//! later one begins above the window that it lies in: so it may be told on.
+//!
+//! *Deliberately absent*: the map does not survive a restart, so a shard that restarts
+//! while there is no coordinator can not ask.
+//!
+//! Source: Bernstein, Hadzilacos, Goodman, *Concurrency Control and Recovery in Database
+//! Systems* (1987), §7.4, the cooperative termination protocol. Departure: who has not
+//! voted goes by itself only if it, too, misses the coordinator.
+
+use std::collections::VecDeque;
+
+use synod_common::error::Reason;
+use synod_common::id::{Peer, RequestId, ShardId, TxnId};
+use synod_common::message::PeerMessage;
+use synod_common::message::commit::Decision;
+use synod_common::node::Output;
+use synod_common::time::Timestamp;
+
+use super::Stage;
+use crate::mutant::mutated;
+use crate::over::End;
+use crate::shard::Shard;
+
+/// So many decisions are remembered for others, of about 50 bytes each.
+const REMEMBERED: usize = 10_000;
+
+/// The newest decisions that were carried out here. [`Over`](crate::over::Over) forgets
+/// as soon as no message can begin a transaction again, and that is too soon for others.
+#[derive(Debug, Default)]
+pub struct Decided(VecDeque<(TxnId, Decision)>);
+
+impl Decided {
+    /// A decision was carried out.
+    pub fn insert(&mut self, txn: TxnId, decision: Decision) {
+        if self.0.len() >= REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((txn, decision));
+    }
+
+    fn get(&self, txn: TxnId) -> Option<Decision> {
+        self.0.iter().rev().find(|(known, _)| *known == txn).map(|(_, decision)| *decision)
+    }
+}
+
+impl Shard {
+    /// Asks the other participants about a transaction that has voted here.
+    pub(super) fn ask_peers(&self, txn: TxnId, out: &mut Output) {
+        if self.has_coordinator() {
+            return;
+        }
+        let (h, participants) = match self.txns.get(&txn).map(|known| &known.stage) {
+            Some(Stage::Prepared { record, .. }) => (record.h, &record.participants),
+            Some(Stage::ReadVoted { h, participants, .. }) => (*h, participants),
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
+        };
+        for shard in participants.iter().filter(|shard| **shard != self.settings.id) {
+            let message = PeerMessage::Inquire { txn, h };
+            out.send(Peer::Shard(*shard), RequestId::default(), message);
+        }
+    }
+
+    /// A message of another participant.
+    pub(crate) fn peer_message(&mut self, from: ShardId, message: &PeerMessage, out: &mut Output) {
+        match *message {
+            PeerMessage::Inquire { txn, h } => {
+                if let Some(decision) = self.known_to_peers(txn, h, out) {
+                    let message = PeerMessage::Decided { txn, decision };
+                    out.send(Peer::Shard(from), RequestId::default(), message);
+                }
+            }
+            PeerMessage::Decided { txn, decision } => self.peer_knows(txn, decision, out),
+        }
+    }
+
+    /// What another participant may be told about a transaction.
+    fn known_to_peers(&mut self, txn: TxnId, h: Timestamp, out: &mut Output) -> Option<Decision> {
+        if let Some(decision) = self.decided.get(txn) {
+            return Some(decision);
+        }
+        match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { .. }) if mutated!(self, PeerInDoubtAborts) => {
+                Some(Decision::Abort)
+            }
+            Some(Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. }) => None,
+            Some(Stage::Active | Stage::Preparing(_)) => self.never_vote(txn, h, out),
+            None => match self.over.get(txn) {
+                Some(End::VotedNo(_)) => Some(Decision::Abort),
+                Some(End::OnePhase(_) | End::OnePhaseRead(_) | End::OnePhaseNo(_)) => None,
+                Some(End::Decided) => None,
+                None if self.may_be_forgotten(h) => None,
+                None => self.never_vote(txn, h, out),
+            },
+        }
+    }
+
+    /// Whether it may have voted here without being remembered.
+    fn may_be_forgotten(&self, h: Timestamp) -> bool {
+        self.over.is_past(h) || h <= self.born
+    }
+
+    /// Makes sure that a transaction without a vote here gets none but NO, unless the
+    /// coordinator is there to decide.
+    fn never_vote(&mut self, txn: TxnId, h: Timestamp, out: &mut Output) -> Option<Decision> {
+        if self.has_coordinator() || self.over.is_full() {
+            return None;
+        }
+        if self.txns.contains_key(&txn) {
+            self.abort(txn, &Reason::Presumed, out);
+        }
+        self.over.insert(txn, h, End::VotedNo(Reason::Presumed));
+        Some(Decision::Abort)
+    }
+
+    /// Another participant knows the outcome. It counts only for who is in doubt.
+    fn peer_knows(&mut self, txn: TxnId, decision: Decision, out: &mut Output) {
+        let in_doubt = match self.txns.get(&txn).map(|participant| &participant.stage) {
+            // The vote was counted only if it was durable.
+            Some(Stage::Prepared { lsn, .. }) => {
+                *lsn <= self.durable || decision == Decision::Abort
+            }
+            Some(Stage::ReadVoted { .. }) => true,
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => false,
+        };
+        match decision {
+            Decision::Commit(_) | Decision::Abort if in_doubt => {
+                self.stats.learned_from_peers += 1;
+                self.decide(txn, decision, out);
+            }
+            // Others can not presume anything.
+            Decision::Commit(_) | Decision::Abort | Decision::Forgotten => {}
+        }
+    }
+}

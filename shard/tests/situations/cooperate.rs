@@ -1,0 +1,206 @@
+//! Cooperative termination: what another participant is told, and what it is worth.
+
+use synod_common::message::PeerMessage;
+
+use super::*;
+
+const OTHER: Peer = Peer::Shard(ShardId(2));
+
+impl World {
+    fn lose_coordinator(&mut self) {
+        self.event(Event::Disconnected(COORDINATOR));
+    }
+
+    /// Another participant asks.
+    fn told_to_other(&mut self, txn: TxnId, h: u64) -> Option<Decision> {
+        let before = self.sent.len();
+        self.hear_from(OTHER, PeerMessage::Inquire { txn, h: Timestamp(h) });
+        self.sent[before..].iter().find_map(|(to, message)| match message {
+            Message::Peer(PeerMessage::Decided { decision, .. }) if *to == OTHER => Some(*decision),
+            _ => None,
+        })
+    }
+
+    /// Another commit says that all that began before `h` are over.
+    fn raise_low_water(&mut self, h: u64) {
+        self.hear(CommitMessage::CommitOnePhase {
+            txn: txn(99),
+            h: Timestamp(h),
+            hi: Timestamp(2000),
+            incarnation: None,
+            low_water: Timestamp(h),
+            terms: terms(Validation::Locked),
+            read_bytes: 0,
+            writes: writes(&[("other", Some("x"))]),
+        });
+        self.sync();
+    }
+
+    /// What it asks another participant.
+    fn asked_of_other(&self) -> Vec<TxnId> {
+        let asked = self.sent.iter().filter_map(|(to, message)| match message {
+            Message::Peer(PeerMessage::Inquire { txn, .. }) if *to == OTHER => Some(*txn),
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    fn hear_from(&mut self, from: Peer, message: impl Into<Message>) {
+        let (request, message) = (RequestId(0), message.into());
+        self.event(Event::Message { from, request, message });
+    }
+
+    fn other_says(&mut self, txn: TxnId, decision: Decision) {
+        self.hear_from(OTHER, PeerMessage::Decided { txn, decision });
+    }
+
+    fn newest(&mut self, key: &str) -> Option<String> {
+        value_of(self.snapshot(1900, key))
+    }
+}
+
+fn commit(at: u64) -> Decision {
+    Decision::Commit(Timestamp(at))
+}
+
+/// It has voted YES, durably.
+fn in_doubt() -> World {
+    let mut world = World::new();
+    world.put(9, 1050, "k", "old");
+    world.prepare(txn(1), 1100, None, writes(&[("k", Some("new"))]));
+    world.sync();
+    world
+}
+
+#[test]
+fn who_is_in_doubt_asks_the_others_only_while_there_is_no_coordinator() {
+    let mut world = in_doubt();
+    world.now.mono = world.now.mono + settings().inquire_after;
+    world.event(Event::Wake);
+    assert_eq!(world.asked_of_other(), []);
+    world.lose_coordinator();
+    assert_eq!(world.asked_of_other(), [txn(1)]);
+    world.event(Event::Connected(OTHER));
+    assert_eq!(world.asked_of_other(), [txn(1), txn(1)]);
+}
+
+#[test]
+fn who_voted_read_asks_too() {
+    let mut world = World::new();
+    let given = incarnation_of(&world.read(txn(1), "k", ReadMode::Shared));
+    world.prepare(txn(1), 1100, given, Bytes::new());
+    world.lose_coordinator();
+    assert_eq!(world.asked_of_other(), [txn(1)]);
+    world.other_says(txn(1), commit(1200));
+    // The lock is free, and nothing commits at or below it here.
+    world.one_phase(txn(2), 1150, writes(&[("k", Some("new"))]));
+    world.sync();
+    assert_eq!(world.votes().last(), Some(&Vote::Yes(Timestamp(1201))));
+}
+
+#[test]
+fn what_another_one_knows_ends_the_doubt() {
+    for (decision, value) in [(commit(1150), "new"), (Decision::Abort, "old")] {
+        let mut world = in_doubt();
+        world.lose_coordinator();
+        world.other_says(txn(1), decision);
+        assert_eq!(world.newest("k").as_deref(), Some(value));
+        // It tells it on, and takes it again for what it is.
+        assert_eq!(world.told_to_other(txn(1), 1100), Some(decision));
+        world.other_says(txn(1), decision);
+        assert_eq!(world.newest("k").as_deref(), Some(value));
+        // Nor does it forget it in a crash.
+        world.sync();
+        let mut world = world.crash();
+        world.welcome(2, 2000);
+        assert_eq!(world.newest("k").as_deref(), Some(value));
+    }
+}
+
+/// Others have no right to presume anything, and no commit was decided before this vote
+/// was durable.
+#[test]
+fn what_another_one_can_not_know_is_ignored() {
+    let mut world = World::new();
+    world.put(9, 1050, "k", "old");
+    world.prepare(txn(1), 1100, None, writes(&[("k", Some("new"))]));
+    world.other_says(txn(1), commit(1150));
+    world.sync();
+    world.other_says(txn(1), Decision::Forgotten);
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+    world.other_says(txn(1), commit(1150));
+    assert_eq!(world.newest("k").as_deref(), Some("new"));
+}
+
+#[test]
+fn who_is_in_doubt_himself_tells_nothing() {
+    let mut world = in_doubt();
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+    world.lose_coordinator();
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+}
+
+#[test]
+fn who_has_heard_the_decision_tells_it_also_when_it_is_over() {
+    let mut world = in_doubt();
+    world.hear(CommitMessage::Decide { txn: txn(1), decision: commit(1150) });
+    world.sync();
+    // Nothing that began before can begin again: only others may still ask.
+    world.raise_low_water(1200);
+    assert_eq!(world.told_to_other(txn(1), 1100), Some(commit(1150)));
+    let mut world = world.crash();
+    world.welcome(2, 2000);
+    assert_eq!(world.told_to_other(txn(1), 1100), Some(commit(1150)));
+}
+
+#[test]
+fn who_voted_no_tells_it() {
+    let mut world = World::new();
+    world.prepare(txn(1), 1100, Some(Incarnation(77)), writes(&[("k", Some("new"))]));
+    assert!(matches!(world.votes().last(), Some(Vote::No(_))));
+    assert_eq!(world.told_to_other(txn(1), 1100), Some(Decision::Abort));
+}
+
+#[test]
+fn who_has_not_voted_never_will_if_the_coordinator_is_gone_for_him_too() {
+    for heard_of in [false, true] {
+        let mut world = World::new();
+        let mut given = None;
+        if heard_of {
+            given = incarnation_of(&world.read(txn(1), "k", ReadMode::Update));
+        }
+        // It will be decided.
+        assert_eq!(world.told_to_other(txn(1), 1100), None);
+        world.lose_coordinator();
+        assert_eq!(world.told_to_other(txn(1), 1100), Some(Decision::Abort));
+        // The coordinator is back, and it was slow.
+        world.prepare(txn(1), 1100, given, writes(&[("k", Some("new"))]));
+        world.sync();
+        assert!(matches!(world.votes().last(), Some(Vote::No(_))), "{:?}", world.votes());
+    }
+}
+
+/// A PREPARE that waits for a lock is no vote.
+#[test]
+fn who_waits_to_vote_gives_up() {
+    let mut world = World::new();
+    world.read(txn(2), "k", ReadMode::Exclusive);
+    world.prepare(txn(1), 1100, None, writes(&[("k", Some("new"))]));
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+    world.lose_coordinator();
+    assert_eq!(world.told_to_other(txn(1), 1100), Some(Decision::Abort));
+}
+
+/// It may have committed. To say "aborted" would be a guess.
+#[test]
+fn what_may_be_forgotten_is_not_told() {
+    let mut world = World::new();
+    world.raise_low_water(1200);
+    world.lose_coordinator();
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+    let mut world = World::new().crash();
+    world.welcome(2, 2000);
+    world.lose_coordinator();
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+    assert_eq!(world.told_to_other(txn(1), 2001), Some(Decision::Abort));
+}
