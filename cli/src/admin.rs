@@ -136,6 +136,8 @@ fn export_net(name: &str, net: &stats::Stats) {
     total("synod_batches_total", name, read(&net.batches));
     total("synod_messages_in_total", name, read(&net.messages_in));
     total("synod_messages_out_total", name, read(&net.messages_out));
+    total("synod_commit_messages_out_total", name, read(&net.commit_messages_out));
+    total("synod_log_forced_total", name, read(&net.forced));
     total("synod_messages_dropped_total", name, read(&net.messages_dropped));
     total("synod_bytes_in_total", name, read(&net.bytes_in));
     total("synod_bytes_out_total", name, read(&net.bytes_out));

@@ -187,7 +187,7 @@ pub struct Neighbour {
 #[derive(Debug, Default)]
 pub struct Output {
     last: Lsn,
-    urgent: bool,
+    forced: usize,
     logged: u64,
     /// Records to append to the log.
     pub records: Records,
@@ -222,7 +222,7 @@ impl Output {
     /// Appends a record that somebody waits for: it is made durable as soon as
     /// the disk is free.
     pub fn force(&mut self, record: &impl Serialize) -> Lsn {
-        self.urgent = true;
+        self.forced += 1;
         self.append(record)
     }
 
@@ -263,8 +263,8 @@ impl Output {
         std::mem::take(&mut self.logged)
     }
 
-    /// Takes the records, with whether any of them is urgent.
-    pub fn take_records(&mut self) -> (Records, bool) {
-        (std::mem::take(&mut self.records), std::mem::take(&mut self.urgent))
+    /// Takes the records, with how many of them are forced.
+    pub fn take_records(&mut self) -> (Records, usize) {
+        (std::mem::take(&mut self.records), std::mem::take(&mut self.forced))
     }
 }

@@ -11,6 +11,8 @@ use crate::cluster::{LocalCluster, Usage};
 /// Names of the servers' counters.
 const FSYNCS: &str = "synod_log_syncs_total";
 const MESSAGES: &str = "synod_messages_out_total";
+const COMMIT_MESSAGES: &str = "synod_commit_messages_out_total";
+const FORCED: &str = "synod_log_forced_total";
 
 /// How this process is called among the others.
 const SELF: &str = "bench";
@@ -20,6 +22,8 @@ pub(super) struct Counters {
     cpu: BTreeMap<String, Duration>,
     fsyncs: BTreeMap<String, f64>,
     messages: BTreeMap<String, f64>,
+    commit_messages: BTreeMap<String, f64>,
+    forced: BTreeMap<String, f64>,
 }
 
 /// What one transaction costs.
@@ -29,6 +33,10 @@ pub struct Cost {
     pub fsyncs: BTreeMap<String, f64>,
     /// Messages sent, by server.
     pub messages: BTreeMap<String, f64>,
+    /// Those of them that are of commit protocols.
+    pub commit_messages: BTreeMap<String, f64>,
+    /// Records that had to be durable before something was told, by server.
+    pub forced: BTreeMap<String, f64>,
     /// Microseconds of CPU by process, the clients' included.
     pub cpu_us: BTreeMap<String, f64>,
 }
@@ -41,19 +49,21 @@ impl Counters {
             cpu.insert(SELF.to_owned(), own.cpu);
         }
         let Some(cluster) = cluster else { return Ok(None) };
-        let (mut fsyncs, mut messages) = (BTreeMap::new(), BTreeMap::new());
+        let mut counters: [BTreeMap<String, f64>; 4] = Default::default();
         for name in cluster.names() {
             if let Some(usage) = cluster.usage(name) {
                 cpu.insert(name.to_string(), usage.cpu);
             }
             let metrics = cluster.metrics(name).await?;
-            for (metric, values) in [(FSYNCS, &mut fsyncs), (MESSAGES, &mut messages)] {
+            let metrics_of = [FSYNCS, MESSAGES, COMMIT_MESSAGES, FORCED];
+            for (metric, values) in metrics_of.iter().zip(&mut counters) {
                 if let Some(value) = metrics.value(metric) {
                     values.insert(name.to_string(), value);
                 }
             }
         }
-        Ok(Some(Counters { cpu, fsyncs, messages }))
+        let [fsyncs, messages, commit_messages, forced] = counters;
+        Ok(Some(Counters { cpu, fsyncs, messages, commit_messages, forced }))
     }
 }
 
@@ -78,6 +88,8 @@ impl Cost {
         Some(Cost {
             fsyncs: rate(&before.fsyncs, after.fsyncs),
             messages: rate(&before.messages, after.messages),
+            commit_messages: rate(&before.commit_messages, after.commit_messages),
+            forced: rate(&before.forced, after.forced),
             cpu_us: rate(&micros(before.cpu), micros(after.cpu)),
         })
     }

@@ -19,6 +19,7 @@ mod counter;
 mod deadlock;
 mod keyspace;
 mod measure;
+mod price;
 mod report;
 mod workload;
 
@@ -31,7 +32,8 @@ use synod_client::{Client, Credentials, Scheme};
 use crate::cluster::{ClusterOptions, LocalCluster};
 use cost::Counters;
 use keyspace::Keyspace;
-pub use report::Report;
+pub use price::Price;
+pub use report::{CommitCost, Report};
 pub use workload::{BadWorkload, Workload};
 
 /// Time before the measurement, for connections, caches and the allocator.

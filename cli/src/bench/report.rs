@@ -12,6 +12,7 @@ use super::cost::{Cost, round};
 use super::deadlock::Broken;
 use super::keyspace::Sum;
 use super::measure::Measured;
+use super::price::Price;
 use super::{BenchOptions, Workload};
 
 /// The result of a run. Field names are what programs rely on.
@@ -48,6 +49,10 @@ pub struct Report {
     pub fsyncs_per_txn_per_log: Option<f64>,
     /// Messages that servers sent, per transaction.
     pub messages_per_txn: Option<f64>,
+    /// Those of them that are of the commit protocol, per transaction.
+    pub commit_messages_per_txn: Option<f64>,
+    /// Records that had to be durable before something was told, per transaction.
+    pub forced_writes_per_txn: Option<f64>,
     /// CPU time of all processes, the clients' included, per transaction.
     pub cpu_us_per_txn: Option<f64>,
     /// The same, by process.
@@ -61,12 +66,31 @@ pub struct Report {
     pub sum: i64,
     /// Whether the sum and all values are what they must be.
     pub sum_ok: bool,
+    /// What only `commit` finds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitCost>,
     /// What only `load` finds.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<Bulk>,
     /// What only `deadlock` finds.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Broken>,
+}
+
+/// What a commit costs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CommitCost {
+    /// How many shards take part.
+    pub participants: u16,
+    /// What the book says.
+    pub by_the_book: Price,
+}
+
+impl CommitCost {
+    fn of(workload: Workload) -> Option<CommitCost> {
+        let Workload::Commit(participants) = workload else { return None };
+        Some(CommitCost { participants, by_the_book: Price::of_two_phase(participants) })
+    }
 }
 
 impl Report {
@@ -94,11 +118,14 @@ impl Report {
             fsyncs_per_txn: Cost::total(&cost.fsyncs),
             fsyncs_per_txn_per_log: cost.fsyncs_of_one_log(),
             messages_per_txn: Cost::total(&cost.messages),
+            commit_messages_per_txn: Cost::total(&cost.commit_messages),
+            forced_writes_per_txn: Cost::total(&cost.forced),
             cpu_us_per_txn: Cost::total(&cost.cpu_us),
             cpu_us_per_txn_by_process: cost.cpu_us,
             keys: sum.keys,
             sum: sum.is,
             sum_ok: sum.is_right() && sum.keys >= u64::from(options.keys),
+            commit: CommitCost::of(options.workload),
             bulk: None,
             broken: None,
         }
@@ -130,10 +157,18 @@ impl fmt::Display for Report {
             writeln!(f, "                the last error: {error}")?;
         }
         if let (Some(all), Some(one)) = (self.fsyncs_per_txn, self.fsyncs_per_txn_per_log) {
-            writeln!(f, "  {all:>12.3}  fsyncs per transaction, {one:.3} by the busiest log")?;
+            write!(f, "  {all:>12.3}  fsyncs per transaction, {one:.3} by the busiest log")?;
+            match self.forced_writes_per_txn {
+                Some(forced) => writeln!(f, ", for {forced:.2} forced writes")?,
+                None => writeln!(f)?,
+            }
         }
         if let Some(messages) = self.messages_per_txn {
-            writeln!(f, "  {messages:>12.1}  messages of servers per transaction")?;
+            write!(f, "  {messages:>12.1}  messages of servers per transaction")?;
+            match self.commit_messages_per_txn {
+                Some(commit) => writeln!(f, ", {commit:.1} to commit")?,
+                None => writeln!(f)?,
+            }
         }
         if let Some(cpu) = self.cpu_us_per_txn {
             write!(f, "  {cpu:>9.0} µs  CPU per transaction:")?;
@@ -186,11 +221,14 @@ pub(super) fn of_bulk(options: &BenchOptions, bulk: Bulk, sum: &Sum) -> Report {
         fsyncs_per_txn: None,
         fsyncs_per_txn_per_log: None,
         messages_per_txn: None,
+        commit_messages_per_txn: None,
+        forced_writes_per_txn: None,
         cpu_us_per_txn: None,
         cpu_us_per_txn_by_process: BTreeMap::new(),
         keys: sum.keys,
         sum: sum.is,
         sum_ok: sum.is_right() && sum.keys == u64::from(options.keys),
+        commit: None,
         bulk: Some(bulk),
         broken: None,
     }

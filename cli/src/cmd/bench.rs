@@ -1,15 +1,16 @@
 //! `synod bench`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use synod_cli::bench::{self, BenchOptions, Target, Workload};
+use synod_cli::bench::{self, BenchOptions, Report, Target, Workload};
 use synod_cli::runtime;
 use synod_client::Scheme;
 
 use super::{Global, Usage};
 use crate::config::Config;
+use crate::render;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -35,9 +36,11 @@ pub struct Args {
     /// How many keys there are [default: 100,000; 1,000,000 for `load`]
     #[arg(long, value_parser = clap::value_parser!(u32).range(200..=100_000_000))]
     keys: Option<u32>,
-    /// For `commit`: how many shards take part
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    participants: u16,
+    /// For `commit`: how many shards take part; of several numbers each is measured, on
+    /// a cluster of its own
+    #[arg(long, value_name = "N,N…", value_delimiter = ',', default_values_t = [2],
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    participants: Vec<u16>,
 }
 
 const KEYS: u32 = 100_000;
@@ -47,10 +50,31 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     if !matches!(args.protocol.as_str(), "2pc" | "auto") {
         return Err(Usage::later(format!("bench --protocol {}", args.protocol)));
     }
-    let workload = match args.workload {
-        Workload::Commit(_) => Workload::Commit(args.participants),
-        other => other,
+    let workloads = match args.workload {
+        Workload::Commit(_) => args.participants.iter().copied().map(Workload::Commit).collect(),
+        other => vec![other],
     };
+    let mut reports = Vec::new();
+    for workload in workloads {
+        let report = measure(args, global, workload)?;
+        if global.json {
+            println!("{}", serde_json::to_string(&report)?);
+        }
+        reports.push(report);
+    }
+    match &reports[..] {
+        _ if global.json => {}
+        [report] => println!("{report}"),
+        reports => print_prices(&mut std::io::stdout().lock(), reports)?,
+    }
+    if reports.iter().any(|report| !report.sum_ok) {
+        eprintln!("synod: the keys do not hold what they must: money was made or lost");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: &Args, global: &Global, workload: Workload) -> Result<Report> {
     let keys = if workload == Workload::Load { MANY_KEYS } else { KEYS };
     let options = BenchOptions {
         workload,
@@ -60,22 +84,45 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
         target: target(args, global)?,
         progress: std::io::stderr().is_terminal(),
     };
-    let report = runtime::block_on(async {
+    runtime::block_on(async {
         tokio::select! {
             report = bench::run(&options) => report,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         }
-    })??;
-    if global.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    if !report.sum_ok {
-        eprintln!("synod: the keys do not hold what they must: money was made or lost");
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    })?
+}
+
+/// What commits cost: counted, and by the book.
+fn print_prices(out: &mut impl Write, reports: &[Report]) -> Result<()> {
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+    let ms = |us: u64| format!("{:.2}", us as f64 / 1000.0);
+    let row = |report: &Report| {
+        let commit = report.commit?;
+        Some([
+            commit.participants.to_string(),
+            number(report.commit_messages_per_txn),
+            commit.by_the_book.messages.to_string(),
+            number(report.forced_writes_per_txn),
+            commit.by_the_book.forced_writes.to_string(),
+            number(report.fsyncs_per_txn),
+            format!("{:.0}", report.txn_per_s),
+            ms(report.p50_us),
+            ms(report.p99_us),
+        ])
+    };
+    let rows: Vec<_> = reports.iter().filter_map(row).collect();
+    let heading = [
+        "PARTICIPANTS",
+        "MESSAGES",
+        "BY THE BOOK",
+        "FORCED WRITES",
+        "BY THE BOOK",
+        "FSYNCS",
+        "A SECOND",
+        "P50 MS",
+        "P99 MS",
+    ];
+    Ok(render::table(out, heading, &rows)?)
 }
 
 /// A cluster of its own, unless the flag names another one. The environment does

@@ -312,9 +312,10 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
 
     /// Carries the output out, in the order that the contract gives.
     fn carry_out(&mut self) -> Result<(), HostError> {
-        let (records, urgent) = self.out.take_records();
+        let (records, forced) = self.out.take_records();
         if !records.is_empty() {
-            let submitted = self.log.submit(records, urgent).map_err(|_| self.log_error())?;
+            Stats::add(&self.handle.stats().forced, forced);
+            let submitted = self.log.submit(records, forced > 0).map_err(|_| self.log_error())?;
             assert_eq!(submitted, self.out.last_lsn(), "node and log count the same records");
         }
         self.held.extend(self.out.held.drain(..));
@@ -353,8 +354,9 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
             Stats::add(&stats.messages_dropped, 1);
             return;
         };
+        let of_commit = send.message.is_of_commit();
         match entry.handle.send(send.request, send.message) {
-            Ok(()) => return,
+            Ok(()) => return Stats::add(&stats.commit_messages_out, usize::from(of_commit)),
             Err(SendError::Closed) => {}
             Err(SendError::Full) => match &entry.handle {
                 LinkHandle::Quic(_) => {

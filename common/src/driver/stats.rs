@@ -11,6 +11,10 @@ pub struct Stats {
     pub messages_in: AtomicU64,
     /// Messages that were sent.
     pub messages_out: AtomicU64,
+    /// Those of them that are about the commit of one transaction, between servers.
+    pub commit_messages_out: AtomicU64,
+    /// Records that had to be durable before something was told.
+    pub forced: AtomicU64,
     /// Messages that were dropped because no link to their receiver was up.
     pub messages_dropped: AtomicU64,
     /// Bytes of frames that were received.

@@ -227,6 +227,28 @@ impl CommitMessage {
         }
     }
 
+    /// Whether this is about the commit of one transaction.
+    pub fn is_of_one_transaction(&self) -> bool {
+        match self {
+            CommitMessage::Prepare { .. }
+            | CommitMessage::Vote { .. }
+            | CommitMessage::CommitOnePhase { .. }
+            | CommitMessage::OnePhaseDone { .. }
+            | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::Decide { .. }
+            | CommitMessage::Release { .. }
+            | CommitMessage::Ack { .. }
+            | CommitMessage::Inquire { .. } => true,
+            CommitMessage::Join { .. }
+            | CommitMessage::OnePhaseOutcomes { .. }
+            | CommitMessage::Welcome { .. }
+            | CommitMessage::AskWindow
+            | CommitMessage::Window { .. }
+            | CommitMessage::Call { .. }
+            | CommitMessage::SafePoint { .. } => false,
+        }
+    }
+
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
             CommitMessage::OnePhaseOutcomes { outcomes, .. } => Some(outcomes),

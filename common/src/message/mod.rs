@@ -82,6 +82,20 @@ impl Message {
         }
     }
 
+    /// Whether servers send this to one another for the commit of one transaction: what
+    /// the protocols are compared by.
+    pub fn is_of_commit(&self) -> bool {
+        match self {
+            Message::Commit(message) => message.is_of_one_transaction(),
+            Message::Peer(_) => true,
+            Message::ClientRequest(_)
+            | Message::ClientReply(_)
+            | Message::DataRequest(_)
+            | Message::DataReply(_)
+            | Message::Deadlock(_) => false,
+        }
+    }
+
     /// Whether a peer of this kind may send this message to a server. Replies to
     /// clients are never accepted by a server.
     pub fn may_come_from(&self, peer: Peer) -> bool {

@@ -416,7 +416,7 @@ impl World {
         let Output { held, sends, checkpoint, wake, .. } = &mut server.out;
         let (held, sends) = (std::mem::take(held), std::mem::take(sends));
         let (step, wake) = (checkpoint.take(), *wake);
-        let (records, urgent) = server.out.take_records();
+        let (records, forced) = server.out.take_records();
         if wake != server.wake {
             server.wake = wake;
             server.wakes += 1;
@@ -430,7 +430,7 @@ impl World {
         if !records.is_empty() {
             self.trace_records(index, &records);
             self.ledger.appended(index, &records)?;
-            self.servers[index].log.submit(&records, urgent);
+            self.servers[index].log.submit(&records, forced > 0);
             let last = self.servers[index].out.last_lsn();
             self.mutate_appended(index, last)?;
             if self.servers[index].life != life {
