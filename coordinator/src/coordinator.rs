@@ -315,7 +315,7 @@ impl Coordinator {
 
     fn tick(&mut self, now: Now, out: &mut Output) {
         while let Some(txn) = self.votes_due.pop(now.mono) {
-            self.abort_two_phase(txn, Reason::VoteTimeout, out);
+            self.abort_two_phase(txn, None, Reason::VoteTimeout, out);
         }
         while let Some(deadline) = self.resend.pop(now.mono) {
             match deadline {

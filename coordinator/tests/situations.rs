@@ -255,7 +255,11 @@ fn one_no_aborts_and_a_late_commit_of_the_same_is_refused() {
     world.hear(1, CommitMessage::Vote { txn, vote: Vote::No(Reason::LockTimeout) });
     let aborted = ClientReply::Outcome(Outcome::Aborted(Reason::LockTimeout));
     assert_eq!(world.told(), [&aborted]);
+    // Who voted NO knows.
+    assert_eq!(world.decided(Decision::Abort), 1);
     world.hear(2, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    assert_eq!(world.decided(Decision::Forgotten), 0);
+    world.hear(2, CommitMessage::Inquire { txn });
     assert_eq!(world.decided(Decision::Forgotten), 1);
     assert_eq!(world.commit(txn, &[1]), Some(aborted));
 }

@@ -6,13 +6,14 @@
 //! | Preparing  | YES(m), READ(m)     | count; `commit_ts = max m`                       | Preparing  |
 //! | Preparing  | last vote, some YES | oracle past `commit_ts`; *force* Committed       | Deciding   |
 //! | Preparing  | last vote, all READ | oracle past `commit_ts`; *force* Outcome         | Deciding   |
-//! | Preparing  | NO, time-out        | ABORT once to all; tell the client               | –          |
+//! | Preparing  | NO, time-out        | ABORT once to all others; tell the client        | –          |
 //! | Deciding   | log durable         | tell the client; COMMIT to YES, RELEASE to READ  | Committing, or – if none voted YES |
 //! | Committing | ACK, not the last   |                                                  | Committing |
 //! | Committing | last ACK            | log Ended (not forced)                           | –          |
 //! | Committing | resend time         | COMMIT to those that owe an ACK                  | Committing |
 //! | any        | INQUIRE             | Preparing, Deciding: silence. Committing: COMMIT |            |
-//! | –          | INQUIRE, late vote  | the outcome, or FORGOTTEN                        | –          |
+//! | –          | INQUIRE             | the outcome, or FORGOTTEN                        | –          |
+//! | –          | late vote           | nothing                                          | –          |
 //!
 //! Sources: Mohan, Lindsay, Obermarck 1986 §3.1 (presumed abort). Departures:
 //! votes carry the commit timestamp; READ voters keep their locks until RELEASE.
@@ -63,15 +64,11 @@ impl Coordinator {
 
     /// A participant voted.
     pub(crate) fn vote(&mut self, shard: ShardId, txn: TxnId, vote: Vote, out: &mut Output) {
-        let Some(commit) = self.commits.get_mut(&txn) else {
-            if !matches!(vote, Vote::No(_)) {
-                self.answer(shard, txn, out);
-            }
-            return;
-        };
+        // A late one has been told, or will ask.
+        let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         if let Vote::No(reason) = vote {
-            return self.abort_two_phase(txn, reason, out);
+            return self.abort_two_phase(txn, Some(shard), reason, out);
         }
         if tally.count(shard, &vote) {
             self.decide(txn, out);
@@ -137,13 +134,19 @@ impl Coordinator {
         }
     }
 
-    /// Aborts a transaction that is not decided. Participants hear it once; one
-    /// that does not will ask.
-    pub(crate) fn abort_two_phase(&mut self, txn: TxnId, reason: Reason, out: &mut Output) {
+    /// Aborts a transaction that is not decided. Participants hear it once, but for the
+    /// one that voted NO; one that does not will ask.
+    pub(crate) fn abort_two_phase(
+        &mut self,
+        txn: TxnId,
+        voted_no: Option<ShardId>,
+        reason: Reason,
+        out: &mut Output,
+    ) {
         let Some(Commit { stage: Stage::Preparing(tally), .. }) = self.commits.get(&txn) else {
             return;
         };
-        for shard in tally.participants() {
+        for shard in tally.participants().filter(|shard| Some(*shard) != voted_no) {
             let message = CommitMessage::Decide { txn, decision: Decision::Abort };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
@@ -159,7 +162,7 @@ impl Coordinator {
         let doomed: Vec<TxnId> =
             self.commits.iter().filter(|(_, commit)| waits(commit)).map(|(txn, _)| *txn).collect();
         for txn in doomed {
-            self.abort_two_phase(txn, Reason::VoteTimeout, out);
+            self.abort_two_phase(txn, None, Reason::VoteTimeout, out);
         }
     }
 

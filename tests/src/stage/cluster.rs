@@ -8,7 +8,7 @@ use synod_common::deadlock::Scheme;
 use synod_common::id::{ClientId, ClusterId, CoordinatorId, Peer, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
-use synod_common::node::{Event, Lsn, Node, Output};
+use synod_common::node::{Event, Lsn, Node, Output, Send};
 use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Wall};
 use synod_coordinator::Coordinator;
@@ -24,14 +24,58 @@ const CLIENT: Peer = Peer::Client(ClientId(1));
 /// The wall clock when the curtain rises, in milliseconds.
 const BEGIN: u64 = 1_000_000;
 
+/// What was done since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Messages of commits between servers.
+    pub messages: u32,
+    /// Records that were forced.
+    pub forced: u32,
+    /// Behind what the last reply to the client came.
+    pub answer: Behind,
+}
+
+/// What had to happen one after the other before a message left, where nothing else is
+/// under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// Messages, the request of the client among them.
+    pub messages: u32,
+    /// Writes that were durable first.
+    pub forces: u32,
+}
+
+impl Behind {
+    /// Both have happened.
+    fn max(self, other: Behind) -> Behind {
+        Behind {
+            messages: self.messages.max(other.messages),
+            forces: self.forces.max(other.forces),
+        }
+    }
+}
+
+struct Letter {
+    from: Peer,
+    to: Peer,
+    request: RequestId,
+    message: Message,
+    behind: Behind,
+}
+
 /// A cluster and the one client process.
 pub struct Cluster {
+    /// The network of its clients.
     pub net: SharedNet,
+    /// What the clients do.
     pub executor: Executor,
     now: Mono,
     coordinator: (Coordinator, Output),
     shards: Vec<(Shard, Output)>,
-    on_the_way: VecDeque<(Peer, Peer, RequestId, Message)>,
+    on_the_way: VecDeque<Letter>,
+    counted: Counted,
+    /// What came before whatever each server says now.
+    behind: BTreeMap<Peer, Behind>,
     replies: BTreeMap<RequestId, oneshot::Sender<Message>>,
     sleepers: BTreeMap<(Mono, u64), oneshot::Sender<()>>,
     slept: u64,
@@ -64,6 +108,8 @@ impl Cluster {
             coordinator,
             shards: (1..=shards).map(shard).collect(),
             on_the_way: VecDeque::new(),
+            counted: Counted::default(),
+            behind: BTreeMap::new(),
             replies: BTreeMap::new(),
             sleepers: BTreeMap::new(),
             slept: 0,
@@ -73,14 +119,14 @@ impl Cluster {
             .chain((1..=shards).map(|id| Peer::Shard(ShardId(id as u16))))
             .collect();
         for (seed, server) in servers.iter().enumerate() {
-            cluster.feed(*server, Event::Start { seed: seed as u64 });
+            cluster.tell(*server, Event::Start { seed: seed as u64 });
         }
         for shard in &servers[1..] {
-            cluster.feed(COORDINATOR, Event::Connected(*shard));
-            cluster.feed(*shard, Event::Connected(COORDINATOR));
+            cluster.tell(COORDINATOR, Event::Connected(*shard));
+            cluster.tell(*shard, Event::Connected(COORDINATOR));
         }
         for server in servers {
-            cluster.feed(server, Event::Connected(CLIENT));
+            cluster.tell(server, Event::Connected(CLIENT));
         }
         cluster.settle();
         assert!(cluster.coordinator.0.is_ready(), "all servers have joined");
@@ -97,6 +143,12 @@ impl Cluster {
         self.lost = replies;
     }
 
+    /// What was done since this was last asked.
+    pub fn take_counted(&mut self) -> Counted {
+        self.behind.clear();
+        std::mem::take(&mut self.counted)
+    }
+
     /// Lets everything happen that happens without time passing.
     pub fn settle(&mut self) {
         loop {
@@ -106,13 +158,15 @@ impl Cluster {
                 asked = true;
                 self.ask(ask);
             }
-            let Some((from, to, request, message)) = self.on_the_way.pop_front() else {
+            let Some(letter) = self.on_the_way.pop_front() else {
                 if !ran && !asked {
                     return;
                 }
                 continue;
             };
+            let Letter { from, to, request, message, behind } = letter;
             if to == CLIENT {
+                self.counted.answer = behind;
                 let reply = self.replies.remove(&request);
                 if reply.is_some() && self.lost > 0 {
                     // Who asked hears that there will be none.
@@ -122,7 +176,8 @@ impl Cluster {
                     let _ = reply.send(message);
                 }
             } else {
-                self.feed(to, Event::Message { from, request, message });
+                self.counted.messages += u32::from(message.is_of_commit());
+                self.feed(to, Event::Message { from, request, message }, behind);
             }
         }
     }
@@ -141,7 +196,7 @@ impl Cluster {
                 let _ = entry.remove().send(());
             }
             for server in self.servers_due() {
-                self.feed(server, Event::Wake);
+                self.tell(server, Event::Wake);
             }
             self.settle();
         }
@@ -168,7 +223,8 @@ impl Cluster {
                 if let Some(reply) = reply {
                     self.replies.insert(request, reply);
                 }
-                self.on_the_way.push_back((CLIENT, to, request, message));
+                let (from, behind) = (CLIENT, Behind::default());
+                self.on_the_way.push_back(Letter { from, to, request, message, behind });
             }
             Ask::Sleep(until, sleeper) => {
                 self.slept += 1;
@@ -178,9 +234,13 @@ impl Cluster {
         }
     }
 
+    fn tell(&mut self, server: Peer, event: Event) {
+        self.feed(server, event, Behind::default());
+    }
+
     /// Hands an event to a core. Its records are durable at once, and what it says
     /// is on its way.
-    fn feed(&mut self, server: Peer, event: Event) {
+    fn feed(&mut self, server: Peer, event: Event, behind: Behind) {
         let now = Now { mono: self.now, wall: Wall(BEGIN + self.now.0 / 1_000) };
         let (core, out): (&mut dyn Node, &mut Output) = match server {
             Peer::Shard(id) => {
@@ -191,18 +251,27 @@ impl Cluster {
             Peer::Client(_) => panic!("a client is no server"),
         };
         let mut event = Some(event);
+        let known = self.behind.entry(server).or_default();
+        let mut behind = known.max(Behind { messages: behind.messages + 1, ..behind });
+        let (mut sends, mut held) = (Vec::new(), Vec::new());
         while let Some(happened) = event.take() {
             core.handle(now, happened, out);
-            if !out.take_records().0.is_empty() {
+            let (records, forced) = out.take_records();
+            let durable = Behind { forces: behind.forces + u32::from(forced > 0), ..behind };
+            sends.extend(out.sends.drain(..).map(|send| (send, behind)));
+            held.extend(out.held.drain(..).map(|(_, send)| (send, durable)));
+            if !records.is_empty() {
+                self.counted.forced += u32::try_from(forced).unwrap_or(u32::MAX);
+                behind = durable;
                 event = Some(Event::Durable(out.last_lsn()));
             } else if out.checkpoint.take().is_some() {
                 event = Some(Event::CheckpointWritten);
             }
         }
-        let held = std::mem::take(&mut out.held).into_iter().map(|(_, send)| send);
-        let sends: Vec<_> = std::mem::take(&mut out.sends).into_iter().chain(held).collect();
-        for send in sends {
-            self.on_the_way.push_back((server, send.to, send.request, send.message));
+        *known = behind;
+        for (send, behind) in sends.into_iter().chain(held) {
+            let Send { to, request, message } = send;
+            self.on_the_way.push_back(Letter { from: server, to, request, message, behind });
         }
     }
 }

@@ -26,4 +26,5 @@ mod cluster;
 mod net;
 mod player;
 
+pub use cluster::{Behind, Cluster, Counted};
 pub use player::Player;

@@ -1,0 +1,140 @@
+//! What a commit costs, counted on real cores, against what the books say.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use synod_client::{Client, Error, Options, Txn};
+use synod_common::deadlock::Scheme;
+use synod_common::id::CoordinatorId;
+use synod_tests::stage::{Behind, Cluster, Counted};
+
+const SHARDS: u32 = 8;
+
+struct Priced {
+    cluster: Cluster,
+    database: Client,
+}
+
+impl Priced {
+    /// Keys `a`, `b`, … are on a shard each.
+    fn new() -> Priced {
+        let cluster = Cluster::start(&["b", "c", "d", "e", "f", "g", "h"], Scheme::default());
+        let database = Client::over(cluster.net.clone(), CoordinatorId(1));
+        Priced { cluster, database }
+    }
+
+    /// Runs something to its end.
+    fn run<T: 'static>(&mut self, work: impl Future<Output = T> + 'static) -> T {
+        let result = Rc::new(Cell::new(None));
+        let slot = result.clone();
+        self.cluster.executor.spawn(Box::pin(async move { slot.set(Some(work.await)) }));
+        self.cluster.settle();
+        result.take().expect("it ends without time passing")
+    }
+
+    /// A transaction that has done its work on each of these shards, the first first.
+    fn begin(&mut self, writes: u32, reads: u32) -> Txn {
+        let database = self.database.clone();
+        let begun = self.run(async move {
+            let txn = database.begin(Options::new()).await?;
+            for shard in 0..writes {
+                txn.put_bytes(key(shard), "new")?;
+            }
+            for shard in writes..writes + reads {
+                txn.get(key(shard)).await?;
+            }
+            Ok::<Txn, Error>(txn)
+        });
+        begun.expect("nobody is in its way")
+    }
+
+    /// What its commit costs, and whether it committed.
+    fn commit(&mut self, txn: Txn) -> (Counted, bool) {
+        self.cluster.take_counted();
+        let committed = self.run(async move { txn.commit().await.is_ok() });
+        (self.cluster.take_counted(), committed)
+    }
+
+    fn price(&mut self, writes: u32, reads: u32) -> Counted {
+        let txn = self.begin(writes, reads);
+        let (counted, committed) = self.commit(txn);
+        assert!(committed);
+        counted
+    }
+}
+
+fn key(shard: u32) -> String {
+    let letter = u8::try_from(shard).map(|n| b'a' + n).expect("few shards");
+    char::from(letter).to_string()
+}
+
+/// Between the client's request and the reply to it.
+fn delays(behind: Behind) -> u32 {
+    behind.messages - 1
+}
+
+/// Mohan, Lindsay, Obermarck 1986: 4N messages, and two rounds of them before the
+/// decision is told. Of 2N + 1 forced writes those of the outcome at the participants are
+/// not forced: their acknowledgements wait for the next sync.
+#[test]
+fn two_phase_commit_costs_what_the_book_says() {
+    let mut priced = Priced::new();
+    for n in 2..=SHARDS {
+        let counted = priced.price(n, 0);
+        assert_eq!((counted.messages, counted.forced), (4 * n, n + 1), "{n} participants");
+        assert_eq!((delays(counted.answer), counted.answer.forces), (2, 2), "{n} participants");
+    }
+}
+
+#[test]
+fn one_participant_decides_by_itself() {
+    let counted = Priced::new().price(1, 0);
+    assert_eq!((counted.messages, counted.forced), (2, 1));
+    assert_eq!((delays(counted.answer), counted.answer.forces), (2, 1));
+}
+
+/// By the book, a READ voter hears nothing more: 2 messages. Here it keeps its locks until
+/// it is told the commit timestamp: 3.
+#[test]
+fn participants_that_only_read_log_nothing() {
+    let mut priced = Priced::new();
+    for (writes, reads) in [(1, 1), (2, 1), (1, 4), (3, 5)] {
+        let counted = priced.price(writes, reads);
+        assert_eq!((counted.messages, counted.forced), (4 * writes + 3 * reads, writes + 1));
+        assert_eq!((delays(counted.answer), counted.answer.forces), (2, 2));
+    }
+}
+
+/// By the book, nothing is forced. Here the outcome can be asked for, so it is durable
+/// before it is told.
+#[test]
+fn a_transaction_that_only_read_forces_its_outcome_alone() {
+    let counted = Priced::new().price(0, 3);
+    assert_eq!((counted.messages, counted.forced), (9, 1));
+    assert_eq!((delays(counted.answer), counted.answer.forces), (2, 1));
+}
+
+/// Presumed abort: PREPARE, votes, ABORT; the coordinator writes nothing, and nobody
+/// acknowledges.
+#[test]
+fn an_abort_costs_the_coordinator_nothing() {
+    let mut priced = Priced::new();
+    let (first, second) = (priced.begin(3, 0), priced.begin(3, 0));
+    let database = priced.database.clone();
+    // Its key is taken by one that does not wait to be asked twice.
+    let optimist = priced.run(async move {
+        let level = synod_client::Isolation::Optimistic;
+        let txn = database.begin(Options::new().isolation(level)).await?;
+        txn.get("a").await?;
+        txn.put_bytes("b", "mine")?;
+        txn.put_bytes("c", "mine")?;
+        Ok::<Txn, Error>(txn)
+    });
+    assert!(priced.commit(first).1 && priced.commit(second).1);
+    let (counted, committed) = priced.commit(optimist.expect("nobody is in its way"));
+    assert!(!committed);
+    // One says NO, and the other two hear it.
+    assert_eq!(counted.messages, 3 + 3 + 2);
+    assert!(counted.forced <= 2, "{counted:?}");
+    assert_eq!(delays(counted.answer), 2);
+}
