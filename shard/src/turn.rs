@@ -17,12 +17,14 @@
 //!
 //! | scheme              | its turn                                                    |
 //! |---------------------|-------------------------------------------------------------|
-//! | `graph`, `probes`   | when it comes, if it holds locks here or elsewhere; else a fifth of the lock time-out later |
+//! | `graph`, `probes`   | when it comes, if it holds locks here or elsewhere; else a tenth of the lock time-out later |
 //! | `wound-wait`        | by age, the oldest first: else an older one would find younger ones in front, and abort them |
 //! | `wait-die`          | when it comes: in any other order, more would have to wait for an older one |
 //!
-//! The fifth bounds what a newcomer loses: who comes after his turn is behind him. Nor
-//! does anybody starve by age, as he gets older. A client says whether its transaction
+//! The tenth bounds what a newcomer loses: who comes after his turn is behind him. It is
+//! the same for all, so that among newcomers the first to come is the first; who is not
+//! willing to wait so long may give up before his turn. Nor does anybody starve by age, as
+//! he gets older. A client says whether its transaction
 //! holds locks elsewhere; one that commits on several shards does.
 //!
 //! *Deliberately absent*: how many wait for whom. Whether anybody may is enough, needs no
@@ -43,8 +45,8 @@ use crate::lock::{Asker, Turn};
 use crate::shard::Shard;
 
 /// Who holds nothing lets those go first who hold something, for this part of the lock
-/// time-out: so he gets his turn before it.
-const HEAD_START: u32 = 5;
+/// time-out: half of the time that clients wait for a lock unless they are told otherwise.
+const HEAD_START: u32 = 10;
 
 /// For whom locks are taken.
 #[derive(Clone, Copy, Debug)]

@@ -65,7 +65,7 @@ fn who_commits_on_several_shards_goes_in_front() {
 #[test]
 fn nobody_goes_in_front_of_who_has_let_others_pass_for_long_enough() {
     let mut world = a_newcomer_waits();
-    world.pass(settings().lock_timeout / 5);
+    world.pass(settings().lock_timeout / 10);
     world.waits(busy_elsewhere(txn(3)), "k");
     assert_eq!(world.queue("k"), [txn(2), txn(3)]);
 }
