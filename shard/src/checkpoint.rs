@@ -45,7 +45,7 @@ enum Progress {
 /// One part of a checkpoint. Only append variants.
 #[derive(Debug, Serialize, Deserialize)]
 enum Part {
-    /// What is open, as records; and one-phase commits to remember.
+    /// What is open and the shards, as records; and one-phase commits to remember.
     Meta { open: Vec<Record>, one_phase: Vec<OnePhaseEnd> },
     /// A chunk of the index.
     Versions(Bytes),
@@ -117,7 +117,8 @@ impl Shard {
         let one_phase = self.over.one_phase().filter_map(|outcome| {
             outcome.committed.map(|m| OnePhaseEnd { txn: outcome.txn, h: outcome.h, m })
         });
-        Part::Meta { open: open.collect(), one_phase: one_phase.collect() }
+        let shards = Record::Shards(self.shards.clone());
+        Part::Meta { open: open.chain([shards]).collect(), one_phase: one_phase.collect() }
     }
 
     /// Takes back one part.

@@ -17,6 +17,7 @@ use synod_common::route::{Placement, Router};
 use synod_common::time::{Now, Timestamp};
 
 use crate::participant::Stage;
+use crate::record::Record;
 use crate::shard::{Shard, Timer};
 
 /// One-phase commits told in one message.
@@ -49,6 +50,11 @@ impl Shard {
         self.joining.connected = false;
         self.timers.stop(Timer::Join);
         self.inquire_all(now, out);
+    }
+
+    /// Whether the shard was welcomed since it started.
+    pub(crate) fn was_welcomed(&self) -> bool {
+        self.joining.welcomed
     }
 
     /// Whether the link to the coordinator is up.
@@ -131,6 +137,10 @@ impl Shard {
         }
         self.joining = Joining { nonce: None, welcomed: true, ..self.joining };
         self.timers.stop(Timer::Join);
+        if router.placement().shards != self.shards {
+            self.shards.clone_from(&router.placement().shards);
+            out.append(&Record::Shards(self.shards.clone()));
+        }
         self.router = Some(router);
         self.handling = handling;
         self.link_to_shards(out);
@@ -142,9 +152,8 @@ impl Shard {
 
     /// Has links to the other shards made, for probes and for cooperative termination: of
     /// two shards the one with the larger number dials.
-    fn link_to_shards(&self, out: &mut Output) {
-        let Some(router) = &self.router else { return };
-        let others = router.placement().shards.iter().filter(|other| other.id < self.settings.id);
+    pub(crate) fn link_to_shards(&self, out: &mut Output) {
+        let others = self.shards.iter().filter(|other| other.id < self.settings.id);
         out.keep_links(others.map(|other| Neighbour {
             peer: Peer::Shard(other.id),
             address: other.address.clone(),

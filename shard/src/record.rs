@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use synod_common::deadlock::Standing;
 use synod_common::id::{CoordinatorId, ShardId, TxnId};
 use synod_common::key::{Key, KeyRange};
+use synod_common::route::ShardAddress;
 use synod_common::time::Timestamp;
 
 use crate::lock::{LockTarget, Mode};
@@ -28,6 +29,9 @@ pub enum Record {
     },
     /// A one-phase transaction is committed. Forced before the answer leaves.
     OnePhase(OnePhase),
+    /// The shards of the newest map. Not forced: it only helps to find others when there
+    /// is no coordinator to ask.
+    Shards(Vec<ShardAddress>),
 }
 
 /// All that a prepared transaction needs to commit after a restart.

@@ -52,6 +52,7 @@ impl Shard {
                     self.forget(txn);
                 }
             }
+            Record::Shards(shards) => self.shards = shards,
             // Nothing is served before the window is closed above `m`, so it may
             // be installed at once.
             Record::OnePhase(OnePhase { txn, h, m, writes, .. }) => {

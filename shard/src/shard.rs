@@ -9,7 +9,7 @@ use synod_common::id::{Epoch, Peer, RequestId, SessionId, TxnId};
 use synod_common::message::data::ShardStatus;
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
-use synod_common::route::Router;
+use synod_common::route::{Router, ShardAddress};
 use synod_common::time::{Now, Timestamp};
 use synod_common::timer::TimerTable;
 
@@ -57,6 +57,8 @@ pub struct Shard {
     pub(crate) intents: Intents,
     pub(crate) over: Over,
     pub(crate) decided: Decided,
+    /// All shards, as the newest map says.
+    pub(crate) shards: Vec<ShardAddress>,
     /// Where the floor began in this life: whatever began before is forgotten.
     pub(crate) born: Timestamp,
     pub(crate) leases: Leases,
@@ -148,6 +150,7 @@ impl Shard {
             intents: Intents::default(),
             over: Over::default(),
             decided: Decided::default(),
+            shards: Vec::new(),
             born: Timestamp::ZERO,
             leases: Leases::new(settings.session_ttl),
             waits: BTreeMap::new(),
@@ -222,12 +225,13 @@ impl Shard {
         self.rng
     }
 
-    fn start(&mut self, now: Now, seed: u64) {
+    fn start(&mut self, now: Now, seed: u64, out: &mut Output) {
         self.rng = seed | 1;
         self.last_incarnation = self.random() >> 1 & !0xffff_ffff;
         self.last_ask = self.last_incarnation;
         self.deadlocks.begin(self.last_incarnation);
         self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
+        self.link_to_shards(out);
     }
 
     fn data_request(
@@ -408,7 +412,7 @@ impl Node for Shard {
 
     fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
         match event {
-            Event::Start { seed } => self.start(now, seed),
+            Event::Start { seed } => self.start(now, seed, out),
             Event::Connected(Peer::Coordinator(_)) => self.connected(now, out),
             Event::Disconnected(Peer::Coordinator(_)) => {
                 self.disconnected_from_coordinator(now, out);
@@ -426,7 +430,7 @@ impl Node for Shard {
                 (Peer::Coordinator(_), Message::Commit(message)) => {
                     self.coordinator_message(now, request, message, out);
                 }
-                (Peer::Shard(shard), Message::Peer(message)) if self.router.is_some() => {
+                (Peer::Shard(shard), Message::Peer(message)) => {
                     self.peer_message(shard, &message, out);
                 }
                 (Peer::Coordinator(_) | Peer::Shard(_), Message::Deadlock(message))

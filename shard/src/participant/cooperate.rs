@@ -22,15 +22,15 @@
 //!
 //! *Not voted, or forgotten?* What is over is remembered until the low-water mark has
 //! passed it, or until a restart; and after a restart the floor begins above every `h`
-//! from before. So one whose `h` is above both marks, and of which nothing is known, has
+//! from before, once it is welcomed. So one whose `h` is above both marks, and of which nothing is known, has
 //! never voted here. (The same holds for "it never will" as for a vote of NO: it is
 //! remembered, and after a restart the floor refuses it.)
 //!
 //! The coordinator that told the decision had the oracle past it before, and every
 //! later one begins above the window that it lies in: so it may be told on.
 //!
-//! *Deliberately absent*: the map does not survive a restart, so a shard that restarts
-//! while there is no coordinator can not ask.
+//! A shard that restarts while there is no coordinator serves nobody, but it asks and
+//! tells: where the others are it knows from its log.
 //!
 //! Source: Bernstein, Hadzilacos, Goodman, *Concurrency Control and Recovery in Database
 //! Systems* (1987), §7.4, the cooperative termination protocol. Departure: who has not
@@ -125,7 +125,7 @@ impl Shard {
 
     /// Whether it may have voted here without being remembered.
     fn may_be_forgotten(&self, h: Timestamp) -> bool {
-        self.over.is_past(h) || h <= self.born
+        !self.was_welcomed() || self.over.is_past(h) || h <= self.born
     }
 
     /// Makes sure that a transaction without a vote here gets none but NO, unless the

@@ -1,5 +1,6 @@
 //! Cooperative termination: what another participant is told, and what it is worth.
 
+use synod_common::key::Key;
 use synod_common::message::PeerMessage;
 
 use super::*;
@@ -189,6 +190,50 @@ fn who_waits_to_vote_gives_up() {
     assert_eq!(world.told_to_other(txn(1), 1100), None);
     world.lose_coordinator();
     assert_eq!(world.told_to_other(txn(1), 1100), Some(Decision::Abort));
+}
+
+/// It serves nobody, but it finds the others, and what they know ends its doubt.
+#[test]
+fn who_restarts_without_a_coordinator_asks_too() {
+    // With a checkpoint after every event, and with none.
+    for checkpoint_bytes in [1, 1 << 30] {
+        let settings = Settings { checkpoint_bytes, ..settings() };
+        let mut world = World::recover(settings, vec![], None);
+        world.placement = placement(Partition::Range(vec![Key::from("z")]), &[1, 2]);
+        world.welcome(1, 1000);
+        world.put(9, 1050, "k", "old");
+        world.prepare(txn(1), 1100, None, writes(&[("k", Some("new"))]));
+        world.sync();
+        assert_eq!(world.checkpoint.is_some(), checkpoint_bytes == 1);
+        let mut world = world.crash();
+        assert_eq!(world.shard.stats().in_doubt, 1);
+        let links = world.out.neighbours.take().map(|links| links.len());
+        assert_eq!(links, Some(0), "the other one has the larger number, and dials");
+        world.lose_coordinator();
+        world.sent.clear();
+        world.event(Event::Connected(OTHER));
+        assert_eq!(world.asked_of_other(), [txn(1)]);
+        // Of what it does not know it says nothing: it may have forgotten.
+        assert_eq!(world.told_to_other(txn(2), 5000), None);
+        world.other_says(txn(1), commit(1150));
+        assert_eq!(world.told_to_other(txn(1), 1100), Some(commit(1150)));
+        world.sync();
+        world.event(Event::Connected(COORDINATOR));
+        world.welcome(2, 2000);
+        assert_eq!(world.newest("k").as_deref(), Some("new"));
+    }
+}
+
+#[test]
+fn who_restarts_without_a_coordinator_dials_those_with_smaller_numbers() {
+    let mut world = World::recover(Settings { id: ShardId(2), ..settings() }, vec![], None);
+    world.placement = placement(Partition::Range(vec![Key::from("a")]), &[1, 2]);
+    world.welcome(1, 1000);
+    world.sync();
+    let World { log, .. } = world;
+    let world = World::recover(Settings { id: ShardId(2), ..settings() }, log, None);
+    let links = world.out.neighbours.expect("links are asked for");
+    assert_eq!(links.iter().map(|link| link.peer).collect::<Vec<_>>(), [Peer::Shard(ShardId(1))]);
 }
 
 /// It may have committed. To say "aborted" would be a guess.

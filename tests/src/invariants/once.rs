@@ -18,7 +18,9 @@ pub fn check(facts: &Facts, fact: &Fact) -> Check {
         Fact::Shard(Record::Prepared(record)) => {
             (&record.txn, facts.prepared.contains_key(&record.txn))
         }
-        Fact::Shard(Record::Aborted { .. }) | Fact::Coordinator(_) => return Ok(()),
+        Fact::Shard(Record::Aborted { .. } | Record::Shards(_)) | Fact::Coordinator(_) => {
+            return Ok(());
+        }
     };
     if known { Err(format!("I5: {txn} was logged twice: {fact:?}")) } else { Ok(()) }
 }

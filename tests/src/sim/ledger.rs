@@ -171,6 +171,7 @@ impl Ledger {
                 self.aborted.insert(txn);
                 agreement::check(self, txn)?;
             }
+            Fact::Shard(ShardRecord::Shards(_)) => {}
             Fact::Shard(ShardRecord::OnePhase(record)) => {
                 facts.one_phase.insert(record.txn, record.m);
                 self.committed.insert(record.txn, record.m);
