@@ -24,6 +24,7 @@ pub mod codec;
 pub mod commit;
 pub mod data;
 pub mod deadlock;
+pub mod txns;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
