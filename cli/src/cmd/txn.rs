@@ -11,7 +11,7 @@ use super::locks::target;
 use super::{Global, later};
 use crate::txns::Seen;
 use crate::txns::ask::{Found, Servers};
-use crate::waits::{age_ms, span};
+use crate::waits::span;
 use crate::{connect, render};
 
 #[derive(clap::Args)]
@@ -157,7 +157,9 @@ fn name_silent<'a>(servers: &Servers, seen: impl IntoIterator<Item = &'a Seen>) 
     let missing: std::collections::BTreeSet<ShardId> =
         takes_part.filter(|shard| !servers.shards.contains(shard)).collect();
     for shard in missing {
-        eprintln!("synod: where {shard} is is not known; say it with --shard {shard}=HOST:PORT");
+        eprintln!(
+            "synod: the address of {shard} is not known; give it with --shard {shard}=HOST:PORT"
+        );
     }
     Ok(())
 }
@@ -179,7 +181,7 @@ fn print_list(out: &mut impl Write, found: &Found) -> io::Result<()> {
             seen.state().name().to_owned(),
             seen.protocol().unwrap_or("-").to_owned(),
             names(seen.on()),
-            age_ms(seen.began()).map_or("-".to_owned(), span),
+            seen.age_ms().map_or("-".to_owned(), span),
             at_least(seen.for_ms()),
             seen.waits_for().join(", "),
         ]
@@ -190,8 +192,8 @@ fn print_list(out: &mut impl Write, found: &Found) -> io::Result<()> {
 }
 
 fn print(out: &mut impl Write, seen: &Seen, servers: &Servers) -> io::Result<()> {
-    let age = age_ms(seen.began()).map_or(String::new(), |age| format!(", {} old", span(age)));
-    let protocol = seen.protocol().map_or(String::new(), |name| format!(" by {name}"));
+    let age = seen.age_ms().map_or(String::new(), |age| format!(", {} old", span(age)));
+    let protocol = seen.protocol().map_or(String::new(), |name| format!(", {name}"));
     let (state, on) = (seen.state().name(), names(seen.on()));
     writeln!(out, "{}: {state}{protocol}, on {on}{age}", seen.txn)?;
     writeln!(out, "waits for {}", seen.waits_for().join(", "))?;
@@ -301,7 +303,7 @@ fn summary(seen: &Seen) -> Value {
         "state": seen.state().name(),
         "protocol": seen.protocol(),
         "shards": text(seen.on()),
-        "age_ms": age_ms(seen.began()),
+        "age_ms": seen.age_ms(),
         "for_ms": for_ms,
         "at_least": at_least,
         "waits_for": seen.waits_for(),

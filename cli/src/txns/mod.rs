@@ -17,6 +17,8 @@ use std::collections::BTreeSet;
 
 use synod_client::{Commit, CommitStage, Holds, ShardId, ShardStage, ShardTxn, Timestamp, TxnId};
 
+use crate::waits::age_ms;
+
 /// A transaction, as those servers see it that know it.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -149,8 +151,14 @@ impl Seen {
         on
     }
 
-    /// When its work began, or at least its commit; zero if nobody says so.
-    pub fn began(&self) -> Timestamp {
+    /// How old it is, or at least its commit, in milliseconds; none if nobody says so.
+    /// Right after a start the oracle is ahead of the clock, so what it has dated seems
+    /// too young; it is not younger than it has been as it is.
+    pub fn age_ms(&self) -> Option<u64> {
+        age_ms(self.began()).map(|age| age.max(self.for_ms().0))
+    }
+
+    fn began(&self) -> Timestamp {
         let ages = self.shards.iter().map(|(_, seen)| seen.age);
         let began = ages.filter(|age| *age != Timestamp::ZERO).min();
         let commit = self.commit.as_ref().map(|commit| commit.h);
