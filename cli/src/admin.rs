@@ -19,9 +19,11 @@ use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use synod_common::driver::log::LogCounters;
 use synod_common::driver::stats;
+use synod_common::time::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::servers::{Running, Servers};
+use crate::waits::age_ms;
 
 /// The admin port, open but not yet answering.
 pub struct Admin {
@@ -115,6 +117,7 @@ fn export(server: &Running) {
             total("synod_lock_timeouts_total", name, is.lock_timeouts);
             total("synod_checkpoints_total", name, is.checkpoints);
             level("synod_in_doubt", name, is.in_doubt);
+            age("synod_in_doubt_oldest_seconds", name, is.oldest_in_doubt);
             level("synod_keys", name, is.keys);
             level("synod_locks", name, is.locks);
             level("synod_lock_waits", name, is.waiting);
@@ -157,6 +160,12 @@ fn ready(server: &str, is: bool) {
 
 fn total(metric: &'static str, server: &str, value: u64) {
     counter!(metric, "server" => server.to_owned()).absolute(value);
+}
+
+/// How long ago a timestamp was, at this moment; zero if there is none.
+fn age(metric: &'static str, server: &str, since: Timestamp) {
+    let ms = age_ms(since).unwrap_or(0);
+    gauge!(metric, "server" => server.to_owned()).set(ms as f64 / 1_000.0);
 }
 
 fn level(metric: &'static str, server: &str, value: u64) {

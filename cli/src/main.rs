@@ -8,6 +8,7 @@
 //!     servers, admin    servers of this process, their metrics and health
 //!     local             the folder of `synod up`
 //!     shell             what is typed into `synod shell`
+//!     txns              how far transactions are, server by server
 //!     waits             who holds which locks, who waits for whom
 //!     render, text      what is printed, and keys as people type them
 //! ```
@@ -26,6 +27,7 @@ mod servers;
 mod shell;
 mod state;
 mod text;
+mod txns;
 mod waits;
 
 use std::io::{self, IsTerminal};

@@ -11,6 +11,12 @@ fn wrong_usage_is_one_line_and_exits_2() {
     scratch.run(&["get"]).fails(2, "<KEY>");
     scratch.run(&["get", r"a\xZZ"]).fails(2, "two hexadecimal digits");
     scratch.run(&["outcome", "seven"]).fails(2, "ids look like t3.40.12");
+    scratch.run(&["txn", "show", "seven"]).fails(2, "ids look like t3.40.12");
+    scratch.run(&["txn", "show"]).fails(2, "<TXN>");
+    scratch.run(&["txn", "list", "--limit", "0"]).fails(2, "--limit");
+    for shard in ["s1", "s0=a:1", "1=a:1", "c1=a:1"] {
+        scratch.run(&["txn", "list", "--shard", shard]).fails(2, "does not say where a shard is");
+    }
     scratch.run(&["up", "--shards", "0"]).fails(2, "--shards");
     scratch.run(&["up", "--shards", "3", "--split", "a"]).fails(2, "leave --shards out");
     scratch.run(&["up", "--split", "b,a"]).fails(2, "strictly increasing");
@@ -33,8 +39,7 @@ fn help_and_version_are_data() {
 fn what_is_planned_says_so() {
     let scratch = Scratch::new();
     for args in [
-        &["txn", "list", "--in-doubt"][..],
-        &["txn"],
+        &["txn", "resolve", "t1.1.1", "commit", "--yes"][..],
         &["saga", "start", "x", "--input", "{}"],
         &["up", "--coordinators", "3"],
     ] {

@@ -366,7 +366,7 @@ impl Shared {
     }
 
     /// Asks the coordinator; a refusal is an error.
-    async fn ask(&self, request: ClientRequest) -> Result<ClientReply, Error> {
+    pub(crate) async fn ask(&self, request: ClientRequest) -> Result<ClientReply, Error> {
         let reply = self.net.request(self.coordinator, request.into()).await;
         match reply.map_err(|_| self.unreachable(self.coordinator))? {
             Message::ClientReply(ClientReply::Refused(reason)) => {

@@ -52,6 +52,7 @@ mod session;
 mod snapshot;
 mod timestamps;
 mod txn;
+mod txns;
 mod value;
 mod view;
 mod workspace;
@@ -78,6 +79,8 @@ pub use synod_common::message::client::{CoordinatorStatus, Outcome};
 pub use synod_common::message::data::{
     LockHolder, LockPlace, LockRow, LockWaiter, ReadMode as LockMode, ShardStatus,
 };
+pub use synod_common::message::txns::{Commit, CommitStage, Holds, ShardStage, ShardTxn};
 pub use synod_common::time::Timestamp;
 pub use txn::{Answer, Committed, Txn};
+pub use txns::TxnPage;
 pub use value::Value;

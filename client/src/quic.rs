@@ -17,7 +17,7 @@ use synod_common::driver::close::{CloseCode, CloseReason, ConnectError};
 use synod_common::driver::endpoint::{Endpoint, Expect, Settings};
 use synod_common::driver::link::{Link, Sink};
 use synod_common::driver::tls::{Identity, Role};
-use synod_common::id::{CoordinatorId, Peer, RequestId};
+use synod_common::id::{CoordinatorId, Peer, RequestId, ShardId};
 use synod_common::message::Message;
 use synod_common::time::Mono;
 use tokio::runtime::Handle;
@@ -57,14 +57,35 @@ impl Client {
     /// [`Error::Misuse`] for a bad URL, [`Error::Unavailable`] or
     /// [`Error::Denied`] if there is no cluster, or not for us.
     pub async fn connect(url: &str, credentials: Credentials) -> Result<Client, Error> {
+        let client = Client::to_servers(url, &[], credentials)?;
+        client.shared.session_at_once().await?;
+        Ok(client)
+    }
+
+    /// As [`Client::connect`], to look at servers one by one: nothing is asked yet, so
+    /// the coordinator may be gone. Of the shards only these can be reached, until there
+    /// is a session or [`Client::learn_shards`] tells of more.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a bad address.
+    pub fn to_servers(
+        url: &str,
+        shards: &[(ShardId, String)],
+        credentials: Credentials,
+    ) -> Result<Client, Error> {
         let addresses = parse_url(url)?;
         let net = QuicNet::new(credentials.0)?;
         // One coordinator for now, whatever its number.
         let coordinator = CoordinatorId(1);
         net.state.learn_all(Peer::Coordinator(coordinator), addresses);
-        let client = Client::over(Arc::new(net), coordinator);
-        client.shared.session_at_once().await?;
-        Ok(client)
+        for (shard, address) in shards {
+            if !address.rsplit_once(':').is_some_and(is_host_and_port) {
+                let bad = format!("'{address}' is no address of {shard}; give it as HOST:PORT");
+                return Err(Error::Misuse(bad));
+            }
+            net.learn(Peer::Shard(*shard), address);
+        }
+        Ok(Client::over(Arc::new(net), coordinator))
     }
 }
 

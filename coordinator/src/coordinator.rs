@@ -49,6 +49,7 @@ pub struct Coordinator {
     pub(crate) resend: Expiry<Deadline>,
     pub(crate) detector: Detector,
     pub(crate) housekeeping: Mono,
+    pub(crate) started: Mono,
     pub(crate) durable: Lsn,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) stats: Stats,
@@ -112,6 +113,7 @@ impl Coordinator {
             resend: Expiry::new(settings.resend),
             detector: Detector::new(settings.deadlocks.victim),
             housekeeping: Mono::default(),
+            started: Mono::default(),
             durable: Lsn::default(),
             checkpoint: Checkpoint::default(),
             stats: Stats::default(),
@@ -169,7 +171,7 @@ impl Coordinator {
                 }
             }
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
-                self.shard_message((shard, request), message, out);
+                self.shard_message(now, (shard, request), message, out);
             }
             (Peer::Shard(shard), Message::Deadlock(message)) if self.serving == Serving::Yes => {
                 self.deadlock_message(now, shard, message, out);
@@ -206,6 +208,8 @@ impl Coordinator {
             ClientRequest::Outcome { txn } => return self.outcome(from, txn, out),
             ClientRequest::Status => ClientReply::Status(self.status()),
             ClientRequest::Deadlocks => self.deadlocks(),
+            ClientRequest::Commits { after, limit } => self.list_commits(now.mono, after, limit),
+            ClientRequest::CommitOf { txn } => self.show_commit(now.mono, txn),
         };
         out.send(from.0, from.1, reply);
     }
@@ -249,6 +253,7 @@ impl Coordinator {
 
     fn shard_message(
         &mut self,
+        now: Now,
         (shard, request): (ShardId, RequestId),
         message: CommitMessage,
         out: &mut Output,
@@ -269,9 +274,9 @@ impl Coordinator {
                     self.one_phase_remembered(shard, &outcome, out);
                 }
             }
-            CommitMessage::Vote { txn, vote } => self.vote(shard, txn, vote, out),
+            CommitMessage::Vote { txn, vote } => self.vote(now, shard, txn, vote, out),
             CommitMessage::OnePhaseDone { txn, vote } => {
-                self.one_phase_done(shard, txn, vote, out);
+                self.one_phase_done(now, shard, txn, vote, out);
             }
             CommitMessage::Ack { txn } => self.acknowledged(shard, txn, out),
             CommitMessage::Inquire { txn } => self.answer(shard, txn, out),

@@ -40,6 +40,7 @@ mod safe_point;
 pub mod server;
 mod session;
 mod settings;
+mod txns;
 
 pub use coordinator::{Coordinator, Stats};
 #[cfg(feature = "mutants")]

@@ -36,7 +36,7 @@ impl Coordinator {
                 self.outcomes.insert(txn, at);
                 let stage = Stage::Committing { at, unacknowledged: yes };
                 let (h, hi) = (Timestamp::ZERO, Timestamp::ZERO);
-                self.commits.insert(txn, Commit { h, hi, waiting: vec![], stage });
+                self.commits.insert(txn, Commit { h, hi, waiting: vec![], stage, since: None });
             }
             Record::Ended { txn } => {
                 self.commits.remove(&txn);
@@ -49,6 +49,7 @@ impl Coordinator {
     /// Recovery is over: begin an epoch, and serve once it is durable.
     pub(crate) fn start(&mut self, now: Now, out: &mut Output) {
         self.epoch = Epoch(self.epoch.0 + 1);
+        self.started = now.mono;
         self.detector.begin(self.epoch);
         out.force(&Record::Started { epoch: self.epoch });
         self.oracle.close();

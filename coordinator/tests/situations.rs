@@ -14,6 +14,8 @@ use synod_coordinator::{Coordinator, Settings};
 
 #[path = "situations/safe_point.rs"]
 mod safe_point;
+#[path = "situations/txns.rs"]
+mod txns;
 
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));

@@ -226,7 +226,9 @@ impl Shard {
         let waits = Default::default();
         let (client, returns) = (Some(from), access.returns);
         let stage = Stage::Active;
-        let participant = Participant { incarnation, client, stage, standing, waits, returns };
+        let since = Some(now.mono);
+        let participant =
+            Participant { incarnation, client, stage, since, standing, waits, returns };
         self.txns.insert(txn, participant);
         Ok(())
     }

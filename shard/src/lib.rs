@@ -42,6 +42,7 @@ mod shard;
 mod skip;
 mod snapshot;
 mod turn;
+mod txns;
 mod wait;
 mod writes;
 

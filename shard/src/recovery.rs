@@ -83,6 +83,7 @@ impl Shard {
             standing: record.standing,
             waits: Default::default(),
             stage: Stage::Prepared { lsn, record, asked: 0 },
+            since: None,
             returns: 0,
         };
         self.txns.insert(txn, participant);

@@ -10,7 +10,7 @@ use synod_common::message::data::ShardStatus;
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Router, ShardAddress};
-use synod_common::time::{Now, Timestamp};
+use synod_common::time::{Mono, Now, Timestamp};
 use synod_common::timer::TimerTable;
 
 use crate::Settings;
@@ -84,6 +84,7 @@ pub struct Shard {
     pub(crate) durable: Lsn,
     pub(crate) timers: TimerTable<Timer>,
     pub(crate) last_incarnation: u64,
+    pub(crate) started: Mono,
     pub(crate) rng: u64,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) stats: Stats,
@@ -121,6 +122,8 @@ pub struct Stats {
     pub in_doubt: u64,
     /// Outcomes learned from another participant since the start.
     pub learned_from_peers: u64,
+    /// The smallest timestamp that one of them voted; zero if there are none.
+    pub oldest_in_doubt: Timestamp,
     /// Checkpoints written.
     pub checkpoints: u64,
     /// Keys with a value or a tombstone.
@@ -168,6 +171,7 @@ impl Shard {
             durable: Lsn::default(),
             timers: TimerTable::default(),
             last_incarnation: 0,
+            started: Mono::default(),
             rng: 1,
             checkpoint: Checkpoint::default(),
             stats: Stats::default(),
@@ -181,6 +185,7 @@ impl Shard {
             keys: self.versions.stats().keys as u64,
             locks: self.locks.held() as u64,
             waiting: self.waits.len() as u64,
+            oldest_in_doubt: self.oldest_in_doubt(),
             ..self.stats
         }
     }
@@ -227,6 +232,7 @@ impl Shard {
 
     fn start(&mut self, now: Now, seed: u64, out: &mut Output) {
         self.rng = seed | 1;
+        self.started = now.mono;
         self.last_incarnation = self.random() >> 1 & !0xffff_ffff;
         self.last_ask = self.last_incarnation;
         self.deadlocks.begin(self.last_incarnation);
@@ -274,6 +280,12 @@ impl Shard {
             DataRequest::Locks { after, contended, limit } => {
                 out.send(from, request, self.list_locks(now.mono, after, contended, limit));
             }
+            DataRequest::Txns { after, in_doubt, limit } => {
+                out.send(from, request, self.list_txns(now.mono, after, in_doubt, limit));
+            }
+            DataRequest::Txn { txn, locks } => {
+                out.send(from, request, self.show_txn(now.mono, txn, locks));
+            }
             DataRequest::Lock { access, mode, range, keys } => {
                 let what = (range, &keys);
                 self.lock_only(now, &access, mode, what, LockRequest { from, request }, out);
@@ -292,6 +304,7 @@ impl Shard {
             in_doubt: stats.in_doubt,
             locks: stats.locks,
             waiting: stats.waiting,
+            oldest_in_doubt: stats.oldest_in_doubt,
         }
     }
 

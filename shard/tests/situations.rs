@@ -23,6 +23,8 @@ mod operations;
 mod safe_point;
 #[path = "situations/turns.rs"]
 mod turns;
+#[path = "situations/txns.rs"]
+mod txns;
 #[path = "situations/validation.rs"]
 mod validation;
 

@@ -16,6 +16,7 @@ mod scan;
 mod shard;
 mod shell;
 mod status;
+mod txn;
 mod up;
 
 use std::fmt;
@@ -57,9 +58,8 @@ pub enum Command {
     Bench(bench::Args),
     /// Show the configuration
     Config(config::Args),
-    /// See and resolve transactions (not available in this version)
-    #[command(hide = true)]
-    Txn(later::Args),
+    /// Show how far transactions are, and what they wait for
+    Txn(txn::Args),
     /// Show who holds which locks, and who waits for whom
     Locks(locks::Args),
     /// Show the last deadlocks
@@ -90,7 +90,7 @@ impl Command {
             Command::Status(args) => status::run(&args, global),
             Command::Bench(args) => bench::run(&args, global),
             Command::Config(args) => config::run(&args, global),
-            Command::Txn(args) => later::run("txn", &args),
+            Command::Txn(args) => txn::run(&args, global),
             Command::Locks(args) => locks::run(&args, global),
             Command::Deadlocks(args) => deadlocks::run(&args, global),
             Command::Saga(args) => later::run("saga", &args),

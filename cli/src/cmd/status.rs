@@ -11,6 +11,7 @@ use synod_common::route::Router;
 
 use super::Global;
 use crate::connect::Connected;
+use crate::waits::{age_ms, span};
 use crate::{connect, render};
 
 /// A shard that has not answered after this long is shown as not alive.
@@ -45,6 +46,8 @@ struct ShardRow {
     range: String,
     keys: Option<u64>,
     in_doubt: Option<u64>,
+    /// How long the oldest of them has been; none if there are none.
+    oldest_in_doubt_ms: Option<u64>,
     locks: Option<u64>,
     waiting: Option<u64>,
 }
@@ -91,6 +94,7 @@ async fn ask(db: &Connected) -> Result<Status> {
         range: router.describe(shard.id),
         keys: answer.map(|status| status.keys),
         in_doubt: answer.map(|status| status.in_doubt),
+        oldest_in_doubt_ms: answer.and_then(|status| age_ms(status.oldest_in_doubt)),
         locks: answer.map(|status| status.locks),
         waiting: answer.map(|status| status.waiting),
     });
@@ -135,9 +139,11 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             let (id, addr, range) = (row.id.clone(), row.addr.clone(), row.range.clone());
             let (keys, in_doubt) = (number(row.keys), number(row.in_doubt));
             let (locks, waiting) = (number(row.locks), number(row.waiting));
-            [id, addr, state(row.alive), range, keys, in_doubt, locks, waiting]
+            let oldest = row.oldest_in_doubt_ms.map_or(String::new(), span);
+            [id, addr, state(row.alive), range, keys, in_doubt, oldest, locks, waiting]
         })
         .collect();
-    let heading = ["SHARD", "ADDRESS", "STATE", "RANGE", "KEYS", "IN DOUBT", "LOCKS", "WAITING"];
+    let heading =
+        ["SHARD", "ADDRESS", "STATE", "RANGE", "KEYS", "IN DOUBT", "SINCE", "LOCKS", "WAITING"];
     render::table(out, heading, &shards)
 }

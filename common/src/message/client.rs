@@ -62,6 +62,18 @@ pub enum ClientRequest {
         /// The timestamp of my oldest snapshot.
         pin: Timestamp,
     },
+    /// Which transactions are you committing?
+    Commits {
+        /// Go on behind this.
+        after: Option<TxnId>,
+        /// At most so many; zero asks for a whole page.
+        limit: u32,
+    },
+    /// Are you committing this one, and how far is it?
+    CommitOf {
+        /// Its name.
+        txn: TxnId,
+    },
 }
 
 /// One shard's part in a transaction.
@@ -108,6 +120,16 @@ pub enum ClientReply {
         #[serde(skip)]
         list: Bytes,
     },
+    /// The answer to [`ClientRequest::Commits`].
+    Commits {
+        /// Behind what the next page begins, if there is more.
+        resume: Option<TxnId>,
+        /// A [`List`](super::bulk::List) of [`Commit`](super::txns::Commit).
+        #[serde(skip)]
+        commits: Bytes,
+    },
+    /// The answer to [`ClientRequest::CommitOf`]; none if it is not being committed.
+    CommitOf(Option<Box<super::txns::Commit>>),
 }
 
 /// What became of a transaction.
@@ -160,7 +182,9 @@ impl ClientRequest {
             | ClientRequest::Outcome { .. }
             | ClientRequest::Status
             | ClientRequest::Deadlocks
-            | ClientRequest::Pinned { .. } => None,
+            | ClientRequest::Pinned { .. }
+            | ClientRequest::Commits { .. }
+            | ClientRequest::CommitOf { .. } => None,
         }
     }
 
@@ -174,7 +198,9 @@ impl ClientRequest {
             | ClientRequest::Outcome { .. }
             | ClientRequest::Status
             | ClientRequest::Deadlocks
-            | ClientRequest::Pinned { .. } => None,
+            | ClientRequest::Pinned { .. }
+            | ClientRequest::Commits { .. }
+            | ClientRequest::CommitOf { .. } => None,
         }
     }
 }
@@ -183,24 +209,28 @@ impl ClientReply {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
             ClientReply::Deadlocks { list } => Some(list),
+            ClientReply::Commits { commits, .. } => Some(commits),
             ClientReply::SessionOpened { .. }
             | ClientReply::Done
             | ClientReply::Timestamp(_)
             | ClientReply::Outcome(_)
             | ClientReply::Status(_)
-            | ClientReply::Refused(_) => None,
+            | ClientReply::Refused(_)
+            | ClientReply::CommitOf(_) => None,
         }
     }
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
             ClientReply::Deadlocks { list } => Some(list),
+            ClientReply::Commits { commits, .. } => Some(commits),
             ClientReply::SessionOpened { .. }
             | ClientReply::Done
             | ClientReply::Timestamp(_)
             | ClientReply::Outcome(_)
             | ClientReply::Status(_)
-            | ClientReply::Refused(_) => None,
+            | ClientReply::Refused(_)
+            | ClientReply::CommitOf(_) => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::txns::{Holds, ShardTxn};
 use crate::deadlock::{Standing, Target};
 use crate::error::Reason;
 use crate::id::{Incarnation, SessionId, TxnId};
@@ -155,6 +156,22 @@ pub enum DataRequest {
         #[serde(skip)]
         keys: Bytes,
     },
+    /// Which transactions do you know?
+    Txns {
+        /// Go on behind this.
+        after: Option<TxnId>,
+        /// Only those that have voted, and whose outcome is not known.
+        in_doubt: bool,
+        /// At most so many; zero asks for a whole page.
+        limit: u32,
+    },
+    /// How is this transaction, and what does it hold?
+    Txn {
+        /// Its name.
+        txn: TxnId,
+        /// At most so many of its locks.
+        locks: u32,
+    },
 }
 
 /// What a shard answers.
@@ -214,6 +231,16 @@ pub enum DataReply {
         #[serde(skip)]
         locks: Bytes,
     },
+    /// The answer to [`DataRequest::Txns`].
+    Txns {
+        /// Behind what the next page begins, if there is more.
+        resume: Option<TxnId>,
+        /// A [`List`](super::bulk::List) of [`ShardTxn`].
+        #[serde(skip)]
+        txns: Bytes,
+    },
+    /// The answer to [`DataRequest::Txn`]; none if it is not known here.
+    Txn(Option<Box<(ShardTxn, Holds)>>),
 }
 
 /// Something that can be locked: keys in order, then ranges.
@@ -279,6 +306,9 @@ pub struct ShardStatus {
     pub locks: u64,
     /// Lock requests that wait.
     pub waiting: u64,
+    /// The smallest timestamp that was voted by one of those in doubt; zero if there
+    /// are none. It is as old as that one, by the oracle's clock.
+    pub oldest_in_doubt: Timestamp,
 }
 
 impl DataRequest {
@@ -293,7 +323,9 @@ impl DataRequest {
             | DataRequest::Abort { .. }
             | DataRequest::Heartbeat { .. }
             | DataRequest::Status
-            | DataRequest::Locks { .. } => None,
+            | DataRequest::Locks { .. }
+            | DataRequest::Txns { .. }
+            | DataRequest::Txn { .. } => None,
         }
     }
 
@@ -308,7 +340,9 @@ impl DataRequest {
             | DataRequest::Abort { .. }
             | DataRequest::Heartbeat { .. }
             | DataRequest::Status
-            | DataRequest::Locks { .. } => None,
+            | DataRequest::Locks { .. }
+            | DataRequest::Txns { .. }
+            | DataRequest::Txn { .. } => None,
         }
     }
 }
@@ -319,11 +353,13 @@ impl DataReply {
             DataReply::Values { values, .. } | DataReply::Found { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
             DataReply::Locks { locks, .. } => Some(locks),
+            DataReply::Txns { txns, .. } => Some(txns),
             DataReply::Done
             | DataReply::Status(_)
             | DataReply::Refused(_)
             | DataReply::Granted { .. }
-            | DataReply::Locked { .. } => None,
+            | DataReply::Locked { .. }
+            | DataReply::Txn(_) => None,
         }
     }
 
@@ -332,11 +368,13 @@ impl DataReply {
             DataReply::Values { values, .. } | DataReply::Found { values, .. } => Some(values),
             DataReply::Rows { rows, .. } => Some(rows),
             DataReply::Locks { locks, .. } => Some(locks),
+            DataReply::Txns { txns, .. } => Some(txns),
             DataReply::Done
             | DataReply::Status(_)
             | DataReply::Refused(_)
             | DataReply::Granted { .. }
-            | DataReply::Locked { .. } => None,
+            | DataReply::Locked { .. }
+            | DataReply::Txn(_) => None,
         }
     }
 }

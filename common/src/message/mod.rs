@@ -25,6 +25,7 @@ pub mod commit;
 pub mod data;
 pub mod deadlock;
 pub mod peer;
+pub mod txns;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -31,7 +31,7 @@ use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::Terms;
 use synod_common::message::{ClientReply, ClientRequest};
 use synod_common::node::{Lsn, Output};
-use synod_common::time::{Now, Timestamp};
+use synod_common::time::{Mono, Now, Timestamp};
 
 use crate::coordinator::Coordinator;
 use crate::outcomes::Known;
@@ -48,6 +48,8 @@ pub struct Commit {
     pub waiting: Vec<(Peer, RequestId)>,
     /// How far it is.
     pub stage: Stage,
+    /// Since when; none if it was so before a restart. For people.
+    pub since: Option<Mono>,
 }
 
 /// How far a commit is.
@@ -133,15 +135,15 @@ impl Coordinator {
         let hi = self.oracle.hi();
         self.unfinished.insert((h, txn));
         self.stats.begun += 1;
-        let waiting = vec![from];
+        let (waiting, since) = (vec![from], Some(now.mono));
         if let [part] = &parts[..] {
             let stage = Stage::OnePhase { shard: part.shard };
-            self.commits.insert(txn, Commit { h, hi, waiting, stage });
+            self.commits.insert(txn, Commit { h, hi, waiting, stage, since });
             self.begin_one_phase(now, (txn, terms), h, part, out);
         } else {
             let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
             let stage = Stage::Preparing(Tally::new(&shards));
-            self.commits.insert(txn, Commit { h, hi, waiting, stage });
+            self.commits.insert(txn, Commit { h, hi, waiting, stage, since });
             self.begin_two_phase(now, (txn, terms), h, &shards, parts, out);
         }
     }

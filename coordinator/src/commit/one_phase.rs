@@ -51,6 +51,7 @@ impl Coordinator {
     /// The shard says what became of a one-phase transaction.
     pub(crate) fn one_phase_done(
         &mut self,
+        now: Now,
         shard: ShardId,
         txn: TxnId,
         vote: Vote,
@@ -73,6 +74,7 @@ impl Coordinator {
                 let lsn = out.force(&Record::Outcome { txn, at });
                 if let Some(commit) = self.commits.get_mut(&txn) {
                     commit.stage = Stage::Deciding { at, yes: vec![], read: vec![] };
+                    commit.since = Some(now.mono);
                 }
                 self.then.push_back((lsn, Then::Tell(txn)));
             }

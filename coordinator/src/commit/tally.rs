@@ -50,6 +50,11 @@ impl Tally {
         self.missing.iter().chain(&self.yes).chain(&self.read).copied()
     }
 
+    /// Who voted YES, who voted READ, who has not voted.
+    pub fn votes(&self) -> [&[ShardId]; 3] {
+        [&self.yes, &self.read, &self.missing]
+    }
+
     /// The commit timestamp, who voted YES, who voted READ.
     pub fn result(self) -> (Timestamp, Vec<ShardId>, Vec<ShardId>) {
         assert!(self.missing.is_empty(), "decided before all votes were in");

@@ -63,7 +63,14 @@ impl Coordinator {
     }
 
     /// A participant voted.
-    pub(crate) fn vote(&mut self, shard: ShardId, txn: TxnId, vote: Vote, out: &mut Output) {
+    pub(crate) fn vote(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        txn: TxnId,
+        vote: Vote,
+        out: &mut Output,
+    ) {
         // A late one has been told, or will ask.
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
@@ -71,12 +78,12 @@ impl Coordinator {
             return self.abort_two_phase(txn, Some(shard), reason, out);
         }
         if tally.count(shard, &vote) {
-            self.decide(txn, out);
+            self.decide(now, txn, out);
         }
     }
 
     /// All voted for it.
-    fn decide(&mut self, txn: TxnId, out: &mut Output) {
+    fn decide(&mut self, now: Now, txn: TxnId, out: &mut Output) {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
@@ -89,6 +96,7 @@ impl Coordinator {
         };
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         commit.stage = Stage::Deciding { at, yes, read };
+        commit.since = Some(now.mono);
         self.then.push_back((lsn, Then::Tell(txn)));
     }
 
@@ -112,6 +120,7 @@ impl Coordinator {
             self.commits.remove(&txn);
         } else {
             commit.stage = Stage::Committing { at, unacknowledged: yes };
+            commit.since = Some(now.mono);
             self.resend.push(now.mono, Deadline::Acks(txn));
         }
         self.release(txn, at, &read, out);

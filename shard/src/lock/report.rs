@@ -129,6 +129,15 @@ impl LockTable {
         })
     }
 
+    /// The requests that wait because of what a transaction holds.
+    pub fn waiting_for(&self, holder: TxnId) -> impl Iterator<Item = Ticket> {
+        let blocked = self.txns.get(&holder).into_iter().flat_map(move |holdings| {
+            let others = self.requests.iter().filter(move |(_, request)| request.txn != holder);
+            others.filter(|(_, request)| holdings.blocks(&request.target, request.mode))
+        });
+        blocked.map(|(ticket, _)| *ticket)
+    }
+
     /// The request of one transaction that another one stands in the way of.
     pub fn waits_because_of(&self, waiter: TxnId, other: TxnId) -> Option<Ticket> {
         let waiting = self.txns.get(&waiter)?.waiting();

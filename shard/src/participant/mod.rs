@@ -30,7 +30,7 @@ use synod_common::id::{CoordinatorId, Incarnation, Peer, ShardId, TxnId};
 use synod_common::message::bulk::{Write, WriteSet};
 use synod_common::message::commit::Terms;
 use synod_common::node::{Lsn, Output};
-use synod_common::time::Timestamp;
+use synod_common::time::{Mono, Now, Timestamp};
 
 use crate::mutant::mutated;
 use crate::mvcc::By;
@@ -47,6 +47,8 @@ pub struct Participant {
     pub client: Option<Peer>,
     /// How far it is.
     pub stage: Stage,
+    /// Since when; none if it was so before a restart. For people.
+    pub since: Option<Mono>,
     /// For the choice of a victim.
     pub standing: Standing,
     /// Requests of it that wait for locks.
@@ -157,9 +159,10 @@ impl Stage {
 }
 
 impl Shard {
-    fn set_stage(&mut self, txn: TxnId, stage: Stage) {
+    fn set_stage(&mut self, now: Now, txn: TxnId, stage: Stage) {
         if let Some(participant) = self.txns.get_mut(&txn) {
             participant.stage = stage;
+            participant.since = Some(now.mono);
         }
     }
 

@@ -21,14 +21,14 @@ use crate::shard::{Shard, Timer};
 const NO_REPLY: RequestId = RequestId(0);
 
 impl Shard {
-    pub(super) fn log_one_phase(&mut self, record: OnePhase, out: &mut Output) {
+    pub(super) fn log_one_phase(&mut self, now: Now, record: OnePhase, out: &mut Output) {
         let OnePhase { txn, m, coordinator, .. } = record;
         self.mark_intents(txn, m, &record.writes);
         let lsn = out.force(&Record::OnePhase(record.clone()));
         let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(m) };
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, done);
         self.one_phase_logged.push_back((lsn, txn));
-        self.set_stage(txn, Stage::OnePhase { lsn, record, asked: 0 });
+        self.set_stage(now, txn, Stage::OnePhase { lsn, record, asked: 0 });
     }
 
     /// The log is durable up to `lsn`: what it holds of one-phase commits counts.

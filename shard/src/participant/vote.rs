@@ -92,11 +92,13 @@ impl Shard {
             incarnation: next,
             client: None,
             stage: Stage::Active,
+            since: None,
             standing,
             waits: Default::default(),
             returns: 0,
         });
         participant.stage = Stage::Preparing(preparing);
+        participant.since = Some(now.mono);
         if let Err(reason) = self.lock_reads(now, who, reads) {
             return self.abort(txn, &reason, out);
         }
@@ -148,14 +150,15 @@ impl Shard {
             }
             (true, false) => {
                 let participants = participants.clone();
-                self.set_stage(txn, Stage::ReadVoted { h, m, hi, participants, asked: 0 });
+                let stage = Stage::ReadVoted { h, m, hi, participants, asked: 0 };
+                self.set_stage(now, txn, stage);
                 self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
                 out.send(to, NO_REPLY, CommitMessage::Vote { txn, vote: Vote::Read(m) });
             }
             (false, true) => {
                 let Preparing { writes, .. } = preparing;
                 let record = record::OnePhase { txn, h, m, coordinator, writes };
-                self.log_one_phase(record, out);
+                self.log_one_phase(now, record, out);
             }
             (false, false) => self.log_prepared(now, txn, m, preparing, out),
         }
@@ -180,7 +183,7 @@ impl Shard {
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, vote);
         self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
         self.stats.in_doubt += 1;
-        self.set_stage(txn, Stage::Prepared { lsn, record, asked: 0 });
+        self.set_stage(now, txn, Stage::Prepared { lsn, record, asked: 0 });
         if mutated!(self, EarlyRelease) {
             self.locks.release_all(txn, &mut self.granted);
         }

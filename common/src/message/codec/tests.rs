@@ -15,6 +15,7 @@ use crate::message::client::{CoordinatorStatus, Outcome, Part};
 use crate::message::commit::{Decision, Terms, Validation, Vote};
 use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
 use crate::message::deadlock::{Edge, Holder, Link, Probe, Wait};
+use crate::message::txns::{Commit, CommitStage, Holds, ShardStage, ShardTxn};
 use crate::message::{
     ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage, PeerMessage,
 };
@@ -219,8 +220,15 @@ fn samples() -> Vec<Message> {
         }
         .into(),
         DataReply::Done.into(),
-        DataReply::Status(ShardStatus { ready: true, keys: 1, in_doubt: 2, locks: 3, waiting: 4 })
-            .into(),
+        DataReply::Status(ShardStatus {
+            ready: true,
+            keys: 1,
+            in_doubt: 2,
+            locks: 3,
+            waiting: 4,
+            oldest_in_doubt: Timestamp(70),
+        })
+        .into(),
         DataReply::Granted { incarnation: Some(Incarnation(9)) }.into(),
         DataReply::Locked { incarnation: Some(Incarnation(9)), holder: txn() }.into(),
         DataReply::Found {
@@ -310,9 +318,62 @@ fn samples() -> Vec<Message> {
         PeerMessage::Inquire { txn: txn(), h: Timestamp(80) }.into(),
         PeerMessage::Decided { txn: txn(), decision: Decision::Commit(Timestamp(90)) }.into(),
     ]);
+    all.extend(of_txns());
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
     all
+}
+
+/// The listings of transactions, with every stage in them.
+fn of_txns() -> Vec<Message> {
+    let (h, m, asked) = (Timestamp(9), Timestamp(10), 3);
+    let (coordinator, shards) = (CoordinatorId(1), vec![ShardId(1), ShardId(2)]);
+    let participants = shards.clone();
+    let on_shard = |stage| ShardTxn {
+        txn: txn(),
+        stage,
+        for_ms: 5,
+        at_least: true,
+        age: Timestamp(7),
+        locks: 2,
+        waiting: 1,
+    };
+    let txns = [
+        ShardStage::Active,
+        ShardStage::Preparing { h, participants: participants.clone(), coordinator },
+        ShardStage::Prepared { h, m, participants, coordinator, asked },
+        ShardStage::ReadVoted { h, m, coordinator, asked },
+        ShardStage::OnePhase { h, m, coordinator, asked },
+    ]
+    .map(on_shard);
+    let at_coordinator = |stage| Commit { txn: txn(), h, stage, for_ms: 5, at_least: false };
+    let (yes, read) = (vec![ShardId(1)], vec![ShardId(2)]);
+    let commits = [
+        CommitStage::OnePhase { shard: ShardId(1) },
+        CommitStage::Preparing { yes: yes.clone(), read: read.clone(), missing: shards },
+        CommitStage::Deciding { at: m, yes: yes.clone(), read },
+        CommitStage::Committing { at: m, unacknowledged: yes },
+    ]
+    .map(at_coordinator);
+    let holds = Holds {
+        locks: vec![(Target::key(&Key::from("k")), "X".to_owned())],
+        waiters: vec![(txn(), 6)],
+        more_waiters: 1,
+    };
+    let detail = Box::new((txns[0].clone(), holds));
+    let commit = Box::new(commits[0].clone());
+    vec![
+        DataRequest::Txns { after: Some(txn()), in_doubt: true, limit: 10 }.into(),
+        DataRequest::Txn { txn: txn(), locks: 10 }.into(),
+        DataReply::Txns { resume: Some(txn()), txns: List::of(&txns) }.into(),
+        DataReply::Txn(None).into(),
+        DataReply::Txn(Some(detail)).into(),
+        ClientRequest::Commits { after: Some(txn()), limit: 10 }.into(),
+        ClientRequest::CommitOf { txn: txn() }.into(),
+        ClientReply::Commits { resume: Some(txn()), commits: List::of(&commits) }.into(),
+        ClientReply::CommitOf(None).into(),
+        ClientReply::CommitOf(Some(commit)).into(),
+    ]
 }
 
 fn encoded(message: &Message) -> BytesMut {

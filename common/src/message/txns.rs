@@ -1,0 +1,154 @@
+//! How far a transaction is, as each server sees it: for people.
+//!
+//! A shard tells of every transaction that it knows, from the first access to the
+//! end; a coordinator only of those between COMMIT and the last acknowledgement.
+//! Each says what it knows itself, and nothing of what others may know by now.
+
+use serde::{Deserialize, Serialize};
+
+use crate::deadlock::Target;
+use crate::id::{CoordinatorId, ShardId, TxnId};
+use crate::time::Timestamp;
+
+/// A transaction, as a shard sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardTxn {
+    /// Its name.
+    pub txn: TxnId,
+    /// How far it is.
+    pub stage: ShardStage,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// It was so before the shard's restart: it may have been so for longer.
+    pub at_least: bool,
+    /// When its work began; zero if nobody said.
+    pub age: Timestamp,
+    /// Locks that it holds.
+    pub locks: u64,
+    /// Requests of it that wait for locks.
+    pub waiting: u32,
+}
+
+/// How far a transaction is on a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShardStage {
+    /// It reads and locks.
+    Active,
+    /// It is to vote, and waits for locks.
+    Preparing {
+        /// When its commit began.
+        h: Timestamp,
+        /// Who takes part; nobody else if empty.
+        participants: Vec<ShardId>,
+        /// Who decides.
+        coordinator: CoordinatorId,
+    },
+    /// It voted YES, and knows no decision.
+    Prepared {
+        /// When its commit began.
+        h: Timestamp,
+        /// The timestamp that was voted.
+        m: Timestamp,
+        /// Who takes part.
+        participants: Vec<ShardId>,
+        /// Who decides.
+        coordinator: CoordinatorId,
+        /// How often that one was asked.
+        asked: u32,
+    },
+    /// It voted READ, and knows no decision.
+    ReadVoted {
+        /// When its commit began.
+        h: Timestamp,
+        /// The timestamp that was voted.
+        m: Timestamp,
+        /// Who decides.
+        coordinator: CoordinatorId,
+        /// How often that one was asked.
+        asked: u32,
+    },
+    /// It committed by itself; it is not durable yet, or the oracle not past it.
+    OnePhase {
+        /// When its commit began.
+        h: Timestamp,
+        /// Its timestamp.
+        m: Timestamp,
+        /// Who is told.
+        coordinator: CoordinatorId,
+        /// How often that one was told again.
+        asked: u32,
+    },
+}
+
+impl ShardStage {
+    /// Whether it has voted, and its outcome is not known.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            ShardStage::Prepared { .. } | ShardStage::ReadVoted { .. } => true,
+            ShardStage::Active | ShardStage::Preparing { .. } | ShardStage::OnePhase { .. } => {
+                false
+            }
+        }
+    }
+}
+
+/// What a transaction holds on a shard, and who waits for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// Its locks: on what, cut short, and in which mode.
+    pub locks: Vec<(Target, String)>,
+    /// Transactions that wait because of them, and for how many milliseconds.
+    pub waiters: Vec<(TxnId, u32)>,
+    /// Waiters beyond those listed.
+    pub more_waiters: u32,
+}
+
+/// A transaction that is being committed, as its coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Its name.
+    pub txn: TxnId,
+    /// When the commit began; zero if it was before a restart.
+    pub h: Timestamp,
+    /// How far it is.
+    pub stage: CommitStage,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// It was so before the coordinator's restart: it may have been so for longer.
+    pub at_least: bool,
+}
+
+/// How far a commit is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommitStage {
+    /// Its only participant decides.
+    OnePhase {
+        /// The participant.
+        shard: ShardId,
+    },
+    /// Votes are being collected.
+    Preparing {
+        /// Who voted YES.
+        yes: Vec<ShardId>,
+        /// Who voted READ.
+        read: Vec<ShardId>,
+        /// Who has not voted.
+        missing: Vec<ShardId>,
+    },
+    /// Decided to commit, but not durably yet.
+    Deciding {
+        /// The commit timestamp.
+        at: Timestamp,
+        /// Who voted YES.
+        yes: Vec<ShardId>,
+        /// Who voted READ. If nobody voted at all, its only participant read.
+        read: Vec<ShardId>,
+    },
+    /// Committed.
+    Committing {
+        /// The commit timestamp.
+        at: Timestamp,
+        /// Who has not acknowledged.
+        unacknowledged: Vec<ShardId>,
+    },
+}
