@@ -46,7 +46,7 @@ fn each_stage_says_whom_it_waits_for_and_since_when() {
     assert_eq!(world.commit_of(txn), shown(stage, 3));
     world.sync();
     world.after_ms(4);
-    let stage = CommitStage::Committing { at: h, unacknowledged: one.clone() };
+    let stage = CommitStage::Committing { at: h, unacknowledged: one };
     assert_eq!(world.commit_of(txn), shown(stage.clone(), 4));
 
     let mut world = world.crash();
