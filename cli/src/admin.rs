@@ -115,6 +115,7 @@ fn export(server: &Running) {
             total("synod_aborted_total", name, is.aborted);
             total("synod_deadlocks_total", name, is.deadlocks);
             total("synod_lock_timeouts_total", name, is.lock_timeouts);
+            total("synod_learned_from_peers_total", name, is.learned_from_peers);
             total("synod_checkpoints_total", name, is.checkpoints);
             level("synod_in_doubt", name, is.in_doubt);
             age("synod_in_doubt_oldest_seconds", name, is.oldest_in_doubt);
