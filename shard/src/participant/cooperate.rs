@@ -11,20 +11,22 @@
 //! | asked about one that      | and the coordinator is | do                              |
 //! |---------------------------|------------------------|---------------------------------|
 //! | is decided, and known     | –                      | tell                            |
+//! | has voted YES or READ here| –                      | nothing: it is in doubt, too    |
+//! | may be forgotten here     | –                      | nothing: that is no abort       |
 //! | has been voted NO on here | –                      | tell: aborted                   |
 //! | has not voted here        | reachable              | nothing: it will be decided     |
 //! | has not voted here        | gone                   | make sure that it never will, then tell: aborted |
-//! | has voted YES or READ here| –                      | nothing: it is in doubt, too    |
-//! | may be forgotten here     | –                      | nothing: that is no abort       |
 //!
 //! If all participants have voted, and none has heard the decision, they stay blocked
 //! until the coordinator is back: that is what two-phase commit can not do better.
 //!
 //! *Not voted, or forgotten?* What is over is remembered until the low-water mark has
 //! passed it, or until a restart; and after a restart the floor begins above every `h`
-//! from before, once it is welcomed. So one whose `h` is above both marks, and of which nothing is known, has
-//! never voted here. (The same holds for "it never will" as for a vote of NO: it is
-//! remembered, and after a restart the floor refuses it.)
+//! from before, once it is welcomed. So one whose `h` is above both marks, and of which
+//! no vote is known, has never voted here. Below them nothing that is found counts: a
+//! late message may have begun a transaction again that had committed here before, and
+//! a late PREPARE of it is voted NO on. (The same holds for "it never will" as for a
+//! vote of NO: it is remembered, and after a restart the floor refuses it.)
 //!
 //! The coordinator that told the decision had the oracle past it before, and every
 //! later one begins above the window that it lies in: so it may be told on.
@@ -112,12 +114,13 @@ impl Shard {
                 Some(Decision::Abort)
             }
             Some(Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. }) => None,
+            // It may have come again after its end.
+            _ if self.may_be_forgotten(h) => None,
             Some(Stage::Active | Stage::Preparing(_)) => self.never_vote(txn, h, out),
             None => match self.over.get(txn) {
                 Some(End::VotedNo(_)) => Some(Decision::Abort),
                 Some(End::OnePhase(_) | End::OnePhaseRead(_) | End::OnePhaseNo(_)) => None,
                 Some(End::Decided) => None,
-                None if self.may_be_forgotten(h) => None,
                 None => self.never_vote(txn, h, out),
             },
         }

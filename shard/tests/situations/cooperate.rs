@@ -181,6 +181,37 @@ fn who_has_not_voted_never_will_if_the_coordinator_is_gone_for_him_too() {
     }
 }
 
+/// A late message may begin a transaction again that has committed here long ago.
+#[test]
+fn who_may_have_forgotten_says_nothing_of_what_came_again() {
+    let mut world = in_doubt();
+    world.hear(CommitMessage::Decide { txn: txn(1), decision: commit(1150) });
+    world.sync();
+    // The decision is remembered of so many others instead.
+    for n in 0..10_000 {
+        world.prepare(txn(1000 + n), 1200, None, writes(&[("other", Some("x"))]));
+        world.sync();
+        world.hear(CommitMessage::Decide { txn: txn(1000 + n), decision: Decision::Abort });
+    }
+    world.raise_low_water(1250);
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+    world.read(txn(1), "k", ReadMode::Shared);
+    world.lose_coordinator();
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+}
+
+#[test]
+fn a_late_vote_of_no_after_a_restart_tells_nothing() {
+    let mut world = World::new();
+    world.one_phase(txn(2), 1100, writes(&[("k", Some("new"))]));
+    world.sync();
+    let mut world = world.crash();
+    world.welcome(2, 2000);
+    world.prepare(txn(1), 1100, None, writes(&[("k", Some("new"))]));
+    assert!(matches!(world.votes().last(), Some(Vote::No(_))), "{:?}", world.votes());
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+}
+
 /// A PREPARE that waits for a lock is no vote.
 #[test]
 fn who_waits_to_vote_gives_up() {
