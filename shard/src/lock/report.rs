@@ -108,7 +108,7 @@ impl LockTable {
         _ = self.ranges_waiting.overlapping(modes, &request.target, &mut |id, other| {
             let ahead = &self.requests[&Ticket(id)];
             if other != request.txn
-                && (rank..request.rank).contains(&ahead.rank)
+                && ahead.rank < request.rank
                 && !own.is_some_and(|own| own.blocks(&ahead.target, ahead.mode))
             {
                 found.insert(other);
@@ -256,6 +256,22 @@ mod tests {
         }
         assert_eq!(table.waits_because_of(txn(9), txn(4)), Some(tickets[7]));
         assert_eq!(table.waits_because_of(txn(4), txn(9)), None);
+    }
+
+    /// Whom the nearest in front does not wait for, because he is in his way himself.
+    #[test]
+    fn a_range_that_the_nearest_holds_up_is_told_by_others() {
+        let mut table = table();
+        lock(&mut table, 15, "j", Mode::Exclusive);
+        for n in 2..2 + SHORT_CUTS as u64 {
+            lock(&mut table, n, "k", Mode::Shared);
+        }
+        lock(&mut table, 10, "a..z", Mode::Shared).expect("t15 is in the way");
+        let nearest = lock(&mut table, 15, "k", Mode::Exclusive).expect("readers are in the way");
+        let behind = lock(&mut table, 20, "k", Mode::Exclusive).expect("so are they here");
+        assert!(!table.is_in_the_way(nearest, txn(10)));
+        assert!(table.is_in_the_way(behind, txn(10)));
+        assert!(table.in_the_way(behind).contains(&txn(10)));
     }
 
     #[test]
