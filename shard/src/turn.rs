@@ -70,6 +70,8 @@ impl Shard {
     /// Who asks, and what his turn is.
     pub(crate) fn asker(&self, now: Now, who: Who) -> Asker {
         let Who { txn, age, holds_elsewhere } = who;
+        // What it said first counts, as when victims are chosen.
+        let age = self.txns.get(&txn).map_or(age, |known| known.standing.age);
         let turn = match self.handling.scheme {
             Scheme::Graph | Scheme::Probes if holds_elsewhere || self.locks.held_by(txn) > 0 => {
                 now.mono.0

@@ -2,8 +2,9 @@
 //!
 //! A request may need several locks; it goes on when it has them all. Its wait
 //! ends with the last grant, with a time-out, or because its transaction is
-//! aborted. A cycle of waits within the shard is looked for at the moment a wait
-//! begins, the only moment at which one can close; see `deadlock`.
+//! aborted. A cycle of waits within the shard is looked for when a wait begins, and
+//! when a request gets in front of those who wait: the only moments at which one can
+//! close; see `deadlock`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -17,9 +17,11 @@
 //! it was told, before `T0`. If its shard says that the *same wait*, by its number,
 //! still waits for the same holder, it exists after `T0`. A wait that ends does not
 //! come back: its number is never used again, not even after a restart of the shard.
-//! Nor does an edge come back within one wait, but if its holder gives back his lock and
-//! asks again, in front of the one who waits; so an edge says how often its holder had
-//! given back locks there, and that must be the same, too. So the edge existed at `T0`, and if all do, then the whole cycle existed at `T0`.
+//! Nor does an edge come back within one wait, but if one of the two gives back a lock:
+//! the holder, and asks again in front of the one who waits; or the one who waits, if
+//! with it he was in the way of the other's request in front of him. So an edge says how
+//! often the two had given back locks there, and that must be the same, too. So the edge
+//! existed at `T0`, and if all do, then the whole cycle existed at `T0`.
 //! And under strict two-phase locking an edge ends only when its holder ends or stops
 //! asking, for which the holder itself would have to go on: a cycle ends only by an
 //! abort.

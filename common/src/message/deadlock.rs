@@ -146,7 +146,7 @@ pub struct Holder {
     pub txn: TxnId,
     /// How many locks it holds on the shard.
     pub locks: u32,
-    /// How often it has given back locks on the shard.
+    /// As in [`Edge::returns`].
     pub returns: u32,
 }
 
@@ -159,9 +159,8 @@ pub struct Edge {
     pub wait: u64,
     /// For whom.
     pub holder: TxnId,
-    /// How often the holder had given back locks on the shard. Else it may not have
-    /// been in the way all the time: it may have given back its lock, and asked again
-    /// in front of the one who waits.
+    /// How often the two had given back locks on the shard. If that has changed, the
+    /// holder may not have been in the way all the time.
     pub returns: u32,
 }
 

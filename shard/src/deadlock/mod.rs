@@ -185,12 +185,14 @@ impl Shard {
         (self.standing(txn).age, txn)
     }
 
-    fn holder(&self, txn: TxnId) -> Holder {
-        Holder { txn, locks: self.held_by(txn), returns: self.returns(txn) }
+    fn holder(&self, waiter: TxnId, txn: TxnId) -> Holder {
+        Holder { txn, locks: self.held_by(txn), returns: self.returns(waiter, txn) }
     }
 
-    fn returns(&self, txn: TxnId) -> u32 {
-        self.txns.get(&txn).map_or(0, |participant| participant.returns)
+    /// How often the two have given back locks. Both counts only grow.
+    fn returns(&self, waiter: TxnId, holder: TxnId) -> u32 {
+        let of = |txn| self.txns.get(&txn).map_or(0, |participant| participant.returns);
+        of(waiter).wrapping_add(of(holder))
     }
 
     fn held_by(&self, txn: TxnId) -> u32 {
@@ -255,7 +257,7 @@ impl Shard {
         }
         let ticket = self.ticket_of(edge.wait);
         let waits = self.locks.request_of(ticket).is_some_and(|(txn, ..)| txn == edge.waiter);
-        let stayed = self.returns(edge.holder) == edge.returns;
+        let stayed = self.returns(edge.waiter, edge.holder) == edge.returns;
         waits && stayed && self.locks.is_in_the_way(ticket, edge.holder)
     }
 

@@ -10,7 +10,7 @@
 //!
 //! In both, of a wait that leads the wrong way the *younger* is aborted, and it is
 //! looked for where a wait can come into being (see the essay of `lock/waits.rs`): at
-//! what a request waits for, and at those whom an upgrade goes in front of.
+//! what a request waits for, and at those whom it goes in front of.
 //!
 //! A transaction that has voted here can not be aborted alone. It does not wait here,
 //! but it may still wait for its locks at another shard, for the very transaction that

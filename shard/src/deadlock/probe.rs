@@ -256,7 +256,7 @@ impl Shard {
             waiter,
             target: target.clone(),
             mode: mode.clone(),
-            holder: self.holder(holder),
+            holder: self.holder(txn, holder),
         };
         self.locks.in_the_way(ticket).into_iter().map(link).collect()
     }

@@ -52,7 +52,7 @@ impl Shard {
                     wait: self.wait_number(*ticket),
                     target: target.shown(),
                     mode: mode.to_string(),
-                    holders: holders.map(|txn| self.holder(txn)).collect(),
+                    holders: holders.map(|holder| self.holder(txn, holder)).collect(),
                 });
                 count += 1;
             }

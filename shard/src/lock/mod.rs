@@ -80,7 +80,8 @@
 //! locks of the transaction (several adjoining ranges together, too) is not
 //! entered again. Ranges of one transaction that touch are merged per mode, so
 //! paging through a range leaves one lock. Who does not want to wait
-//! ([`LockTable::try_acquire`]) is judged by the same rules, and passes nobody.
+//! ([`LockTable::try_acquire`]) is judged by the same rules: he passes only those whose
+//! turn comes after his.
 //!
 //! *Worked example.* `t1` and `t2` read `k`, `t3` asks to write it and waits (#1)
 //! for both. `t1` asks to write it: an upgrade, in front of `t3`, waits (#2) for

@@ -94,8 +94,8 @@ impl LockTable {
     }
 
     /// Asks for a lock that is wanted now or not at all. Says who is in the way,
-    /// by the same rules as [`LockTable::acquire`]: it does not pass those who
-    /// wait. Afterwards likewise.
+    /// by the same rules as [`LockTable::acquire`]: of those who wait, it passes only
+    /// whose turn comes after its own. Afterwards likewise.
     ///
     /// # Errors
     /// If it is refused; the table is as before.

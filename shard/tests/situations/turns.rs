@@ -137,6 +137,24 @@ fn a_lock_given_back_and_asked_for_again_is_another_wait() {
     assert!(world.confirms(Edge { returns: 1, ..edge }));
 }
 
+/// The same, if the one who waits was in the way of the other's request, and gives that
+/// back: he waits for him again.
+#[test]
+fn a_lock_that_the_waiter_gives_back_makes_another_wait_too() {
+    let mut world = World::recover(settings(), vec![], None);
+    world.placement = placement(Partition::Range(vec![Key::from("z")]), &[1, 2]);
+    world.welcome(1, 1000);
+    granted(world.lock(patient(txn(1)), ReadMode::Exclusive, "k"));
+    world.waits(busy_elsewhere(txn(2)), "k");
+    world.waits(busy_elsewhere(txn(3)), "k");
+    let edge = world.told_edge(txn(3), txn(2));
+    assert!(world.confirms(edge));
+    let given = granted(world.lock(busy_elsewhere(txn(3)), ReadMode::Exclusive, "own"));
+    world.give_back(with(txn(3), LockWait::No, 0, given), None, "own");
+    assert!(!world.confirms(edge));
+    assert!(world.confirms(Edge { returns: 1, ..edge }));
+}
+
 impl World {
     fn told_edge(&mut self, waiter: TxnId, holder: TxnId) -> Edge {
         self.pass(settings().report_after);
