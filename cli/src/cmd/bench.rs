@@ -36,8 +36,8 @@ pub struct Args {
     /// How many keys there are [default: 100,000; 1,000,000 for `load`]
     #[arg(long, value_parser = clap::value_parser!(u32).range(200..=100_000_000))]
     keys: Option<u32>,
-    /// For `commit`: how many shards take part; of several numbers each is measured, on
-    /// a cluster of its own
+    /// For `commit`: how many shards take part; of several numbers each is measured,
+    /// one after the other
     #[arg(long, value_name = "N,N…", value_delimiter = ',', default_values_t = [2],
           value_parser = clap::value_parser!(u16).range(1..=64))]
     participants: Vec<u16>,
@@ -55,18 +55,32 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
         other => vec![other],
     };
     let mut reports = Vec::new();
+    let mut failed = None;
     for workload in workloads {
-        let report = measure(args, global, workload)?;
-        if global.json {
-            println!("{}", serde_json::to_string(&report)?);
+        match measure(args, global, workload) {
+            Ok(report) => {
+                if global.json {
+                    println!("{}", serde_json::to_string(&report)?);
+                }
+                reports.push(report);
+            }
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
         }
-        reports.push(report);
     }
     match &reports[..] {
         _ if global.json => {}
+        [] => {}
         [report] => println!("{report}"),
-        reports => print_prices(&mut std::io::stdout().lock(), reports)?,
+        reports => {
+            print_prices(&mut std::io::stdout().lock(), reports)?;
+            tell_troubles(reports);
+        }
     }
+    // What was measured before is told first.
+    failed.map_or(Ok(()), Err)?;
     if reports.iter().any(|report| !report.sum_ok) {
         eprintln!("synod: the keys do not hold what they must: money was made or lost");
         return Ok(ExitCode::FAILURE);
@@ -123,6 +137,23 @@ fn print_prices(out: &mut impl Write, reports: &[Report]) -> Result<()> {
         "P99 MS",
     ];
     Ok(render::table(out, heading, &rows)?)
+}
+
+/// What the table of prices has no room for.
+fn tell_troubles(reports: &[Report]) {
+    for report in reports {
+        let Report { aborts, retries, errors, .. } = report;
+        if aborts + retries + errors == 0 {
+            continue;
+        }
+        let participants = report.commit.map_or(0, |commit| commit.participants);
+        let last = report.last_error.as_ref().map(|error| format!("; last: {error}"));
+        eprintln!(
+            "synod: with {participants} participants {aborts} attempts were aborted, {retries} \
+             made again, and {errors} transactions failed{}",
+            last.unwrap_or_default()
+        );
+    }
 }
 
 /// A cluster of its own, unless the flag names another one. The environment does
