@@ -33,7 +33,11 @@ impl Txn {
             self.held.finish();
             return Ok(Committed { txn: self.held.id, at: None });
         }
-        let terms = Terms { validation: self.validation(), standing: self.standing() };
+        let terms = Terms {
+            validation: self.validation(),
+            standing: self.standing(),
+            protocol: self.protocol(),
+        };
         let message = ClientRequest::Commit { txn: self.held.id, terms, parts, writes };
         let reply = self.held.shared.net.request(self.held.shared.coordinator, message.into());
         let outcome = match self.within_timeout(reply).await {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use synod_common::commit::Protocol;
 use synod_common::deadlock::DEFAULT_PRIORITY;
 
 use crate::Isolation;
@@ -14,6 +15,7 @@ pub struct Options {
     pub(crate) attempts: u32,
     pub(crate) isolation: Isolation,
     pub(crate) priority: u8,
+    pub(crate) protocol: Protocol,
 }
 
 impl Default for Options {
@@ -24,6 +26,7 @@ impl Default for Options {
             attempts: 1000,
             isolation: Isolation::default(),
             priority: DEFAULT_PRIORITY,
+            protocol: Protocol::default(),
         }
     }
 }
@@ -64,6 +67,12 @@ impl Options {
     /// where the cluster chooses victims by priority: the lowest one loses.
     pub fn priority(mut self, priority: u8) -> Options {
         self.priority = priority;
+        self
+    }
+
+    /// How it is committed, if it writes on several shards.
+    pub fn protocol(mut self, protocol: Protocol) -> Options {
+        self.protocol = protocol;
         self
     }
 }

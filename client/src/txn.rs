@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
+use synod_common::commit::Protocol;
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, ShardId, TxnId};
@@ -113,6 +114,11 @@ impl Txn {
     /// Why it should be spared in a deadlock.
     pub(crate) fn standing(&self) -> Standing {
         Standing { age: self.age, priority: self.options.priority }
+    }
+
+    /// How it is committed.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.options.protocol
     }
 
     /// How it reads.

@@ -1,5 +1,6 @@
 //! The words, messages, log and drivers that every part of Synod shares.
 
+pub mod commit;
 pub mod deadlock;
 #[cfg(feature = "driver")]
 pub mod driver;

@@ -1,6 +1,7 @@
 //! Situations of the coordinator, event by event.
 
 use bytes::Bytes;
+use synod_common::commit::Protocol;
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::*;
@@ -131,7 +132,7 @@ impl World {
         });
         let writes = Bytes::from(vec![0; shards.len()]);
         let standing = Standing { age: Timestamp(1), priority: 100 };
-        let terms = Terms { validation: Validation::Locked, standing };
+        let terms = Terms { validation: Validation::Locked, standing, protocol: Protocol::Auto };
         self.ask(ClientRequest::Commit { txn, terms, parts: parts.collect(), writes })
     }
 

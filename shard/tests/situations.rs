@@ -1,6 +1,7 @@
 //! Situations of a shard, event by event.
 
 use bytes::Bytes;
+use synod_common::commit::Protocol;
 use synod_common::deadlock::{Handling, Standing};
 use synod_common::error::Reason;
 use synod_common::id::*;
@@ -32,7 +33,7 @@ mod validation;
 const OLDEST: Standing = Standing { age: Timestamp(1), priority: 100 };
 
 fn terms(validation: Validation) -> Terms {
-    Terms { validation, standing: OLDEST }
+    Terms { validation, standing: OLDEST, protocol: Protocol::TwoPhase }
 }
 
 const CLUSTER: ClusterId = ClusterId(1);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::commit::Protocol;
 use crate::deadlock::{Handling, Standing};
 use crate::error::Reason;
 use crate::id::{ClusterId, Epoch, Incarnation, ShardId, TxnId};
@@ -167,6 +168,8 @@ pub struct Terms {
     pub validation: Validation,
     /// Why to spare it, should it have to wait for what it writes.
     pub standing: Standing,
+    /// How it is to be committed, if it writes on several shards.
+    pub protocol: Protocol,
 }
 
 /// What a participant makes sure of before it votes, besides holding its locks.

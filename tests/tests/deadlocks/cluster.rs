@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use synod_common::commit::Protocol;
 use synod_common::deadlock::{DEFAULT_PRIORITY, Deadlock, Handling, Happened, Standing};
 use synod_common::error::Reason;
 use synod_common::id::*;
@@ -302,7 +303,11 @@ impl Cluster {
             writes.extend_from_slice(&set.finish());
         }
         let writes = Bytes::from(writes);
-        let terms = Terms { validation: Validation::Locked, standing: self.standing(txn) };
+        let terms = Terms {
+            validation: Validation::Locked,
+            standing: self.standing(txn),
+            protocol: Protocol::Auto,
+        };
         let message = ClientRequest::Commit { txn, terms, parts, writes }.into();
         let request = self.request(txn);
         self.handle(0, Event::Message { from: CLIENT, request, message });

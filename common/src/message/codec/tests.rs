@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::*;
+use crate::commit::Protocol;
 use crate::deadlock::{
     Claim, Deadlock, Handling, Happened, Scheme, Standing, Step, Target, VictimPolicy,
 };
@@ -44,7 +45,7 @@ fn standing() -> Standing {
 }
 
 fn terms(validation: Validation) -> Terms {
-    Terms { validation, standing: standing() }
+    Terms { validation, standing: standing(), protocol: Protocol::ThreePhase }
 }
 
 fn access() -> Access {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use synod_common::commit::Protocol;
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, RequestId, TxnId};
@@ -221,7 +222,11 @@ impl World {
         }
         let message = ClientRequest::Commit {
             txn: active.id,
-            terms: Terms { validation: Validation::Locked, standing: standing(active.id) },
+            terms: Terms {
+                validation: Validation::Locked,
+                standing: standing(active.id),
+                protocol: Protocol::Auto,
+            },
             parts,
             writes: bytes.into(),
         };

@@ -1,0 +1,65 @@
+//! Which protocol commits a transaction.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How a transaction that writes on several shards is committed. What concerns one shard
+/// only is committed by that shard, whatever was chosen.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Protocol {
+    /// What suits the cluster best; today two-phase commit.
+    #[default]
+    Auto,
+    /// Two-phase commit: cheapest; while its coordinator is gone, participants that have
+    /// voted wait for it.
+    TwoPhase,
+    /// Three-phase commit with quorums (E3PC): one round more; a majority of the sites
+    /// goes on without the coordinator.
+    ThreePhase,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Protocol; 3] = [Protocol::Auto, Protocol::TwoPhase, Protocol::ThreePhase];
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Auto => "auto",
+            Protocol::TwoPhase => "2pc",
+            Protocol::ThreePhase => "3pc",
+        })
+    }
+}
+
+/// There is no such protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no commit protocol '{0}'; there are auto, 2pc, 3pc")]
+pub struct BadProtocol(String);
+
+impl FromStr for Protocol {
+    type Err = BadProtocol;
+
+    fn from_str(text: &str) -> Result<Protocol, BadProtocol> {
+        let found = Protocol::ALL.into_iter().find(|protocol| protocol.to_string() == text);
+        found.ok_or_else(|| BadProtocol(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_have_names() {
+        for protocol in Protocol::ALL {
+            assert_eq!(protocol.to_string().parse(), Ok(protocol));
+        }
+        assert!("4pc".parse::<Protocol>().is_err());
+    }
+}

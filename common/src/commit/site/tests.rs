@@ -1,0 +1,156 @@
+//! What a site does, by hand: the situations that the essay speaks of.
+
+use super::*;
+
+const AT: Timestamp = Timestamp(7);
+const COMMIT: Verdict = Verdict::Commit(AT);
+
+/// Sites of which each knows only what it is told; everything that is said waits here.
+struct Sites {
+    sites: Vec<Site>,
+    said: Vec<(SiteId, SiteId, Say)>,
+    gone: Vec<SiteId>,
+}
+
+impl Sites {
+    /// All participants have voted YES, and the coordinator has said what is to be accepted.
+    fn voted(participants: u16) -> Sites {
+        let count = participants + 1;
+        let waiting = |me| Site::new(SiteId(me), count, Stable::default());
+        let mut sites: Vec<Site> = (0..participants).map(waiting).collect();
+        let (coordinator, step) = Site::coordinator(count, AT);
+        sites.push(coordinator);
+        let mut all = Sites { sites, said: vec![], gone: vec![] };
+        all.say(SiteId(participants), step);
+        all
+    }
+
+    fn say(&mut self, from: SiteId, step: Step) {
+        self.said.extend(step.messages.into_iter().map(|(to, say)| (from, to, say)));
+    }
+
+    /// Lets all arrive that is said, but for what concerns those who are gone.
+    fn settle(&mut self) {
+        while !self.said.is_empty() {
+            let (from, to, say) = self.said.remove(0);
+            if !self.gone.contains(&from) && !self.gone.contains(&to) {
+                let step = self.sites[usize::from(to.0)].hear(from, say);
+                self.say(to, step);
+            }
+        }
+    }
+
+    fn wait(&mut self, site: u16) {
+        let step = self.sites[usize::from(site)].waited();
+        self.say(SiteId(site), step);
+        self.settle();
+    }
+
+    fn decided(&self) -> Vec<Option<Verdict>> {
+        self.sites.iter().map(Site::decided).collect()
+    }
+}
+
+#[test]
+fn without_faults_all_commit() {
+    for participants in 1..=5 {
+        let mut sites = Sites::voted(participants);
+        sites.settle();
+        assert!(sites.decided().iter().all(|decided| *decided == Some(COMMIT)));
+    }
+}
+
+#[test]
+fn who_pre_committed_is_enough_for_the_others_to_commit() {
+    let mut sites = Sites::voted(2);
+    sites.said.retain(|(_, to, _)| *to == SiteId(0));
+    sites.settle();
+    sites.gone = vec![SiteId(2)];
+    sites.said.clear();
+    sites.wait(1);
+    assert_eq!(sites.decided()[..2], [Some(COMMIT); 2]);
+}
+
+#[test]
+fn if_nobody_pre_committed_the_others_abort() {
+    let mut sites = Sites::voted(2);
+    sites.said.clear();
+    sites.gone = vec![SiteId(2)];
+    sites.wait(1);
+    assert_eq!(sites.decided()[..2], [Some(Verdict::Abort); 2]);
+    // The coordinator learns it, although it has pre-committed.
+    sites.gone.clear();
+    sites.wait(2);
+    assert_eq!(sites.decided(), [Some(Verdict::Abort); 3]);
+}
+
+#[test]
+fn a_minority_waits() {
+    let mut sites = Sites::voted(3);
+    sites.said.clear();
+    sites.gone = vec![SiteId(0), SiteId(3)];
+    sites.wait(1);
+    assert_eq!(sites.decided(), [None; 4]);
+    // Half of them goes on if the first one is among them.
+    sites.gone = vec![SiteId(2), SiteId(3)];
+    sites.wait(1);
+    assert_eq!(sites.decided()[..2], [Some(Verdict::Abort); 2]);
+}
+
+#[test]
+fn a_participant_alone_goes_on_without_its_coordinator() {
+    let mut sites = Sites::voted(1);
+    sites.said.clear();
+    sites.gone = vec![SiteId(1)];
+    sites.wait(0);
+    assert_eq!(sites.decided()[0], Some(Verdict::Abort));
+}
+
+#[test]
+fn who_is_refused_leads_with_a_larger_ballot_next_time() {
+    let mut sites = Sites::voted(3);
+    sites.said.clear();
+    sites.gone = vec![SiteId(0), SiteId(3)];
+    // Two are not enough, and promise larger and larger ballots to each other.
+    for site in [1, 2, 1, 2, 2] {
+        sites.wait(site);
+    }
+    let elected = sites.sites[1].stable().elected;
+    sites.gone = vec![SiteId(2)];
+    sites.wait(0);
+    assert_eq!(sites.decided()[0], None, "{elected} was let lead before");
+    sites.wait(0);
+    assert_eq!(sites.decided()[0], Some(Verdict::Abort));
+}
+
+#[test]
+fn what_no_site_can_have_said_is_ignored() {
+    let mut site = Site::new(SiteId(0), 3, Stable::default());
+    let of = |round, site| Ballot { round, site: SiteId(site) };
+    for ballot in [of(0, 1), of(u32::MAX, 1), of(3, 3)] {
+        assert_eq!(site.hear(SiteId(1), Say::Elect { ballot }), Step::default());
+        assert_eq!(site.hear(SiteId(1), Say::Pre { ballot, verdict: COMMIT }), Step::default());
+    }
+    assert_eq!(site.hear(SiteId(3), Say::Elect { ballot: of(3, 1) }), Step::default());
+    // The last ballot there is: nobody can be elected after it, but nothing else breaks.
+    let last = of(u32::MAX - 1, 2);
+    assert!(site.hear(SiteId(2), Say::Elect { ballot: last }).force);
+    assert_eq!(site.waited(), Step::default());
+}
+
+/// A promise of one that restarts counts; what was said before it does, too.
+#[test]
+fn a_restarted_site_keeps_its_promises() {
+    let mut site = Site::new(SiteId(0), 3, Stable::default());
+    let ballot = Ballot { round: 5, site: SiteId(1) };
+    site.hear(SiteId(1), Say::Elect { ballot });
+    let mut site = Site::new(SiteId(0), 3, site.stable());
+    let stale = Ballot::first(SiteId(2));
+    let refused = Say::Refused { ballot: stale, elected: ballot };
+    let step = site.hear(SiteId(2), Say::Pre { ballot: stale, verdict: COMMIT });
+    assert_eq!(step.messages, [(SiteId(2), refused)]);
+    let step = site.waited();
+    let own = Ballot { round: 6, site: SiteId(0) };
+    assert_eq!(step.messages[0], (SiteId(1), Say::Elect { ballot: own }));
+    assert!(step.force);
+}
