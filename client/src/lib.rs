@@ -68,7 +68,7 @@ pub use read::{Get, GetMany, Lock};
 pub use savepoint::Savepoint;
 pub use scan::{Row, Scan};
 pub use snapshot::Snapshot;
-pub use synod_common::commit::{BadProtocol, Protocol};
+pub use synod_common::commit::{BadProtocol, Phase, Protocol, Stable, Verdict};
 pub use synod_common::deadlock::{
     Cause, Deadlock, Handling, Happened, Scheme, Shown, Step, Target, VictimPolicy,
 };

@@ -71,6 +71,8 @@ pub enum Reason {
     NotAnInteger(Key),
     /// The value of this key is not the one that the client relied on.
     CheckFailed(Key),
+    /// Its participants missed the coordinator, and aborted it without it.
+    Abandoned,
 }
 
 impl Reason {
@@ -89,6 +91,7 @@ impl Reason {
             | Reason::Overloaded
             | Reason::Fenced
             | Reason::Presumed
+            | Reason::Abandoned
             | Reason::Conflict => true,
             Reason::ByClient
             | Reason::SnapshotTooOld(_)
@@ -118,6 +121,9 @@ impl fmt::Display for Reason {
             Reason::Fenced => f.write_str("its outcome was asked for before it was committed"),
             Reason::ByClient => f.write_str("given up by the client"),
             Reason::Presumed => f.write_str("no commit of it is known"),
+            Reason::Abandoned => {
+                f.write_str("its participants missed the coordinator, and aborted it without it")
+            }
             Reason::SnapshotTooOld(oldest) => {
                 write!(f, "the snapshot is too old, the oldest is {oldest}")
             }

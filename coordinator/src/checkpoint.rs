@@ -5,12 +5,13 @@
 //! Applying a record twice is harmless, so the overlap is, too.
 
 use serde::{Deserialize, Serialize};
+use synod_common::commit::Stable;
 use synod_common::error::Corrupt;
 use synod_common::id::{Epoch, SessionId};
-use synod_common::node::{CheckpointStep, Output, decode};
+use synod_common::node::{CheckpointStep, Lsn, Output, decode};
 use synod_common::time::Timestamp;
 
-use crate::commit::Stage;
+use crate::commit::{Commit, Stage};
 use crate::coordinator::Coordinator;
 use crate::outcomes::{SavedBlock, SavedForgotten};
 use crate::record::Record;
@@ -84,13 +85,23 @@ impl Coordinator {
     }
 
     fn open_commits(&self) -> Part {
-        let open = self.commits.iter().filter_map(|(&txn, commit)| match &commit.stage {
+        let site = |txn, commit: &Commit, stable| {
+            let (h, sites) = (commit.h, commit.sites.clone());
+            Record::Site { txn, h, sites, stable }
+        };
+        let open = self.commits.iter().flat_map(|(&txn, commit)| match &commit.stage {
             Stage::Committing { at, unacknowledged } => {
-                Some(Record::Committed { txn, at: *at, yes: unacknowledged.clone() })
+                let committed = Record::Committed { txn, at: *at, yes: unacknowledged.clone() };
+                let is_site = !commit.sites.is_empty();
+                let site = is_site.then(|| site(txn, commit, Stable::default()));
+                [site, Some(committed)]
             }
+            // What of it is not durable may come to nothing, but is not wrong.
+            Stage::PreCommitting(pre) => [Some(site(txn, commit, pre.site.stable())), None],
             // Not durable, or not decided here: the log after the start tells.
-            Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. } => None,
+            Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. } => [None, None],
         });
+        let open = open.flatten();
         let safe_point = Record::SafePoint { at: self.safe_point.published() };
         let open = open.chain([safe_point]).collect();
         Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
@@ -100,9 +111,9 @@ impl Coordinator {
     pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         match decode("a part of the checkpoint", bytes)? {
             Part::Open { epoch, hi, open } => {
-                self.apply(Record::Started { epoch });
-                self.apply(Record::Window { hi });
-                open.into_iter().for_each(|record| self.apply(record));
+                self.apply(Lsn::default(), Record::Started { epoch });
+                self.apply(Lsn::default(), Record::Window { hi });
+                open.into_iter().for_each(|record| self.apply(Lsn::default(), record));
             }
             Part::Forgotten(forgotten) => self.outcomes.restore_forgotten(forgotten),
             Part::Outcomes(blocks) => blocks.iter().for_each(|block| self.outcomes.restore(block)),

@@ -69,7 +69,7 @@ pub(crate) enum Serving {
 pub(crate) enum Deadline {
     /// A one-phase commit without answer.
     OnePhase(TxnId),
-    /// A commit that is not acknowledged by all.
+    /// A commit that is not accepted, or not acknowledged, by all.
     Acks(TxnId),
 }
 
@@ -173,6 +173,9 @@ impl Coordinator {
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
                 self.shard_message(now, (shard, request), message, out);
             }
+            (Peer::Shard(shard), Message::Site(message)) if self.serving == Serving::Yes => {
+                self.site_said(now, shard, message, out);
+            }
             (Peer::Shard(shard), Message::Deadlock(message)) if self.serving == Serving::Yes => {
                 self.deadlock_message(now, shard, message, out);
             }
@@ -265,7 +268,7 @@ impl Coordinator {
                     let call = CommitMessage::Call { epoch: self.epoch };
                     out.send(Peer::Shard(shard), RequestId::default(), call);
                 } else if self.members.join(shard, nonce, remembered) {
-                    self.welcome(shard, nonce, boot, out);
+                    self.welcome(now, shard, nonce, boot, out);
                 }
             }
             CommitMessage::OnePhaseOutcomes { nonce, outcomes } => {
@@ -297,7 +300,7 @@ impl Coordinator {
     }
 
     /// Takes a shard in. What it owes or is owed is settled at once.
-    fn welcome(&mut self, shard: ShardId, nonce: u64, boot: bool, out: &mut Output) {
+    fn welcome(&mut self, now: Now, shard: ShardId, nonce: u64, boot: bool, out: &mut Output) {
         let floor = match boot {
             true if mutated!(self, NoFloor) => Timestamp::ZERO,
             true => self.oracle.close(),
@@ -314,7 +317,7 @@ impl Coordinator {
         self.tell_safe_point(shard, out);
         let open: Vec<TxnId> = self.commits.keys().copied().collect();
         for txn in open {
-            self.settle_with(shard, txn, out);
+            self.settle_with(now, shard, txn, out);
         }
     }
 
@@ -329,6 +332,9 @@ impl Coordinator {
                     self.resend.push(now.mono, Deadline::OnePhase(txn));
                 }
                 Deadline::OnePhase(_) => {}
+                Deadline::Acks(txn) if self.is_pre_committing(txn) => {
+                    self.site_waited(now, txn, out);
+                }
                 Deadline::Acks(txn) => self.resend_commit(now, txn, out),
             }
         }

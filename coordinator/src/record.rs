@@ -1,6 +1,7 @@
 //! What a coordinator writes into its log. Only append variants.
 
 use serde::{Deserialize, Serialize};
+use synod_common::commit::Stable;
 use synod_common::id::{Epoch, ShardId, TxnId};
 use synod_common::time::Timestamp;
 
@@ -17,7 +18,8 @@ pub enum Record {
         /// End of the window.
         hi: Timestamp,
     },
-    /// A two-phase transaction is committed. Forced before anybody is told.
+    /// A transaction is committed. Forced before anybody is told, unless its sites have
+    /// accepted that before (three-phase commit).
     Committed {
         /// Its name.
         txn: TxnId,
@@ -43,5 +45,17 @@ pub enum Record {
     SafePoint {
         /// The safe point.
         at: Timestamp,
+    },
+    /// How far this coordinator is as a site of three-phase commit. Forced before it says
+    /// so.
+    Site {
+        /// The transaction.
+        txn: TxnId,
+        /// When its commit began.
+        h: Timestamp,
+        /// The participants that write, in the order of their numbers.
+        sites: Vec<ShardId>,
+        /// What must not be forgotten.
+        stable: Stable,
     },
 }

@@ -1,13 +1,15 @@
 //! A restart: what the log says, and what follows from what it does not say.
 //!
-//! A commit record without an end is committed and waits for acknowledgements.
+//! A commit record without an end is committed and waits for acknowledgements. One that
+//! was pre-committed in three-phase commit may be decided, or not: its sites know.
 //! Everything else that was in progress left no record, and is aborted by that.
 
+use synod_common::commit::{Site, SiteId};
 use synod_common::error::Corrupt;
 use synod_common::id::{Epoch, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::Decision;
-use synod_common::node::{Output, Recovered, decode};
+use synod_common::node::{Lsn, Output, Recovered, decode};
 use synod_common::time::{Now, Timestamp};
 
 use crate::commit::{Commit, Stage};
@@ -21,25 +23,40 @@ impl Coordinator {
             Recovered::Record(lsn, bytes) => {
                 self.durable = lsn;
                 let record = decode(format_args!("record {}", lsn.0), bytes)?;
-                self.apply(record);
+                self.apply(lsn, record);
                 Ok(())
             }
         }
     }
 
     /// Applies a record of the past.
-    pub(crate) fn apply(&mut self, record: Record) {
+    pub(crate) fn apply(&mut self, lsn: Lsn, record: Record) {
         match record {
             Record::Started { epoch } => self.epoch = self.epoch.max(epoch),
             Record::Window { hi } => self.oracle.recovered(hi),
             Record::Committed { txn, at, yes } => {
                 self.outcomes.insert(txn, at);
                 let stage = Stage::Committing { at, unacknowledged: yes };
-                let (h, hi) = (Timestamp::ZERO, Timestamp::ZERO);
-                self.commits.insert(txn, Commit { h, hi, waiting: vec![], stage, since: None });
+                // Of three-phase commit more is known already.
+                match self.commits.get_mut(&txn) {
+                    Some(commit) => commit.stage = stage,
+                    None => {
+                        let (h, hi) = (Timestamp::ZERO, Timestamp::ZERO);
+                        let (waiting, sites) = (vec![], vec![]);
+                        let commit = Commit { h, hi, waiting, stage, sites, since: None };
+                        self.commits.insert(txn, commit);
+                    }
+                }
             }
             Record::Ended { txn } => {
-                self.commits.remove(&txn);
+                if let Some(commit) = self.commits.remove(&txn) {
+                    self.unfinished.remove(&(commit.h, txn));
+                }
+            }
+            Record::Site { txn, h, sites, stable } => {
+                let count = Site::count(sites.len());
+                let site = Site::new(SiteId(count - 1), count, stable);
+                self.site_recovered(lsn, txn, h, sites, site);
             }
             Record::Outcome { txn, at } => self.outcomes.insert(txn, at),
             Record::SafePoint { at } => self.safe_point.recovered(at),
@@ -57,6 +74,7 @@ impl Coordinator {
         let lsn = out.force(&Record::Window { hi });
         self.oracle.written(lsn, hi);
         self.serving = Serving::After(lsn);
+        self.sites_again(out);
         let open: Vec<TxnId> = self.commits.keys().copied().collect();
         for txn in open {
             self.resend.push(now.mono, Deadline::Acks(txn));
@@ -64,7 +82,7 @@ impl Coordinator {
     }
 
     /// A shard has just joined: tell it what it may have missed of `txn`.
-    pub(crate) fn settle_with(&self, shard: ShardId, txn: TxnId, out: &mut Output) {
+    pub(crate) fn settle_with(&mut self, now: Now, shard: ShardId, txn: TxnId, out: &mut Output) {
         match self.commits.get(&txn).map(|commit| &commit.stage) {
             Some(Stage::OnePhase { shard: asked }) if *asked == shard => {
                 self.ask_one_phase(txn, out);
@@ -73,6 +91,7 @@ impl Coordinator {
                 let message = CommitMessage::Decide { txn, decision: Decision::Commit(*at) };
                 out.send(Peer::Shard(shard), RequestId::default(), message);
             }
+            Some(Stage::PreCommitting(_)) => self.site_again(now, shard, txn, out),
             Some(
                 Stage::OnePhase { .. }
                 | Stage::Preparing(_)

@@ -56,6 +56,9 @@ impl Coordinator {
             Stage::Deciding { at, yes, read } => {
                 CommitStage::Deciding { at: *at, yes: yes.clone(), read: read.clone() }
             }
+            Stage::PreCommitting(pre) => {
+                CommitStage::PreCommitting { yes: commit.sites.clone(), site: pre.site.stable() }
+            }
             Stage::Committing { at, unacknowledged } => {
                 CommitStage::Committing { at: *at, unacknowledged: unacknowledged.clone() }
             }
@@ -64,6 +67,7 @@ impl Coordinator {
         Row {
             txn,
             h: commit.h,
+            protocol: commit.protocol(),
             stage,
             for_ms: u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX),
             at_least: commit.since.is_none(),

@@ -13,6 +13,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use synod_common::commit::Verdict;
 use synod_common::error::Corrupt;
 use synod_common::key::Key;
 use synod_common::node::{CheckpointStep, Lsn, Output, decode};
@@ -45,12 +46,25 @@ enum Progress {
 /// One part of a checkpoint. Only append variants.
 #[derive(Debug, Serialize, Deserialize)]
 enum Part {
-    /// What is open and the shards, as records; and one-phase commits to remember.
-    Meta { open: Vec<Record>, one_phase: Vec<OnePhaseEnd> },
+    /// What is open and the shards, as records; what to remember of what is over; and the
+    /// low-water mark, below which nothing is.
+    Meta {
+        open: Vec<Record>,
+        one_phase: Vec<OnePhaseEnd>,
+        sites: Vec<SiteEnd>,
+        low_water: Timestamp,
+    },
     /// A chunk of the index.
     Versions(Bytes),
     /// Versions below this may be missing from the chunks.
     End { safe_point: Timestamp },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SiteEnd {
+    txn: synod_common::id::TxnId,
+    h: Timestamp,
+    verdict: Verdict,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,30 +115,44 @@ impl Shard {
     /// Everything durable that is not in the index. What is logged but not yet
     /// durable lies behind the start, and is replayed if it survives.
     fn meta(&self) -> Part {
-        let open = self.txns.values().filter_map(|participant| match &participant.stage {
-            Stage::Prepared { lsn, record, .. } if *lsn <= self.durable => {
-                Some(Record::Prepared(record.clone()))
+        let open = self.txns.values().flat_map(|participant| match &participant.stage {
+            Stage::Prepared { lsn, record, site, .. } if *lsn <= self.durable => {
+                let txn = record.txn;
+                // What of it is not durable may come to nothing, but is not wrong.
+                let site = site.as_ref().map(|site| Record::Site { txn, stable: site.stable() });
+                [Some(Record::Prepared(record.clone())), site]
             }
             Stage::OnePhase { lsn, record, .. } if *lsn <= self.durable => {
-                Some(Record::OnePhase(record.clone()))
+                [Some(Record::OnePhase(record.clone())), None]
             }
             Stage::Prepared { .. }
             | Stage::OnePhase { .. }
             | Stage::Active
             | Stage::Preparing(_)
-            | Stage::ReadVoted { .. } => None,
+            | Stage::ReadVoted { .. } => [None, None],
         });
+        let open = open.flatten();
         let one_phase = self.over.one_phase().filter_map(|outcome| {
             outcome.committed.map(|m| OnePhaseEnd { txn: outcome.txn, h: outcome.h, m })
         });
         let shards = Record::Shards(self.shards.clone());
-        Part::Meta { open: open.chain([shards]).collect(), one_phase: one_phase.collect() }
+        let sites = self.over.sites().map(|(txn, h, verdict)| SiteEnd { txn, h, verdict });
+        Part::Meta {
+            open: open.chain([shards]).collect(),
+            one_phase: one_phase.collect(),
+            sites: sites.collect(),
+            low_water: self.over.low_water(),
+        }
     }
 
     /// Takes back one part.
     pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         match decode("a part of the checkpoint", bytes)? {
-            Part::Meta { open, one_phase } => {
+            Part::Meta { open, one_phase, sites, low_water } => {
+                self.over.raise(low_water);
+                for SiteEnd { txn, h, verdict } in sites {
+                    self.over.insert(txn, h, End::Site(verdict));
+                }
                 for record in open {
                     self.apply(Lsn::default(), record);
                 }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use synod_common::commit::{Protocol, Site, SiteId, Stable};
 use synod_common::deadlock::Standing;
-use synod_common::id::{CoordinatorId, ShardId, TxnId};
+use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
 use synod_common::key::{Key, KeyRange};
 use synod_common::route::ShardAddress;
 use synod_common::time::Timestamp;
@@ -32,6 +33,14 @@ pub enum Record {
     /// The shards of the newest map. Not forced: it only helps to find others when there
     /// is no coordinator to ask.
     Shards(Vec<ShardAddress>),
+    /// How far a prepared transaction is as a site of three-phase commit. Forced before it
+    /// says so.
+    Site {
+        /// The transaction.
+        txn: TxnId,
+        /// What must not be forgotten.
+        stable: Stable,
+    },
 }
 
 /// All that a prepared transaction needs to commit after a restart.
@@ -53,6 +62,23 @@ pub struct Prepared {
     pub locks: Vec<HeldLock>,
     /// Why to spare it: it may still wait elsewhere.
     pub standing: Standing,
+    /// How it is committed.
+    pub protocol: Protocol,
+}
+
+impl Prepared {
+    /// What it knows as a site of three-phase commit, if it is committed so, when it has
+    /// just voted. None if the participants do not name `shard`.
+    pub fn site(&self, shard: ShardId) -> Option<Box<Site>> {
+        match self.protocol {
+            Protocol::ThreePhase => {
+                let me = SiteId::of(Peer::Shard(shard), &self.participants)?;
+                let count = Site::count(self.participants.len());
+                Some(Box::new(Site::new(me, count, Stable::default())))
+            }
+            Protocol::Auto | Protocol::TwoPhase => None,
+        }
+    }
 }
 
 /// A lock of a prepared transaction on something it does not write.

@@ -4,6 +4,7 @@
 //! before anything is served. Everything else that was in progress is gone, and
 //! its incarnation with it.
 
+use synod_common::commit::Verdict;
 use synod_common::error::Corrupt;
 use synod_common::message::commit::Decision;
 use synod_common::node::{Lsn, Recovered, decode};
@@ -34,25 +35,33 @@ impl Shard {
         match record {
             Record::Prepared(record) => self.prepared_again(lsn, record),
             Record::Committed { txn, at } => {
-                let Some(Stage::Prepared { record, .. }) = self.txns.get(&txn).map(|t| &t.stage)
+                let Some(Stage::Prepared { record, site, .. }) =
+                    self.txns.get(&txn).map(|t| &t.stage)
                 else {
                     // Installed before the checkpoint that this replay began from.
                     return;
                 };
                 let (h, writes) = (record.h, record.writes.clone());
+                let end = site.as_ref().map_or(End::Decided, |_| End::Site(Verdict::Commit(at)));
                 self.stats.in_doubt -= 1;
-                self.over.insert(txn, h, End::Decided);
+                self.over.insert(txn, h, end);
                 self.decided.insert(txn, Decision::Commit(at));
                 self.install(txn, at, &writes);
             }
             Record::Aborted { txn } => {
-                if matches!(self.txns.get(&txn).map(|t| &t.stage), Some(Stage::Prepared { .. })) {
+                if let Some(Stage::Prepared { record, site, .. }) =
+                    self.txns.get(&txn).map(|t| &t.stage)
+                {
+                    if site.is_some() {
+                        self.over.insert(txn, record.h, End::Site(Verdict::Abort));
+                    }
                     self.stats.in_doubt -= 1;
                     self.decided.insert(txn, Decision::Abort);
                     self.forget(txn);
                 }
             }
             Record::Shards(shards) => self.shards = shards,
+            Record::Site { txn, stable } => self.site_recovered(lsn, txn, stable),
             // Nothing is served before the window is closed above `m`, so it may
             // be installed at once.
             Record::OnePhase(OnePhase { txn, h, m, writes, .. }) => {
@@ -77,12 +86,13 @@ impl Shard {
         }
         self.mark_intents(txn, record.m, &record.writes);
         self.stats.in_doubt += 1;
+        let site = record.site(self.settings.id);
         let participant = Participant {
             incarnation: self.next_incarnation(),
             client: None,
             standing: record.standing,
             waits: Default::default(),
-            stage: Stage::Prepared { lsn, record, asked: 0 },
+            stage: Stage::Prepared { lsn, record, asked: 0, site, said: lsn },
             since: None,
             returns: 0,
         };

@@ -25,6 +25,7 @@ use crate::lock::{Capacity, Grant, LockTable, Ticket};
 use crate::mvcc::Versions;
 use crate::over::Over;
 use crate::participant::cooperate::Decided;
+use crate::participant::three_phase::HeardItself;
 use crate::participant::{Participant, Preparing, Stage};
 use crate::snapshot::{SnapshotRequest, What};
 use crate::wait::{Wait, WaitId};
@@ -81,6 +82,8 @@ pub struct Shard {
     /// How many of all these there are.
     pub(crate) parked: usize,
     pub(crate) one_phase_logged: VecDeque<(Lsn, TxnId)>,
+    /// What sites of three-phase commit say to themselves.
+    pub(crate) heard_itself: VecDeque<HeardItself>,
     pub(crate) durable: Lsn,
     pub(crate) timers: TimerTable<Timer>,
     pub(crate) last_incarnation: u64,
@@ -168,6 +171,7 @@ impl Shard {
             last_ask: 0,
             parked: 0,
             one_phase_logged: VecDeque::new(),
+            heard_itself: VecDeque::new(),
             durable: Lsn::default(),
             timers: TimerTable::default(),
             last_incarnation: 0,
@@ -238,6 +242,7 @@ impl Shard {
         self.deadlocks.begin(self.last_incarnation);
         self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
         self.link_to_shards(out);
+        self.sites_again(out);
     }
 
     fn data_request(
@@ -446,6 +451,9 @@ impl Node for Shard {
                 (Peer::Shard(shard), Message::Peer(message)) => {
                     self.peer_message(shard, &message, out);
                 }
+                (Peer::Coordinator(_) | Peer::Shard(_), Message::Site(message)) => {
+                    self.site_said(from, &message, out);
+                }
                 (Peer::Coordinator(_) | Peer::Shard(_), Message::Deadlock(message))
                     if self.router.is_some() =>
                 {
@@ -458,6 +466,7 @@ impl Node for Shard {
             Event::Durable(lsn) => {
                 self.durable = self.durable.max(lsn);
                 self.one_phase_durable(now, self.durable);
+                self.sites_durable(self.durable, out);
             }
             Event::CheckpointWritten => self.checkpoint_written(out),
         }

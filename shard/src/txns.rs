@@ -79,12 +79,13 @@ impl Shard {
                 participants: preparing.participants.clone(),
                 coordinator: preparing.coordinator,
             },
-            Stage::Prepared { record, asked, .. } => ShardStage::Prepared {
+            Stage::Prepared { record, asked, site, .. } => ShardStage::Prepared {
                 h: record.h,
                 m: record.m,
                 participants: record.participants.clone(),
                 coordinator: record.coordinator,
                 asked: *asked,
+                site: site.as_ref().map(|site| site.stable()),
             },
             Stage::ReadVoted { h, m, asked, .. } => ShardStage::ReadVoted {
                 h: *h,

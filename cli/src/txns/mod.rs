@@ -15,7 +15,9 @@ pub mod ask;
 
 use std::collections::BTreeSet;
 
-use synod_client::{Commit, CommitStage, Holds, ShardId, ShardStage, ShardTxn, Timestamp, TxnId};
+use synod_client::{
+    Commit, CommitStage, Holds, Protocol, ShardId, ShardStage, ShardTxn, Timestamp, TxnId,
+};
 
 use crate::waits::age_ms;
 
@@ -32,6 +34,8 @@ pub struct Seen {
     pub holds: Vec<(ShardId, Holds)>,
 }
 
+const ONE_PHASE: &str = "one-phase";
+
 /// How far a transaction is, all in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -39,6 +43,8 @@ pub enum State {
     Active,
     /// Votes are missing.
     Preparing,
+    /// All have voted for it, and it is being made sure that they can end it alone.
+    PreCommitting,
     /// It has voted somewhere; whether it is decided is not known to those who answer.
     InDoubt,
     /// The decision is on its way to the disk.
@@ -53,6 +59,7 @@ impl State {
         match self {
             State::Active => "active",
             State::Preparing => "preparing",
+            State::PreCommitting => "pre-committing",
             State::InDoubt => "in doubt",
             State::Deciding => "deciding",
             State::Committing => "committing",
@@ -63,6 +70,7 @@ impl State {
         match stage {
             CommitStage::Preparing { .. } => State::Preparing,
             CommitStage::Deciding { .. } => State::Deciding,
+            CommitStage::PreCommitting { .. } => State::PreCommitting,
             CommitStage::OnePhase { .. } | CommitStage::Committing { .. } => State::Committing,
         }
     }
@@ -105,27 +113,33 @@ impl Seen {
     }
 
     /// How it is committed; none before COMMIT.
-    pub fn protocol(&self) -> Option<&'static str> {
+    pub fn protocol(&self) -> Option<String> {
         let commit = self.commit.iter().map(|commit| match &commit.stage {
-            CommitStage::OnePhase { .. } => "one-phase",
+            CommitStage::OnePhase { .. } => ONE_PHASE.to_owned(),
             CommitStage::Deciding { yes, read, .. } if yes.is_empty() && read.is_empty() => {
-                "one-phase"
+                ONE_PHASE.to_owned()
             }
             CommitStage::Preparing { .. }
             | CommitStage::Deciding { .. }
-            | CommitStage::Committing { .. } => "2pc",
+            | CommitStage::PreCommitting { .. }
+            | CommitStage::Committing { .. } => commit.protocol.to_string(),
+        });
+        // Writers know it, readers do not.
+        let sites = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
+            ShardStage::Prepared { site: Some(_), .. } => Some(Protocol::ThreePhase.to_string()),
+            _ => None,
         });
         let shards = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
             ShardStage::Active => None,
             ShardStage::Preparing { participants, .. } if participants.is_empty() => {
-                Some("one-phase")
+                Some(ONE_PHASE.to_owned())
             }
-            ShardStage::OnePhase { .. } => Some("one-phase"),
+            ShardStage::OnePhase { .. } => Some(ONE_PHASE.to_owned()),
             ShardStage::Preparing { .. }
             | ShardStage::Prepared { .. }
-            | ShardStage::ReadVoted { .. } => Some("2pc"),
+            | ShardStage::ReadVoted { .. } => Some(Protocol::TwoPhase.to_string()),
         });
-        commit.chain(shards).next()
+        commit.chain(sites).chain(shards).next()
     }
 
     /// The shards that take part, as far as somebody says so.
@@ -145,6 +159,7 @@ impl Seen {
                 on.extend(yes.iter().chain(read).chain(missing));
             }
             Some(CommitStage::Deciding { yes, read, .. }) => on.extend(yes.iter().chain(read)),
+            Some(CommitStage::PreCommitting { yes, .. }) => on.extend(yes),
             Some(CommitStage::Committing { unacknowledged, .. }) => on.extend(unacknowledged),
             None => {}
         }
@@ -176,6 +191,9 @@ impl Seen {
             Some(CommitStage::Deciding { .. }) => {
                 waits.push("the log of the coordinator".to_owned());
             }
+            Some(CommitStage::PreCommitting { .. }) => {
+                waits.push("a majority of its sites".to_owned());
+            }
             Some(CommitStage::Committing { unacknowledged, .. }) => {
                 let acks = unacknowledged.iter();
                 waits.extend(acks.map(|shard| format!("the acknowledgement of {shard}")));
@@ -193,6 +211,9 @@ impl Seen {
     /// Whose decisions shards wait for that have done what is theirs.
     fn decisions(&self) -> BTreeSet<String> {
         let waits = self.shards.iter().filter_map(|(shard, seen)| match &seen.stage {
+            ShardStage::Prepared { site: Some(_), .. } => {
+                Some("a majority of its sites".to_owned())
+            }
             ShardStage::Prepared { coordinator, .. }
             | ShardStage::ReadVoted { coordinator, .. } => {
                 Some(format!("the decision of {coordinator}"))
@@ -221,7 +242,10 @@ mod tests {
             (ShardId(n), shown)
         };
         Seen {
-            commit: commit.map(|stage| Commit { txn, h, stage, for_ms: 7, at_least }),
+            commit: commit.map(|stage| {
+                let protocol = Protocol::TwoPhase;
+                Commit { txn, h, protocol, stage, for_ms: 7, at_least }
+            }),
             shards: shards.into_iter().map(shard).collect(),
             ..Seen::new(txn)
         }
@@ -235,7 +259,7 @@ mod tests {
     fn prepared() -> ShardStage {
         let (h, m, asked) = (Timestamp(9), Timestamp(9), 0);
         let (participants, coordinator) = (shards(&[1, 2]), CoordinatorId(1));
-        ShardStage::Prepared { h, m, participants, coordinator, asked }
+        ShardStage::Prepared { h, m, participants, coordinator, asked, site: None }
     }
 
     fn shards(list: &[u16]) -> Vec<ShardId> {
@@ -253,7 +277,7 @@ mod tests {
         let headless = seen(None, vec![(1, prepared(), 0), (2, preparing(), 0)]);
         assert_eq!((headless.state(), headless.for_ms()), (State::InDoubt, (1, false)));
         assert_eq!(headless.waits_for(), ["the decision of c1"]);
-        assert_eq!(headless.protocol(), Some("2pc"));
+        assert_eq!(headless.protocol().as_deref(), Some("2pc"));
 
         let half = seen(None, vec![(1, prepared(), 0)]);
         assert_eq!(half.on(), shards(&[1, 2]).into_iter().collect());

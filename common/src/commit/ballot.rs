@@ -4,10 +4,32 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::{CoordinatorId, Peer, ShardId};
+
 /// A site of a transaction: its place among them. The participants come first, in the
 /// order of their numbers, and the coordinator last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SiteId(pub u16);
+
+impl SiteId {
+    /// Which site of a transaction with these participants somebody is.
+    pub fn of(peer: Peer, participants: &[ShardId]) -> Option<SiteId> {
+        let place = match peer {
+            Peer::Shard(shard) => participants.iter().position(|other| *other == shard)?,
+            Peer::Coordinator(_) => participants.len(),
+            Peer::Client(_) => return None,
+        };
+        u16::try_from(place).ok().map(SiteId)
+    }
+
+    /// Who a site of a transaction with these participants is.
+    pub fn peer(self, participants: &[ShardId], coordinator: CoordinatorId) -> Peer {
+        match participants.get(usize::from(self.0)) {
+            Some(shard) => Peer::Shard(*shard),
+            None => Peer::Coordinator(coordinator),
+        }
+    }
+}
 
 impl fmt::Display for SiteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 
 /// A deliberate bug. The names are those of the protocol's literature tests: E8, a YES
 /// that is not forced, is whoever keeps the site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {
     /// E1: classical three-phase commit: who has waited long enough decides alone.
     DecidesAlone,

@@ -9,14 +9,14 @@
 //!
 //! | in phase     | on                         | do                                                | next |
 //! |--------------|----------------------------|---------------------------------------------------|------|
-//! | not decided  | ELECT(b), b > elected      | *force* elected := b; STATE(b, phase, attempt)    | the same |
-//! | not decided  | ELECT(b), b = elected      | STATE(b, phase, attempt)                          | the same |
+//! | not decided  | ELECT(b), b > elected      | *force* elected := b; STATE(b, accepted, attempt) | the same |
+//! | not decided  | ELECT(b), b = elected      | STATE(b, accepted, attempt)                       | the same |
 //! | not decided  | PRE(b, v), b ≥ elected     | *force* Pre(v), attempt := elected := b; ACCEPTED(b) | Pre(v) |
 //! | not decided  | ELECT(b), PRE(b), b < elected | REFUSED(b, elected)                            | the same |
 //! | decided: v   | ELECT, PRE                 | DECIDED(v)                                        | the same |
-//! | not decided  | DECIDED(v)                 |                                                   | decided: v |
+//! | not decided  | DECIDED(v)                 | if it leads, DECIDED(v) to all                    | decided: v |
+//! | not decided  | FORGOTTEN                  | as DECIDED(abort)                                 | decided: abort |
 //! | not decided  | it has waited long enough  | b := above all heard of; *force* elected := b; ELECT(b) to all | electing |
-//! | electing     | STATE from somebody decided | DECIDED(v) to all                                | decided: v |
 //! | electing     | a quorum of STATE(b)       | *force* Pre(v), attempt := b; PRE(b, v) to all    | proposing |
 //! | proposing    | a quorum of ACCEPTED(b)    | DECIDED(v) to all                                 | decided: v |
 //! | leading      | REFUSED, a larger ballot   | lead no more                                      | the same |
@@ -108,9 +108,9 @@ pub enum Say {
     State {
         /// The attempt.
         ballot: Ballot,
-        /// How far I am.
-        phase: Phase,
-        /// The attempt that I accepted last.
+        /// What I accepted last.
+        accepted: Option<Verdict>,
+        /// The attempt that I accepted it from.
         attempt: Ballot,
     },
     /// Accept this: pre-commit or pre-abort.
@@ -137,6 +137,9 @@ pub enum Say {
         /// How.
         verdict: Verdict,
     },
+    /// It is over, and nobody who had to know of a commit is in doubt. So whoever is may
+    /// conclude that it is aborted. A site never says this: who keeps one may, later on.
+    Forgotten,
 }
 
 /// What is to be done, in this order.
@@ -173,7 +176,7 @@ struct Leading {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Task {
     /// Collecting how far the others are.
-    Electing(Vec<(SiteId, Phase, Ballot)>),
+    Electing(Vec<(SiteId, Option<Verdict>, Ballot)>),
     /// Collecting acceptances.
     Proposing(Verdict, Vec<SiteId>),
 }
@@ -193,6 +196,11 @@ macro_rules! mutated {
 }
 
 impl Site {
+    /// How many sites there are if so many participants write.
+    pub fn count(participants: usize) -> u16 {
+        u16::try_from(participants + 1).expect("a cluster has few shards")
+    }
+
     /// A site as its stable state says; the default is that of one that has voted YES.
     pub fn new(me: SiteId, sites: u16, stable: Stable) -> Site {
         assert!(me.0 < sites, "{me} is none of {sites}");
@@ -221,6 +229,11 @@ impl Site {
     #[cfg(feature = "mutants")]
     pub fn mutated(self, mutant: Option<Mutant>) -> Site {
         Site { mutant, ..self }
+    }
+
+    /// The same site after a restart, which left this of it.
+    pub fn restarted(&self, stable: Stable) -> Site {
+        Site::new(self.me, self.sites, stable)
     }
 
     /// What must survive a crash.
@@ -262,8 +275,8 @@ impl Site {
             (_, Say::Pre { ballot, verdict }) => {
                 self.asked_to_accept(from, ballot, verdict, &mut step)
             }
-            (_, Say::State { ballot, phase, attempt }) => {
-                self.told_state(from, ballot, (phase, attempt), &mut step);
+            (_, Say::State { ballot, accepted, attempt }) => {
+                self.told_state(from, ballot, (accepted, attempt), &mut step);
             }
             (_, Say::Accepted { ballot }) => self.told_accepted(from, ballot, &mut step),
             (_, Say::Refused { ballot, elected }) => {
@@ -272,7 +285,8 @@ impl Site {
                     self.leading = None;
                 }
             }
-            (_, Say::Decided { verdict }) => self.decide(verdict, &mut step),
+            (_, Say::Decided { verdict }) => self.learn(verdict, &mut step),
+            (_, Say::Forgotten) => self.learn(Verdict::Abort, &mut step),
         }
         step
     }
@@ -309,7 +323,7 @@ impl Site {
                 is_of(ballot) && (is_of(attempt) || *attempt == Ballot::NONE)
             }
             Say::Refused { ballot, elected } => is_of(ballot) && is_of(elected),
-            Say::Decided { .. } => true,
+            Say::Decided { .. } | Say::Forgotten => true,
         }
     }
 
@@ -331,7 +345,7 @@ impl Site {
     }
 
     fn asked_to_elect(&mut self, from: SiteId, ballot: Ballot, step: &mut Step) {
-        let Stable { phase, attempt, elected } = self.stable;
+        let Stable { attempt, elected, .. } = self.stable;
         if self.is_stale(ballot) {
             step.messages.push((from, Say::Refused { ballot, elected }));
             return;
@@ -340,7 +354,7 @@ impl Site {
             self.promise(ballot);
             step.force = !mutated!(self, PromiseUnforced);
         }
-        step.messages.push((from, Say::State { ballot, phase, attempt }));
+        step.messages.push((from, self.state(ballot, attempt)));
     }
 
     fn asked_to_accept(&mut self, from: SiteId, ballot: Ballot, verdict: Verdict, step: &mut Step) {
@@ -366,30 +380,35 @@ impl Site {
         if !ballot.is_of(self.sites) {
             return;
         }
-        let Stable { phase, attempt, .. } = self.stable;
+        let attempt = self.stable.attempt;
         self.promise(ballot);
         step.force = !mutated!(self, BallotReused);
         self.leading = Some(Leading { ballot, task: Task::Electing(Vec::new()) });
         step.messages.extend(self.others().map(|other| (other, Say::Elect { ballot })));
-        step.messages.push((self.me, Say::State { ballot, phase, attempt }));
+        step.messages.push((self.me, self.state(ballot, attempt)));
+    }
+
+    fn state(&self, ballot: Ballot, attempt: Ballot) -> Say {
+        let accepted = match self.stable.phase {
+            Phase::Pre(verdict) => Some(verdict),
+            Phase::Waiting | Phase::Decided(_) => None,
+        };
+        Say::State { ballot, accepted, attempt }
     }
 
     fn told_state(
         &mut self,
         from: SiteId,
         ballot: Ballot,
-        (phase, attempt): (Phase, Ballot),
+        (accepted, attempt): (Option<Verdict>, Ballot),
         step: &mut Step,
     ) {
         if self.leads() != Some(ballot) {
             return;
         }
-        if let Phase::Decided(verdict) = phase {
-            return self.decide_for_all(verdict, step);
-        }
         let Some(Leading { task: Task::Electing(states), .. }) = &mut self.leading else { return };
         if states.iter().all(|(known, ..)| *known != from) {
-            states.push((from, phase, attempt));
+            states.push((from, accepted, attempt));
         }
         let states = states.clone();
         if self.is_quorum(states.iter().map(|(site, ..)| *site)) {
@@ -399,18 +418,14 @@ impl Site {
     }
 
     /// What those say who know the largest attempt.
-    fn verdict_of(&self, states: &[(SiteId, Phase, Ballot)]) -> Verdict {
+    fn verdict_of(&self, states: &[(SiteId, Option<Verdict>, Ballot)]) -> Verdict {
         let last = states.iter().map(|(.., attempt)| *attempt).max().unwrap_or(Ballot::NONE);
         let counts = |attempt: Ballot| attempt == last || mutated!(self, AnyPreCommitCounts);
-        let pre_committed = states.iter().find_map(|(_, phase, attempt)| match phase {
-            Phase::Pre(verdict @ Verdict::Commit(_)) if counts(*attempt) => Some(*verdict),
-            Phase::Waiting | Phase::Pre(_) | Phase::Decided(_) => None,
+        let pre_committed = states.iter().find_map(|(_, accepted, attempt)| match accepted {
+            Some(verdict @ Verdict::Commit(_)) if counts(*attempt) => Some(*verdict),
+            Some(Verdict::Commit(_) | Verdict::Abort) | None => None,
         });
-        match pre_committed {
-            Some(_) if mutated!(self, AlwaysPreAborts) => Verdict::Abort,
-            Some(verdict) => verdict,
-            None => Verdict::Abort,
-        }
+        pre_committed.filter(|_| !mutated!(self, AlwaysPreAborts)).unwrap_or(Verdict::Abort)
     }
 
     fn propose(&mut self, ballot: Ballot, verdict: Verdict, step: &mut Step) {
@@ -431,6 +446,14 @@ impl Site {
         let (verdict, accepted) = (*verdict, accepted.clone());
         if self.is_quorum(accepted.into_iter()) || mutated!(self, FirstAcceptanceDecides) {
             self.decide_for_all(verdict, step);
+        }
+    }
+
+    /// Somebody else knows.
+    fn learn(&mut self, verdict: Verdict, step: &mut Step) {
+        match self.leading {
+            Some(_) => self.decide_for_all(verdict, step),
+            None => self.decide(verdict, step),
         }
     }
 

@@ -4,6 +4,7 @@
 //!   client ──ClientRequest──▶ coordinator ──CommitMessage──▶ shard
 //!      ▲◀────ClientReply────────┘       ◀──CommitMessage────┘  ▲
 //!      │                                 ◀─DeadlockMessage─▶   │ ◀─PeerMessage─▶ shard
+//!      │                                 ◀───SiteMessage───▶   │ ◀─SiteMessage─▶ shard
 //!      └──────────────────DataRequest / DataReply──────────────┘
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod commit;
 pub mod data;
 pub mod deadlock;
 pub mod peer;
+pub mod site;
 pub mod txns;
 
 use bytes::Bytes;
@@ -35,6 +37,7 @@ pub use commit::CommitMessage;
 pub use data::{DataReply, DataRequest};
 pub use deadlock::DeadlockMessage;
 pub use peer::PeerMessage;
+pub use site::SiteMessage;
 
 use crate::id::Peer;
 
@@ -55,6 +58,8 @@ pub enum Message {
     Deadlock(DeadlockMessage),
     /// Between shards.
     Peer(PeerMessage),
+    /// Between coordinator and shard, and between shards.
+    Site(SiteMessage),
 }
 
 impl Message {
@@ -67,7 +72,7 @@ impl Message {
             Message::Commit(message) => message.bulk(),
             Message::Deadlock(message) => message.bulk(),
             Message::ClientReply(message) => message.bulk(),
-            Message::Peer(_) => None,
+            Message::Peer(_) | Message::Site(_) => None,
         }
     }
 
@@ -79,7 +84,7 @@ impl Message {
             Message::Commit(message) => message.bulk_mut(),
             Message::Deadlock(message) => message.bulk_mut(),
             Message::ClientReply(message) => message.bulk_mut(),
-            Message::Peer(_) => None,
+            Message::Peer(_) | Message::Site(_) => None,
         }
     }
 
@@ -88,7 +93,7 @@ impl Message {
     pub fn is_of_commit(&self) -> bool {
         match self {
             Message::Commit(message) => message.is_of_one_transaction(),
-            Message::Peer(_) => true,
+            Message::Peer(_) | Message::Site(_) => true,
             Message::ClientRequest(_)
             | Message::ClientReply(_)
             | Message::DataRequest(_)
@@ -105,6 +110,7 @@ impl Message {
             (Message::Commit(message), Peer::Shard(_)) => message.is_from_shard(),
             (Message::Commit(message), Peer::Coordinator(_)) => !message.is_from_shard(),
             (Message::Deadlock(_) | Message::Peer(_), Peer::Shard(_)) => true,
+            (Message::Site(_), Peer::Shard(_) | Peer::Coordinator(_)) => true,
             (Message::Deadlock(message), Peer::Coordinator(_)) => message.is_from_coordinator(),
             _ => false,
         }
@@ -127,5 +133,6 @@ into_message!(
     DataReply(DataReply),
     Commit(CommitMessage),
     Deadlock(DeadlockMessage),
-    Peer(PeerMessage)
+    Peer(PeerMessage),
+    Site(SiteMessage)
 );

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::commit::{Protocol, Stable};
 use crate::deadlock::Target;
 use crate::id::{CoordinatorId, ShardId, TxnId};
 use crate::time::Timestamp;
@@ -55,6 +56,8 @@ pub enum ShardStage {
         coordinator: CoordinatorId,
         /// How often that one was asked.
         asked: u32,
+        /// How far it is in three-phase commit, if it is committed so.
+        site: Option<Stable>,
     },
     /// It voted READ, and knows no decision.
     ReadVoted {
@@ -110,6 +113,8 @@ pub struct Commit {
     pub txn: TxnId,
     /// When the commit began; zero if it was before a restart.
     pub h: Timestamp,
+    /// How it is committed, if several shards take part.
+    pub protocol: Protocol,
     /// How far it is.
     pub stage: CommitStage,
     /// For how long, in milliseconds.
@@ -150,5 +155,13 @@ pub enum CommitStage {
         at: Timestamp,
         /// Who has not acknowledged.
         unacknowledged: Vec<ShardId>,
+    },
+    /// All have voted for it, and it is to be made sure that they can end it without the
+    /// coordinator: three-phase commit.
+    PreCommitting {
+        /// Who voted YES.
+        yes: Vec<ShardId>,
+        /// How far the coordinator itself is.
+        site: Stable,
     },
 }

@@ -20,11 +20,13 @@
 
 pub mod one_phase;
 pub mod tally;
+pub mod three_phase;
 pub mod two_phase;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use synod_common::commit::{Protocol, Say};
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::{Outcome, Part};
@@ -36,6 +38,7 @@ use synod_common::time::{Mono, Now, Timestamp};
 use crate::coordinator::Coordinator;
 use crate::outcomes::Known;
 use tally::Tally;
+use three_phase::PreCommitting;
 
 /// A transaction between COMMIT and its end.
 #[derive(Debug)]
@@ -46,6 +49,9 @@ pub struct Commit {
     pub hi: Timestamp,
     /// Who waits for the outcome.
     pub waiting: Vec<(Peer, RequestId)>,
+    /// The participants that are sites of three-phase commit, in the order of their
+    /// numbers; none in other protocols.
+    pub sites: Vec<ShardId>,
     /// How far it is.
     pub stage: Stage,
     /// Since when; none if it was so before a restart. For people.
@@ -71,6 +77,8 @@ pub enum Stage {
         /// Who holds read locks.
         read: Vec<ShardId>,
     },
+    /// All voted for it; its sites are to accept that.
+    PreCommitting(Box<PreCommitting>),
     /// Decided; these have not acknowledged yet.
     Committing {
         /// The commit timestamp.
@@ -89,6 +97,8 @@ pub enum Then {
     Over(Timestamp, TxnId),
     /// Shards may be told of this safe point.
     Prune(Timestamp),
+    /// The own site of this transaction hears itself.
+    Hear(TxnId, Say),
 }
 
 /// A part of a COMMIT with its reads and writes.
@@ -97,6 +107,29 @@ pub struct PartWrites {
     incarnation: Option<Incarnation>,
     read_bytes: u32,
     writes: Bytes,
+}
+
+impl Commit {
+    /// How it is committed, if several shards take part.
+    pub fn protocol(&self) -> Protocol {
+        if self.sites.is_empty() { Protocol::TwoPhase } else { Protocol::ThreePhase }
+    }
+}
+
+/// Those of the participants that are sites: in three-phase commit whoever writes.
+fn sites(protocol: Protocol, parts: &[PartWrites]) -> Vec<ShardId> {
+    match protocol {
+        Protocol::ThreePhase => {
+            parts.iter().filter(|part| part.has_writes()).map(|part| part.shard).collect()
+        }
+        Protocol::Auto | Protocol::TwoPhase => Vec::new(),
+    }
+}
+
+impl PartWrites {
+    fn has_writes(&self) -> bool {
+        self.writes.len() > self.read_bytes as usize
+    }
 }
 
 impl Coordinator {
@@ -137,14 +170,15 @@ impl Coordinator {
         self.stats.begun += 1;
         let (waiting, since) = (vec![from], Some(now.mono));
         if let [part] = &parts[..] {
-            let stage = Stage::OnePhase { shard: part.shard };
-            self.commits.insert(txn, Commit { h, hi, waiting, stage, since });
+            let (stage, sites) = (Stage::OnePhase { shard: part.shard }, vec![]);
+            self.commits.insert(txn, Commit { h, hi, waiting, stage, sites, since });
             self.begin_one_phase(now, (txn, terms), h, part, out);
         } else {
             let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
             let stage = Stage::Preparing(Tally::new(&shards));
-            self.commits.insert(txn, Commit { h, hi, waiting, stage, since });
-            self.begin_two_phase(now, (txn, terms), h, &shards, parts, out);
+            let sites = sites(terms.protocol, &parts);
+            self.commits.insert(txn, Commit { h, hi, waiting, stage, sites, since });
+            self.prepare(now, (txn, terms), h, &shards, parts, out);
         }
     }
 
@@ -199,9 +233,12 @@ impl Coordinator {
     fn outcome_of(&self, txn: TxnId) -> Outcome {
         match self.commits.get(&txn).map(|commit| &commit.stage) {
             Some(Stage::Committing { at, .. }) => return Outcome::Committed(*at),
-            Some(Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. }) => {
-                return Outcome::Undecided;
-            }
+            Some(
+                Stage::OnePhase { .. }
+                | Stage::Preparing(_)
+                | Stage::Deciding { .. }
+                | Stage::PreCommitting(_),
+            ) => return Outcome::Undecided,
             None => {}
         }
         match self.outcomes.get(txn) {
@@ -260,6 +297,7 @@ impl Coordinator {
                     self.unfinished.remove(&(h, txn));
                 }
                 Some((_, Then::Prune(at))) => self.publish_safe_point(at, out),
+                Some((_, Then::Hear(txn, say))) => self.site_heard_itself(now, txn, say, out),
                 None => {}
             }
         }

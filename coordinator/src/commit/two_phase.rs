@@ -35,7 +35,9 @@ use crate::record::Record;
 const NO_REPLY: RequestId = RequestId(0);
 
 impl Coordinator {
-    pub(super) fn begin_two_phase(
+    /// Asks all participants for their votes. In three-phase commit they hear of the sites
+    /// only.
+    pub(super) fn prepare(
         &mut self,
         now: Now,
         (txn, terms): (TxnId, Terms),
@@ -46,6 +48,12 @@ impl Coordinator {
     ) {
         self.votes_due.push(now.mono, txn);
         let (hi, low_water) = (self.oracle.hi(), self.low_water());
+        let Some(commit) = self.commits.get(&txn) else { return };
+        let terms = Terms { protocol: commit.protocol(), ..terms };
+        let participants = match &commit.sites[..] {
+            [] => shards,
+            sites => sites,
+        };
         for part in parts {
             let message = CommitMessage::Prepare {
                 txn,
@@ -53,7 +61,7 @@ impl Coordinator {
                 hi,
                 incarnation: part.incarnation,
                 low_water,
-                participants: shards.to_vec(),
+                participants: participants.to_vec(),
                 terms,
                 read_bytes: part.read_bytes,
                 writes: part.writes,
@@ -87,7 +95,11 @@ impl Coordinator {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
+        let is_three_phase = !commit.sites.is_empty();
         self.advance(at);
+        if is_three_phase {
+            return self.pre_commit(now, txn, at, read, out);
+        }
         // Without writes nobody acknowledges, but what is told must still survive.
         let lsn = if yes.is_empty() {
             out.force(&Record::Outcome { txn, at })
@@ -112,8 +124,11 @@ impl Coordinator {
             let message = CommitMessage::Decide { txn, decision: Decision::Commit(at) };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
-        // Every participant has voted: none begins again below the mark.
-        self.unfinished.remove(&(commit.h, txn));
+        // Every participant has voted: none begins again below the mark. Sites may still
+        // ask one another.
+        if commit.sites.is_empty() {
+            self.unfinished.remove(&(commit.h, txn));
+        }
         self.outcomes.insert(txn, at);
         self.stats.committed += 1;
         if yes.is_empty() {
@@ -121,7 +136,10 @@ impl Coordinator {
         } else {
             commit.stage = Stage::Committing { at, unacknowledged: yes };
             commit.since = Some(now.mono);
-            self.resend.push(now.mono, Deadline::Acks(txn));
+            // The deadline of a pre-commit stays.
+            if commit.sites.is_empty() {
+                self.resend.push(now.mono, Deadline::Acks(txn));
+            }
         }
         self.release(txn, at, &read, out);
     }
@@ -138,7 +156,10 @@ impl Coordinator {
         let Stage::Committing { unacknowledged, .. } = &mut commit.stage else { return };
         unacknowledged.retain(|missing| *missing != shard);
         if unacknowledged.is_empty() {
-            out.append(&Record::Ended { txn });
+            let lsn = out.append(&Record::Ended { txn });
+            if !commit.sites.is_empty() {
+                self.then.push_back((lsn, Then::Over(commit.h, txn)));
+            }
             self.commits.remove(&txn);
         }
     }
@@ -166,7 +187,10 @@ impl Coordinator {
     pub(crate) fn abort_waiting_for(&mut self, shard: ShardId, out: &mut Output) {
         let waits = |commit: &Commit| match &commit.stage {
             Stage::Preparing(tally) => tally.is_missing(shard),
-            Stage::OnePhase { .. } | Stage::Deciding { .. } | Stage::Committing { .. } => false,
+            Stage::OnePhase { .. }
+            | Stage::Deciding { .. }
+            | Stage::PreCommitting(_)
+            | Stage::Committing { .. } => false,
         };
         let doomed: Vec<TxnId> =
             self.commits.iter().filter(|(_, commit)| waits(commit)).map(|(txn, _)| *txn).collect();
@@ -194,7 +218,12 @@ impl Coordinator {
         let known = match self.commits.get(&txn).map(|commit| &commit.stage) {
             // It will hear when there is something to hear. To say "abort" now,
             // while the transaction may still commit, would be a lie.
-            Some(Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. }) => return,
+            Some(
+                Stage::OnePhase { .. }
+                | Stage::Preparing(_)
+                | Stage::Deciding { .. }
+                | Stage::PreCommitting(_),
+            ) => return,
             Some(Stage::Committing { at, unacknowledged }) => {
                 Some((*at, unacknowledged.contains(&shard)))
             }

@@ -36,7 +36,9 @@ fn each_stage_says_whom_it_waits_for_and_since_when() {
     world.after_ms(10);
     world.hear(1, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
     world.after_ms(10);
-    let shown = |stage, for_ms| Some(Commit { txn, h, stage, for_ms, at_least: false });
+    let shown = |stage, for_ms| {
+        Some(Commit { txn, h, protocol: Protocol::TwoPhase, stage, for_ms, at_least: false })
+    };
     let (one, two) = (vec![ShardId(1)], vec![ShardId(2)]);
     let stage = CommitStage::Preparing { yes: one.clone(), read: vec![], missing: two.clone() };
     assert_eq!(world.commit_of(txn), shown(stage, 20));
@@ -52,7 +54,7 @@ fn each_stage_says_whom_it_waits_for_and_since_when() {
     let mut world = world.crash();
     world.after_ms(6);
     let h = Timestamp::ZERO;
-    let again = Commit { txn, h, stage, for_ms: 6, at_least: true };
+    let again = Commit { txn, h, protocol: Protocol::TwoPhase, stage, for_ms: 6, at_least: true };
     assert_eq!(world.commit_of(txn), Some(again));
     world.join_all(Epoch(2));
     world.hear(1, CommitMessage::Ack { txn });

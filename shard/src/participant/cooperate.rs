@@ -75,13 +75,13 @@ impl Decided {
 }
 
 impl Shard {
-    /// Asks the other participants about a transaction that has voted here.
+    /// Asks the other participants about a transaction that has voted here, as there is no
+    /// coordinator.
     pub(super) fn ask_peers(&self, txn: TxnId, out: &mut Output) {
-        if self.has_coordinator() {
-            return;
-        }
         let (h, participants) = match self.txns.get(&txn).map(|known| &known.stage) {
-            Some(Stage::Prepared { record, .. }) => (record.h, &record.participants),
+            Some(Stage::Prepared { record, site: None, .. }) => (record.h, &record.participants),
+            // It does more than ask.
+            Some(Stage::Prepared { site: Some(_), .. }) => return,
             Some(Stage::ReadVoted { h, participants, .. }) => (*h, participants),
             Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
         };
@@ -120,7 +120,7 @@ impl Shard {
             None => match self.over.get(txn) {
                 Some(End::VotedNo(_)) => Some(Decision::Abort),
                 Some(End::OnePhase(_) | End::OnePhaseRead(_) | End::OnePhaseNo(_)) => None,
-                Some(End::Decided) => None,
+                Some(End::Decided | End::Site(_)) => None,
                 None => self.never_vote(txn, h, out),
             },
         }
@@ -133,7 +133,12 @@ impl Shard {
 
     /// Makes sure that a transaction without a vote here gets none but NO, unless the
     /// coordinator is there to decide.
-    fn never_vote(&mut self, txn: TxnId, h: Timestamp, out: &mut Output) -> Option<Decision> {
+    pub(super) fn never_vote(
+        &mut self,
+        txn: TxnId,
+        h: Timestamp,
+        out: &mut Output,
+    ) -> Option<Decision> {
         if self.has_coordinator() || self.over.is_full() {
             return None;
         }

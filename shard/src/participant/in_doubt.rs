@@ -1,6 +1,6 @@
 //! In doubt: voted, and heard nothing since. The voter asks the coordinator,
 //! for ever, less and less often, and the other participants while there is none. It
-//! never decides alone.
+//! never decides alone. In three-phase commit it leads them, instead of asking.
 
 use std::time::Duration;
 
@@ -39,7 +39,10 @@ impl Shard {
         self.timers.set(Timer::Inquire(txn), now.mono + pause);
         let to = Peer::Coordinator(self.settings.coordinator);
         out.send(to, RequestId::default(), message);
-        self.ask_peers(txn, out);
+        if !self.has_coordinator() {
+            self.ask_peers(txn, out);
+            self.site_waited(txn, out);
+        }
     }
 
     /// Asks about every voter at once: the coordinator may be another one now, or gone.
@@ -50,7 +53,14 @@ impl Shard {
         });
         let voters: Vec<TxnId> = voters.map(|(txn, _)| *txn).collect();
         for txn in voters {
-            self.inquire(now, txn, out);
+            if self.has_coordinator() || !self.is_site(txn) {
+                self.inquire(now, txn, out);
+            } else {
+                // Not all of its sites at once: of several leaders only one can win.
+                let jitter = u32::try_from(self.random() % 256).unwrap_or(0);
+                let soon = now.mono + self.settings.inquire_after / 256 * jitter;
+                self.timers.set(Timer::Inquire(txn), soon);
+            }
         }
     }
 }

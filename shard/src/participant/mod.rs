@@ -11,12 +11,14 @@
 //!
 //! An Active or Preparing transaction may be aborted here at any time, alone. A
 //! Prepared one never: it waits for the decision, and asks for it for ever
-//! (`in_doubt`), or learns it from another participant (`cooperate`). A READ voter writes nothing, but keeps its locks until it knows
+//! (`in_doubt`), or learns it from another participant (`cooperate`), or decides it with
+//! them (`three_phase`). A READ voter writes nothing, but keeps its locks until it knows
 //! the commit timestamp, and raises the floor to it before they go.
 
 pub mod cooperate;
 pub mod in_doubt;
 pub mod one_phase;
+pub mod three_phase;
 pub mod two_phase;
 pub mod validate;
 pub mod vote;
@@ -24,6 +26,7 @@ pub mod vote;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use synod_common::commit::Site;
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, ShardId, TxnId};
@@ -72,6 +75,10 @@ pub enum Stage {
         record: record::Prepared,
         /// How often the coordinator was asked.
         asked: u32,
+        /// What it knows as a site of three-phase commit, if it is committed so.
+        site: Option<Box<Site>>,
+        /// LSN of what the site knows; what it says leaves when that is durable.
+        said: Lsn,
     },
     /// It voted READ.
     ReadVoted {

@@ -15,6 +15,7 @@
 //! | –         | ABORT, RELEASE    | nothing                                              | –         |
 //! | voted     | silence           | INQUIRE, for ever; the others, too, see `cooperate`  | the same  |
 
+use synod_common::commit::Verdict;
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, TxnId};
 use synod_common::message::CommitMessage;
@@ -67,10 +68,11 @@ impl Shard {
     }
 
     fn commit(&mut self, txn: TxnId, at: Timestamp, out: &mut Output) {
-        let Some(Stage::Prepared { lsn, record, .. }) = self.txns.get(&txn).map(|t| &t.stage)
+        let Some(Stage::Prepared { lsn, record, site, .. }) = self.txns.get(&txn).map(|t| &t.stage)
         else {
             return;
         };
+        let end = site.as_ref().map_or(End::Decided, |_| End::Site(Verdict::Commit(at)));
         assert!(*lsn <= self.durable, "{txn} was committed before this shard voted");
         assert!(record.m <= at, "{txn} voted {} and was committed at {at}", record.m);
         let (writes, coordinator) = (record.writes.clone(), record.coordinator);
@@ -80,7 +82,7 @@ impl Shard {
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, ack);
         self.stats.in_doubt -= 1;
         self.timers.stop(Timer::Inquire(txn));
-        self.over.insert(txn, h, End::Decided);
+        self.over.insert(txn, h, end);
         self.decided.insert(txn, Decision::Commit(at));
         self.install(txn, at, &writes);
     }
@@ -103,15 +105,16 @@ impl Shard {
     /// A voter is done without installing anything.
     fn end_vote(&mut self, txn: TxnId) {
         self.timers.stop(Timer::Inquire(txn));
-        let h = match self.txns.get(&txn).map(|participant| &participant.stage) {
-            Some(Stage::Prepared { record, .. }) => {
+        let (h, end) = match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { record, site, .. }) => {
                 self.stats.in_doubt -= 1;
-                record.h
+                let end = site.as_ref().map_or(End::Decided, |_| End::Site(Verdict::Abort));
+                (record.h, end)
             }
-            Some(Stage::ReadVoted { h, .. }) => *h,
+            Some(Stage::ReadVoted { h, .. }) => (*h, End::Decided),
             Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
         };
-        self.over.insert(txn, h, End::Decided);
+        self.over.insert(txn, h, end);
         self.forget(txn);
     }
 }

@@ -12,7 +12,7 @@ use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, RequestId, TxnId};
 use synod_common::key::Key;
 use synod_common::message::CommitMessage;
-use synod_common::message::commit::Vote;
+use synod_common::message::commit::{Terms, Vote};
 use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
 
@@ -85,7 +85,7 @@ impl Shard {
         // A client that commits does not wait for its reads any more.
         self.drop_waits(txn, &Reason::Malformed, out);
         let standing = preparing.terms.standing;
-        let holds_elsewhere = preparing.participants.len() > 1;
+        let holds_elsewhere = !preparing.is_one_phase();
         let who = Who { txn, age: standing.age, holds_elsewhere };
         let next = self.next_incarnation();
         let participant = self.txns.entry(txn).or_insert_with(|| Participant {
@@ -173,17 +173,27 @@ impl Shard {
         out: &mut Output,
     ) {
         let Preparing { h, coordinator, participants, writes, terms, .. } = preparing;
-        let standing = terms.standing;
+        let Terms { standing, protocol, .. } = terms;
         self.mark_intents(txn, m, &writes);
         let locks = self.held_beyond_writes(txn, &writes);
-        let record =
-            record::Prepared { txn, h, m, coordinator, participants, writes, locks, standing };
+        let record = record::Prepared {
+            txn,
+            h,
+            m,
+            coordinator,
+            participants,
+            writes,
+            locks,
+            standing,
+            protocol,
+        };
+        let site = record.site(self.settings.id);
         let lsn = out.force(&Record::Prepared(record.clone()));
         let vote = CommitMessage::Vote { txn, vote: Vote::Yes(m) };
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, vote);
         self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
         self.stats.in_doubt += 1;
-        self.set_stage(now, txn, Stage::Prepared { lsn, record, asked: 0 });
+        self.set_stage(now, txn, Stage::Prepared { lsn, record, asked: 0, site, said: lsn });
         if mutated!(self, EarlyRelease) {
             self.locks.release_all(txn, &mut self.granted);
         }
@@ -248,7 +258,7 @@ impl Shard {
             End::OnePhaseRead(m) => CommitMessage::OnePhaseDone { txn, vote: Vote::Read(m) },
             End::OnePhaseNo(why) => CommitMessage::OnePhaseDone { txn, vote: Vote::No(why) },
             End::VotedNo(why) => CommitMessage::Vote { txn, vote: Vote::No(why) },
-            End::Decided => return,
+            End::Decided | End::Site(_) => return,
         };
         out.send(Peer::Coordinator(to), NO_REPLY, message);
     }

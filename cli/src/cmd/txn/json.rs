@@ -1,7 +1,10 @@
 //! Transactions as JSON.
 
 use serde_json::{Value, json};
-use synod_client::{Commit, CommitStage, Holds, ShardId, ShardStage, ShardTxn, Target, TxnId};
+use synod_client::{
+    Commit, CommitStage, Holds, Phase, ShardId, ShardStage, ShardTxn, Stable, Target, TxnId,
+    Verdict,
+};
 
 use crate::cmd::locks::target;
 use crate::txns::Seen;
@@ -67,6 +70,11 @@ fn of_commit(commit: &Commit) -> Value {
             "yes": text(yes.iter().copied()),
             "read": text(read.iter().copied()),
         }),
+        CommitStage::PreCommitting { yes, site } => json!({
+            "stage": "pre-committing",
+            "yes": text(yes.iter().copied()),
+            "site": self::site(site),
+        }),
         CommitStage::Committing { at, unacknowledged } => json!({
             "stage": "committing",
             "timestamp": at.0,
@@ -79,6 +87,19 @@ fn of_commit(commit: &Commit) -> Value {
     value
 }
 
+/// How far one is in three-phase commit.
+fn site(site: &Stable) -> Value {
+    let (phase, at) = match site.phase {
+        Phase::Waiting => ("waiting", None),
+        Phase::Pre(Verdict::Commit(at)) => ("pre-committed", Some(at.0)),
+        Phase::Pre(Verdict::Abort) => ("pre-aborted", None),
+        Phase::Decided(Verdict::Commit(at)) => ("committed", Some(at.0)),
+        Phase::Decided(Verdict::Abort) => ("aborted", None),
+    };
+    let (attempt, elected) = (site.attempt.to_string(), site.elected.to_string());
+    json!({ "phase": phase, "timestamp": at, "attempt": attempt, "elected": elected })
+}
+
 fn of_shard(shard: ShardId, row: &ShardTxn, holds: &Holds) -> Value {
     let mut value = match &row.stage {
         ShardStage::Active => json!({ "stage": "active" }),
@@ -88,13 +109,14 @@ fn of_shard(shard: ShardId, row: &ShardTxn, holds: &Holds) -> Value {
             "participants": text(participants.iter().copied()),
             "coordinator": coordinator.to_string(),
         }),
-        ShardStage::Prepared { h, m, participants, coordinator, asked } => json!({
+        ShardStage::Prepared { h, m, participants, coordinator, asked, site } => json!({
             "stage": "prepared",
             "h": h.0,
             "m": m.0,
             "participants": text(participants.iter().copied()),
             "coordinator": coordinator.to_string(),
             "asked": asked,
+            "site": site.as_ref().map(self::site),
         }),
         ShardStage::ReadVoted { h, m, coordinator, asked } => json!({
             "stage": "read-voted",

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use synod_client::{Commit, CommitStage, Holds, ShardId, ShardStage, ShardTxn, Timestamp};
+use synod_client::{
+    Commit, CommitStage, Holds, Phase, ShardId, ShardStage, ShardTxn, Stable, Timestamp, Verdict,
+};
 
 use crate::render;
 use crate::txns::Seen;
@@ -25,7 +27,7 @@ pub fn list(out: &mut impl Write, found: &Found) -> io::Result<()> {
         [
             seen.txn.to_string(),
             seen.state().name().to_owned(),
-            seen.protocol().unwrap_or("-").to_owned(),
+            seen.protocol().unwrap_or("-".to_owned()),
             names(seen.on()),
             seen.age_ms().map_or("-".to_owned(), span),
             at_least(seen.for_ms()),
@@ -74,6 +76,11 @@ fn commit(out: &mut impl Write, commit: &Commit) -> io::Result<()> {
             writeln!(out, "writes the decision to commit at {at} for {since}")?;
             writeln!(out, "  YES: {}; READ: {}", name(yes), name(read))?;
         }
+        CommitStage::PreCommitting { yes, site } => {
+            writeln!(out, "has its sites accept the commit for {since}")?;
+            writeln!(out, "  YES: {}", name(yes))?;
+            self::site(out, site)?;
+        }
         CommitStage::Committing { at, unacknowledged } => {
             writeln!(out, "committed at {at}, tells it for {since}")?;
             writeln!(out, "  not acknowledged by: {}", name(unacknowledged))?;
@@ -83,6 +90,17 @@ fn commit(out: &mut impl Write, commit: &Commit) -> io::Result<()> {
         Timestamp::ZERO => Ok(()),
         h => writeln!(out, "  h {h}"),
     }
+}
+
+/// How far one is in three-phase commit.
+fn site(out: &mut impl Write, site: &Stable) -> io::Result<()> {
+    let phase = match site.phase {
+        Phase::Waiting => "has accepted nothing".to_owned(),
+        Phase::Pre(Verdict::Commit(at)) => format!("has accepted to commit at {at}"),
+        Phase::Pre(Verdict::Abort) => "has accepted to abort".to_owned(),
+        Phase::Decided(_) => "knows the decision".to_owned(),
+    };
+    writeln!(out, "  {phase}; attempt {}, elected {}", site.attempt, site.elected)
 }
 
 fn on_shard(out: &mut impl Write, shard: ShardId, row: &ShardTxn) -> io::Result<()> {
@@ -95,10 +113,13 @@ fn on_shard(out: &mut impl Write, shard: ShardId, row: &ShardTxn) -> io::Result<
             let participants = names(participants.iter().copied());
             writeln!(out, "  h {h}, coordinator {coordinator}, participants {participants}")
         }
-        ShardStage::Prepared { h, m, participants, coordinator, asked } => {
+        ShardStage::Prepared { h, m, participants, coordinator, asked, site } => {
             writeln!(out, "has voted YES, without a decision for {since}")?;
             let participants = names(participants.iter().copied());
             writeln!(out, "  h {h}, m {m}, participants {participants}")?;
+            if let Some(site) = site {
+                self::site(out, site)?;
+            }
             writeln!(out, "  coordinator {coordinator}, asked {asked} times")
         }
         ShardStage::ReadVoted { h, m, coordinator, asked } => {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::commit::Protocol;
+use crate::commit::{Ballot, Phase, Protocol, Say, SiteId, Stable, Verdict};
 use crate::deadlock::{
     Claim, Deadlock, Handling, Happened, Scheme, Standing, Step, Target, VictimPolicy,
 };
@@ -18,7 +18,8 @@ use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, Shard
 use crate::message::deadlock::{Edge, Holder, Link, Probe, Wait};
 use crate::message::txns::{Commit, CommitStage, Holds, ShardStage, ShardTxn};
 use crate::message::{
-    ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage, PeerMessage,
+    ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
+    PeerMessage, SiteMessage,
 };
 use crate::route::{Partition, Placement, ShardAddress};
 use crate::time::{Timestamp, Wall};
@@ -132,6 +133,7 @@ fn samples() -> Vec<Message> {
         Reason::Fenced,
         Reason::ByClient,
         Reason::Presumed,
+        Reason::Abandoned,
         Reason::SnapshotTooOld(Timestamp(5)),
         Reason::SnapshotInFuture,
         Reason::TooLarge(Limit::KeyBytes),
@@ -319,10 +321,37 @@ fn samples() -> Vec<Message> {
         PeerMessage::Inquire { txn: txn(), h: Timestamp(80) }.into(),
         PeerMessage::Decided { txn: txn(), decision: Decision::Commit(Timestamp(90)) }.into(),
     ]);
+    all.extend(of_sites());
     all.extend(of_txns());
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
     all
+}
+
+fn ballot() -> Ballot {
+    Ballot { round: 300, site: SiteId(2) }
+}
+
+fn stable() -> Stable {
+    let phase = Phase::Pre(Verdict::Commit(Timestamp(90)));
+    Stable { phase, attempt: Ballot::first(SiteId(2)), elected: ballot() }
+}
+
+/// Everything that sites say.
+fn of_sites() -> Vec<Message> {
+    let (ballot, attempt) = (ballot(), Ballot::NONE);
+    let verdict = Verdict::Commit(Timestamp(90));
+    let all = [
+        Say::Elect { ballot },
+        Say::State { ballot, accepted: None, attempt },
+        Say::State { ballot, accepted: Some(Verdict::Abort), attempt: ballot },
+        Say::Pre { ballot, verdict },
+        Say::Accepted { ballot },
+        Say::Refused { ballot: attempt, elected: ballot },
+        Say::Decided { verdict },
+        Say::Forgotten,
+    ];
+    all.map(|say| SiteMessage { txn: txn(), h: Timestamp(80), say }.into()).to_vec()
 }
 
 /// The listings of transactions, with every stage in them.
@@ -342,18 +371,29 @@ fn of_txns() -> Vec<Message> {
     let txns = [
         ShardStage::Active,
         ShardStage::Preparing { h, participants: participants.clone(), coordinator },
-        ShardStage::Prepared { h, m, participants, coordinator, asked },
+        ShardStage::Prepared {
+            h,
+            m,
+            participants: participants.clone(),
+            coordinator,
+            asked,
+            site: None,
+        },
+        ShardStage::Prepared { h, m, participants, coordinator, asked, site: Some(stable()) },
         ShardStage::ReadVoted { h, m, coordinator, asked },
         ShardStage::OnePhase { h, m, coordinator, asked },
     ]
     .map(on_shard);
-    let at_coordinator = |stage| Commit { txn: txn(), h, stage, for_ms: 5, at_least: false };
+    let protocol = Protocol::TwoPhase;
+    let at_coordinator =
+        |stage| Commit { txn: txn(), h, protocol, stage, for_ms: 5, at_least: false };
     let (yes, read) = (vec![ShardId(1)], vec![ShardId(2)]);
     let commits = [
         CommitStage::OnePhase { shard: ShardId(1) },
         CommitStage::Preparing { yes: yes.clone(), read: read.clone(), missing: shards },
         CommitStage::Deciding { at: m, yes: yes.clone(), read },
-        CommitStage::Committing { at: m, unacknowledged: yes },
+        CommitStage::Committing { at: m, unacknowledged: yes.clone() },
+        CommitStage::PreCommitting { yes, site: stable() },
     ]
     .map(at_coordinator);
     let holds = Holds {
