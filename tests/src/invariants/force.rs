@@ -10,7 +10,7 @@ use synod_common::message::commit::{Decision, Vote};
 use synod_common::message::{ClientReply, CommitMessage, Message};
 use synod_common::time::Timestamp;
 
-use super::{Check, decision};
+use super::{Check, decision, sites};
 use crate::sim::ledger::Ledger;
 
 /// The newest timestamp that was handed out.
@@ -63,6 +63,7 @@ pub fn check(
             }
             _ => true,
         },
+        Message::Site(message) => sites::is_durable(ledger, server, message),
         _ => true,
     };
     if fine { Ok(()) } else { Err(format!("I6: sent before it was durable: {message:?}")) }

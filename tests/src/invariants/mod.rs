@@ -12,6 +12,7 @@
 //! | `force`     | I6, I19   | a message leaves                                 |
 //! | `forgetting`| I7        | the coordinator writes that a commit has ended   |
 //! | `reinstated`| I9        | a shard has recovered                            |
+//! | `sites`     | I11, I12  | the state of a site becomes durable              |
 //! | `grants`    | I16       | now and then, and after every restart            |
 //! | `cover`     | I17       | a shard answers a read                           |
 //! | `deadlocks` | I18       | the coordinator asks or breaks; after the faults |
@@ -34,6 +35,7 @@ pub mod once;
 pub mod promise;
 pub mod reinstated;
 pub mod safe_point;
+pub mod sites;
 pub mod strict;
 pub mod sum;
 pub mod votes;

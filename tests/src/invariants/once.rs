@@ -18,7 +18,8 @@ pub fn check(facts: &Facts, fact: &Fact) -> Check {
         Fact::Shard(Record::Prepared(record)) => {
             (&record.txn, facts.prepared.contains_key(&record.txn))
         }
-        Fact::Shard(Record::Aborted { .. } | Record::Shards(_)) | Fact::Coordinator(_) => {
+        Fact::Shard(Record::Aborted { .. } | Record::Shards(_) | Record::Site { .. })
+        | Fact::Coordinator(_) => {
             return Ok(());
         }
     };

@@ -5,8 +5,9 @@
 //! protocol or sends or gets one of its messages, before or after, and often the
 //! restart takes no time at all.
 
+use synod_common::commit::Say;
 use synod_common::message::commit::Vote;
-use synod_common::message::{CommitMessage, DeadlockMessage, Message, PeerMessage};
+use synod_common::message::{CommitMessage, DeadlockMessage, Message, PeerMessage, SiteMessage};
 
 use super::rng::Rng;
 
@@ -54,6 +55,10 @@ pub enum Aim {
     Inquire,
     /// Making sure of a deadlock.
     Deadlock,
+    /// Sites of a transaction electing a leader.
+    Elect,
+    /// Sites accepting what it proposes.
+    Accept,
 }
 
 impl Faults {
@@ -75,6 +80,8 @@ impl Faults {
             Aim::Join,
             Aim::Inquire,
             Aim::Deadlock,
+            Aim::Elect,
+            Aim::Accept,
         ];
         Faults {
             loss: level(rng, 300),
@@ -108,6 +115,13 @@ fn aim_of(message: &Message) -> Option<Aim> {
             | DeadlockMessage::Break { .. }
             | DeadlockMessage::LetGo { .. },
         ) => return Some(Aim::Deadlock),
+        Message::Site(SiteMessage { say, .. }) => {
+            return match say {
+                Say::Elect { .. } | Say::State { .. } | Say::Refused { .. } => Some(Aim::Elect),
+                Say::Pre { .. } | Say::Accepted { .. } => Some(Aim::Accept),
+                Say::Decided { .. } | Say::Forgotten => Some(Aim::Decide),
+            };
+        }
         Message::Peer(PeerMessage::Inquire { .. }) => return Some(Aim::Inquire),
         Message::Peer(PeerMessage::Decided { .. }) => return Some(Aim::Decide),
         _ => return None,

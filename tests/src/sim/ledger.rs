@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use synod_common::commit::Protocol;
 use synod_common::id::{Epoch, ShardId, TxnId};
 use synod_common::node::{Lsn, Records};
 use synod_common::time::Timestamp;
 use synod_shard::Record as ShardRecord;
 
-use crate::invariants::{Check, agreement, decision, forgetting, once, votes};
+use crate::invariants::{Check, agreement, decision, forgetting, once, sites, votes};
 
 type CoordinatorRecord = synod_coordinator::Record;
 
@@ -55,6 +56,8 @@ pub struct Ledger {
     pub aborted: BTreeSet<TxnId>,
     /// Timestamps of commits, durable or not, as records and messages say.
     pub claimed: BTreeMap<TxnId, Timestamp>,
+    /// What sites of three-phase commit have accepted.
+    pub sites: BTreeMap<TxnId, sites::Accepted>,
     /// Newest durable epoch.
     pub epoch: Epoch,
     /// Largest durable window.
@@ -72,6 +75,7 @@ impl Ledger {
             voters: BTreeMap::new(),
             aborted: BTreeSet::new(),
             claimed: BTreeMap::new(),
+            sites: BTreeMap::new(),
             epoch: Epoch::default(),
             hi: Timestamp::ZERO,
             safe_point: Timestamp::ZERO,
@@ -158,7 +162,18 @@ impl Ledger {
                 agreement::check(self, txn)?;
             }
             Fact::Coordinator(CoordinatorRecord::Ended { .. }) => {}
+            Fact::Coordinator(CoordinatorRecord::Site { txn, sites, stable, .. }) => {
+                sites::named(self, txn, &sites);
+                sites::entered(self, server, txn, stable)?;
+            }
+            Fact::Shard(ShardRecord::Site { txn, stable }) => {
+                sites::entered(self, server, txn, stable)?;
+            }
             Fact::Shard(ShardRecord::Prepared(record)) => {
+                if record.protocol == Protocol::ThreePhase {
+                    sites::named(self, record.txn, &record.participants);
+                }
+                let facts = &mut self.servers[server];
                 facts.prepared.insert(record.txn, record.m);
                 facts.records.insert(record.txn, record);
             }

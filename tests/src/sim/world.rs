@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use synod_common::commit::Protocol;
 use synod_common::deadlock::{Handling, Scheme, VictimPolicy};
 use synod_common::id::{ClusterId, RequestId, ShardId};
 use synod_common::key::Key;
@@ -161,6 +162,16 @@ pub struct Sizes {
     pub long_waits: bool,
     /// How deadlocks are dealt with.
     pub handling: Handling,
+    /// How many transactions are committed in three phases, in 1 of 10,000.
+    pub three_phase: u32,
+}
+
+/// How the transaction with some number is committed, if so many are in three phases.
+pub fn protocol_of(number: u64, three_phase: u32) -> Protocol {
+    match Rng::new(number ^ 0x3bc).chance(three_phase) {
+        true => Protocol::ThreePhase,
+        false => Protocol::TwoPhase,
+    }
 }
 
 impl World {
@@ -195,6 +206,7 @@ impl World {
             heal_at: rng.within(3_000_000..=6_000_000),
             long_waits: deadlocks.chance(3_000),
             handling: handling(&mut deadlocks, mutation),
+            three_phase: Rng::new(seed ^ 0x3bc).pick(&[0, 0, 5_000, 5_000, 10_000]),
         };
         let wrong_clocks = rng.chance(7_000);
         let mut world = World {

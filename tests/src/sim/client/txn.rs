@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use synod_common::commit::Protocol;
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, RequestId, TxnId};
@@ -16,7 +15,7 @@ use synod_common::time::Timestamp;
 
 use super::super::history::{ReadsAt, Seen, Txn};
 use super::super::network::Node;
-use super::super::world::{LONG_WAIT_MS, Phase, World};
+use super::super::world::{LONG_WAIT_MS, Phase, World, protocol_of};
 use super::work::{Access, Work};
 use super::{Audit, Outstanding, State};
 use crate::invariants::Check;
@@ -225,7 +224,7 @@ impl World {
             terms: Terms {
                 validation: Validation::Locked,
                 standing: standing(active.id),
-                protocol: Protocol::Auto,
+                protocol: protocol_of(active.id.sequence, self.sizes.three_phase),
             },
             parts,
             writes: bytes.into(),

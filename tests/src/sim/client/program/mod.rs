@@ -36,7 +36,7 @@ use tokio::sync::oneshot;
 use super::super::network::Node;
 use super::super::rng::Rng;
 use super::super::server::{COORDINATOR, index};
-use super::super::world::{Phase, World};
+use super::super::world::{Phase, Sizes, World};
 use super::State;
 use crate::executor::Executor;
 use crate::invariants::Check;
@@ -123,8 +123,8 @@ impl World {
     fn view(&self) -> View {
         let hurry = self.phase >= Phase::Healing && self.time > self.sizes.heal_at + 2_000_000;
         let vanish = if self.phase == Phase::Faulty { self.faults.vanish } else { 0 };
-        let long_waits = self.sizes.long_waits;
-        View { time: self.time, phase: self.phase, hurry, vanish, long_waits }
+        let Sizes { long_waits, three_phase, .. } = self.sizes;
+        View { time: self.time, phase: self.phase, hurry, vanish, long_waits, three_phase }
     }
 
     /// Lets a program go on until it waits, and does what it asks for.

@@ -56,6 +56,8 @@ pub struct View {
     pub vanish: u32,
     /// Whether locks are waited for longer than deadlocks may last.
     pub long_waits: bool,
+    /// How many transactions are committed in three phases, in 1 of 10,000.
+    pub three_phase: u32,
 }
 
 impl SimNet {
