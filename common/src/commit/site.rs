@@ -273,7 +273,7 @@ impl Site {
             (Phase::Decided(_), _) => {}
             (_, Say::Elect { ballot }) => self.asked_to_elect(from, ballot, &mut step),
             (_, Say::Pre { ballot, verdict }) => {
-                self.asked_to_accept(from, ballot, verdict, &mut step)
+                self.asked_to_accept(from, ballot, verdict, &mut step);
             }
             (_, Say::State { ballot, accepted, attempt }) => {
                 self.told_state(from, ballot, (accepted, attempt), &mut step);
