@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use synod_client::{Client, Error, Options, Txn};
+use synod_client::{Client, Error, Options, Protocol, Txn};
 use synod_common::deadlock::Scheme;
 use synod_common::id::CoordinatorId;
 use synod_tests::stage::{Behind, Cluster, Counted};
@@ -34,9 +34,13 @@ impl Priced {
 
     /// A transaction that has done its work on each of these shards, the first first.
     fn begin(&mut self, writes: u32, reads: u32) -> Txn {
+        self.begin_by(Protocol::TwoPhase, writes, reads)
+    }
+
+    fn begin_by(&mut self, protocol: Protocol, writes: u32, reads: u32) -> Txn {
         let database = self.database.clone();
         let begun = self.run(async move {
-            let txn = database.begin(Options::new()).await?;
+            let txn = database.begin(Options::new().protocol(protocol)).await?;
             for shard in 0..writes {
                 txn.put_bytes(key(shard), "new")?;
             }
@@ -56,7 +60,11 @@ impl Priced {
     }
 
     fn price(&mut self, writes: u32, reads: u32) -> Counted {
-        let txn = self.begin(writes, reads);
+        self.price_by(Protocol::TwoPhase, writes, reads)
+    }
+
+    fn price_by(&mut self, protocol: Protocol, writes: u32, reads: u32) -> Counted {
+        let txn = self.begin_by(protocol, writes, reads);
         let (counted, committed) = self.commit(txn);
         assert!(committed);
         counted
@@ -103,6 +111,29 @@ fn participants_that_only_read_log_nothing() {
         assert_eq!((counted.messages, counted.forced), (4 * writes + 3 * reads, writes + 1));
         assert_eq!((delays(counted.answer), counted.answer.forces), (2, 2));
     }
+}
+
+/// Skeen 1981, Keidar and Dolev 1998: 5N messages and three rounds; here each participant
+/// acknowledges the outcome, too, so that it may be forgotten. Of the coordinator's two
+/// forced writes one is not needed: it speaks of a pre-commit only when it has forced its
+/// own.
+#[test]
+fn three_phase_commit_costs_a_round_and_a_force_more() {
+    let mut priced = Priced::new();
+    for n in 2..=SHARDS {
+        let counted = priced.price_by(Protocol::ThreePhase, n, 0);
+        assert_eq!((counted.messages, counted.forced), (6 * n, 2 * n + 1), "{n} participants");
+        assert_eq!((delays(counted.answer), counted.answer.forces), (4, 3), "{n} participants");
+    }
+    // Who only reads is no site.
+    for (writes, reads) in [(1, 1), (2, 1), (3, 5)] {
+        let counted = priced.price_by(Protocol::ThreePhase, writes, reads);
+        assert_eq!((counted.messages, counted.forced), (6 * writes + 3 * reads, 2 * writes + 1));
+    }
+    let counted = priced.price_by(Protocol::ThreePhase, 0, 3);
+    assert_eq!((counted.messages, counted.forced), (9, 1));
+    let counted = priced.price_by(Protocol::ThreePhase, 1, 0);
+    assert_eq!((counted.messages, counted.forced), (2, 1));
 }
 
 /// By the book, nothing is forced. Here the outcome can be asked for, so it is durable
