@@ -12,7 +12,7 @@ use common::{Run, Scratch};
 use serde_json::{Value, json};
 use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
-use synod_client::{Client, Key, Options, ShardId, TxnId};
+use synod_client::{Client, Key, Options, Protocol, ShardId, TxnId};
 use synod_common::route::Router;
 
 /// How often is looked before the test gives up.
@@ -120,6 +120,63 @@ async fn leave_in_doubt() {
     let status = ask.json(&["status"]).await;
     assert_eq!(status["shards"][0]["oldest_in_doubt_ms"], Value::Null);
     assert_eq!(status["shards"][0]["in_doubt"], 0);
+    committing.abort();
+}
+
+#[test]
+fn three_phase_commit_ends_without_its_coordinator() {
+    runtime::block_on(lose_the_coordinator()).unwrap();
+}
+
+/// As above, but the sites that are left are enough: two of four, one of them the first.
+async fn lose_the_coordinator() {
+    let bin = Some(env!("CARGO_BIN_EXE_synod").into());
+    let cluster = ClusterOptions { shards: 3, bin, ..ClusterOptions::default() };
+    let mut cluster = LocalCluster::start(cluster).await.unwrap();
+    let db = cluster.client().await.unwrap();
+    let [(s1, a, at1), (s2, b, at2), (s3, c, _)] = &homes(&db).await;
+    let ask = Ask::of(&cluster);
+    let holder = db.begin(Options::new()).await.unwrap();
+    holder.get_for_update(c).await.unwrap();
+    let txn = db.begin(Options::new().protocol(Protocol::ThreePhase)).await.unwrap();
+    let name = txn.id().to_string();
+    for key in [a, b, c] {
+        txn.put(key, &1).unwrap();
+    }
+    let doubtful = txn.id();
+    let committing = tokio::task::spawn_local(txn.commit());
+    until_prepared(&db, doubtful, &[*s1, *s2]).await;
+    let shown = ask.json(&["txn", "show", &name]).await;
+    assert_eq!(shown["protocol"], "3pc");
+    let site =
+        json!({ "phase": "waiting", "timestamp": null, "attempt": "b0.0", "elected": "b0.0" });
+    assert_eq!(shown["on"][0]["site"], site);
+
+    let gone = [NodeName::Coordinator(1), NodeName::Shard(s3.0)];
+    gone.iter().for_each(|node| cluster.kill(*node).unwrap());
+    let named = [(s1, at1), (s2, at2)].map(|(id, at)| format!("--shard={id}={at}"));
+    let [n1, n2] = named.each_ref().map(String::as_str);
+    let mut looks = 0..LOOKS;
+    while ask.json(&["txn", "list", n1, n2]).await["txns"] != json!([]) {
+        assert!(looks.next().is_some(), "it stays in doubt");
+    }
+    for shard in [*s1, *s2] {
+        let metrics = cluster.metrics(NodeName::Shard(shard.0)).await.unwrap();
+        assert_eq!(
+            (metrics.value("synod_in_doubt"), metrics.value("synod_locks")),
+            (Some(0.0), Some(0.0))
+        );
+    }
+
+    // Who comes back learns it.
+    gone.iter().for_each(|node| cluster.spawn(*node).unwrap());
+    for node in gone {
+        cluster.wait_ready(node).await.unwrap();
+    }
+    let outcome = ask.run(&["outcome", &name]).await;
+    assert!(outcome.ok().starts_with("aborted"), "{outcome:?}");
+    let db = cluster.client().await.unwrap();
+    assert!(!db.get(a).await.unwrap().is_present());
     committing.abort();
 }
 

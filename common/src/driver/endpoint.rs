@@ -46,6 +46,9 @@ pub struct Settings {
     pub idle: Duration,
     /// How often something is sent on a connection that is silent.
     pub keep_alive: Duration,
+    /// The same as `idle`, between servers: what waits there for one that is gone holds
+    /// locks. A quarter of it is how often something is sent.
+    pub server_idle: Duration,
     /// How long a frame may take to arrive, from its first byte.
     pub frame_time: Duration,
     /// How long a peer may leave unread what was sent, once its window is full.
@@ -66,6 +69,7 @@ impl Default for Settings {
             handshake: Duration::from_secs(5),
             idle: Duration::from_secs(10),
             keep_alive: Duration::from_secs(2),
+            server_idle: Duration::from_secs(3),
             frame_time: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             window: 8 << 20,
@@ -225,7 +229,15 @@ impl Endpoint {
         tls.alpn_protocols = vec![settings.protocol.clone()];
         let crypto = QuicClientConfig::try_from(tls).map_err(|e| tls_error(&e))?;
         let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-        client.transport_config(settings.transport(0));
+        // Servers dial nobody but servers.
+        let dialed = match server {
+            Some(_) => {
+                let (idle, keep_alive) = (settings.server_idle, settings.server_idle / 4);
+                Settings { idle, keep_alive, ..settings.clone() }
+            }
+            None => settings.clone(),
+        };
+        client.transport_config(dialed.transport(0));
         let io_error = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse(addr),
             _ => BindError::Io { addr, error },
