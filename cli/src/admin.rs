@@ -119,6 +119,7 @@ fn export(server: &Running) {
             total("synod_checkpoints_total", name, is.checkpoints);
             level("synod_in_doubt", name, is.in_doubt);
             age("synod_in_doubt_oldest_seconds", name, is.oldest_in_doubt);
+            level("synod_heuristic_mixed", name, is.mixed);
             level("synod_keys", name, is.keys);
             level("synod_locks", name, is.locks);
             level("synod_lock_waits", name, is.waiting);

@@ -98,6 +98,20 @@ async fn leave_in_doubt() {
     assert!(text.err.contains(&format!("--shard {s2}=HOST:PORT")), "{text:?}");
     until_it_ages(&cluster, *s1).await;
 
+    // An operator may not be able to wait, and nobody else may decide.
+    let resolve = ["txn", "resolve", &name, "commit", "--why", "c1 is lost", n1, n2];
+    ask.run(&resolve).await.fails(2, "add --yes");
+    let resolve = [&resolve[..], &["--yes"]].concat();
+    refused(&ask.run(&resolve).await, "the certificate's role may not do this");
+    ask.run(&["cert", "issue", "--role", "operator", "ops"]).await.ok();
+    let resolve = [&resolve[..], &["--identity", "ops"]].concat();
+    let done = ask.run(&resolve).await;
+    assert!(done.ok().starts_with(&format!("{s1}: committed by you")), "{done:?}");
+    assert_eq!(ask.json(&["txn", "show", &name, n1]).await["state"], "resolved");
+    // The one who waited goes on, with what was decided.
+    assert_eq!(waits.await.unwrap().decode::<i32>().unwrap(), 1);
+    refused(&ask.run(&resolve).await, "is not in doubt on any server that answers");
+
     // Whoever is silent might know one that is not known elsewhere.
     let unknown = ["txn", "show", "t1.1.999999", n1, n2];
     ask.run(&unknown).await.fails(1, "no server that answers works on t1.1.999999");
@@ -117,7 +131,23 @@ async fn leave_in_doubt() {
     assert_eq!((&end["state"], &end["txn"]), (&json!("aborted"), &json!(name)));
     let shown = ask.json(&["txn", "list", "--in-doubt"]).await;
     assert_eq!((&shown["txns"], &shown["silent"]), (&json!([]), &json!([])));
+    let mut audit = Value::Null;
+    for _ in 0..LOOKS {
+        audit = ask.json(&["txn", "resolved"]).await;
+        if audit.as_array().unwrap().iter().all(|row| row["outcome"] != Value::Null) {
+            break;
+        }
+    }
+    let rows: Vec<_> = audit.as_array().unwrap().iter().map(audited).collect();
+    let wrong = |shard: &ShardId| {
+        json!([name, shard.to_string(), "committed", "ops", "c1 is lost", "aborted", true])
+    };
+    assert_eq!(rows, [wrong(s1), wrong(s2)]);
+    let text = ask.run(&["txn", "resolved"]).await;
+    assert!(text.ok().contains("MIXED: aborted"), "{text:?}");
+    ask.run(&resolve).await.fails(1, "the coordinator answers, and decides");
     let status = ask.json(&["status"]).await;
+    assert_eq!(status["shards"][0]["mixed"], 1);
     assert_eq!(status["shards"][0]["oldest_in_doubt_ms"], Value::Null);
     assert_eq!(status["shards"][0]["in_doubt"], 0);
     committing.abort();
@@ -207,6 +237,18 @@ impl Ask {
         let run = self.run(&[args, &["--json"]].concat()).await;
         serde_json::from_str(run.ok()).unwrap()
     }
+}
+
+fn refused(run: &Run, why: &str) {
+    assert!(run.code == 1 && run.err.contains(why), "{run:?}");
+}
+
+/// Which, where, what, who, why, and how it ended.
+fn audited(row: &Value) -> Value {
+    let (decided, outcome) = (&row["decided"]["state"], &row["outcome"]["state"]);
+    let names = ["txn", "shard"].map(|name| row[name].clone()).to_vec();
+    let others = [decided, &row["by"], &row["why"], outcome, &row["mixed"]].map(Clone::clone);
+    [names, others.to_vec()].concat().into()
 }
 
 /// State, protocol, shards, and what it waits for.

@@ -80,7 +80,9 @@ pub use synod_common::message::client::{CoordinatorStatus, Outcome};
 pub use synod_common::message::data::{
     LockHolder, LockPlace, LockRow, LockWaiter, ReadMode as LockMode, ShardStatus,
 };
-pub use synod_common::message::txns::{Commit, CommitStage, Holds, ShardStage, ShardTxn};
+pub use synod_common::message::txns::{
+    Commit, CommitStage, Holds, Resolution, ShardStage, ShardTxn,
+};
 pub use synod_common::time::Timestamp;
 pub use txn::{Answer, Committed, Txn};
 pub use txns::TxnPage;

@@ -3,7 +3,7 @@
 
 use synod_common::id::{Peer, ShardId, TxnId};
 use synod_common::message::bulk::List;
-use synod_common::message::txns::{Commit, Holds, ShardTxn};
+use synod_common::message::txns::{Commit, Holds, Resolution, ShardTxn};
 use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, Message};
 
 use crate::{Client, Error};
@@ -53,6 +53,42 @@ impl Client {
     ) -> Result<Option<(ShardTxn, Holds)>, Error> {
         match self.ask_shard(shard, DataRequest::Txn { txn, locks }).await? {
             DataReply::Txn(found) => Ok(found.map(|found| *found)),
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    /// Decides a transaction that is in doubt on a shard, because its locks there can not
+    /// wait for the outcome any longer; only an operator's certificate may. Returns when
+    /// that is durable and in force. It is never taken for the outcome: see
+    /// [`Client::resolutions`]. `why` is for the audit, at most 1,000 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] if it is not in doubt there, [`Error::Denied`] if we may not, and
+    /// [`Error::Unavailable`] if the shard can not be reached; it may have been done then.
+    pub async fn resolve(
+        &self,
+        shard: ShardId,
+        txn: TxnId,
+        commit: bool,
+        why: &str,
+    ) -> Result<(), Error> {
+        let request = DataRequest::Resolve { txn, commit, by: None, why: why.to_owned() };
+        match self.ask_shard(shard, request).await? {
+            DataReply::Done => Ok(()),
+            _ => Err(Error::protocol()),
+        }
+    }
+
+    /// The last decisions of operators on a shard, oldest first, and how those
+    /// transactions really ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it can not be reached.
+    pub async fn resolutions(&self, shard: ShardId) -> Result<Vec<Resolution>, Error> {
+        match self.ask_shard(shard, DataRequest::Resolutions).await? {
+            DataReply::Resolutions { list } => {
+                List::read(&list).collect::<Result<_, _>>().map_err(|_| Error::protocol())
+            }
             _ => Err(Error::protocol()),
         }
     }

@@ -73,6 +73,8 @@ pub enum Reason {
     CheckFailed(Key),
     /// Its participants missed the coordinator, and aborted it without it.
     Abandoned,
+    /// It is not in doubt on this shard, so there is nothing for an operator to decide.
+    NotInDoubt,
 }
 
 impl Reason {
@@ -99,6 +101,7 @@ impl Reason {
             | Reason::TooLarge(_)
             | Reason::Malformed
             | Reason::Denied
+            | Reason::NotInDoubt
             | Reason::NotAnInteger(_)
             | Reason::CheckFailed(_) => false,
         }
@@ -121,6 +124,7 @@ impl fmt::Display for Reason {
             Reason::Fenced => f.write_str("its outcome was asked for before it was committed"),
             Reason::ByClient => f.write_str("given up by the client"),
             Reason::Presumed => f.write_str("no commit of it is known"),
+            Reason::NotInDoubt => f.write_str("it is not in doubt on this shard"),
             Reason::Abandoned => {
                 f.write_str("its participants missed the coordinator, and aborted it without it")
             }

@@ -138,7 +138,7 @@ impl Shard {
         let shards = Record::Shards(self.shards.clone());
         let sites = self.over.sites().map(|(txn, h, verdict)| SiteEnd { txn, h, verdict });
         Part::Meta {
-            open: open.chain([shards]).collect(),
+            open: open.chain(self.saved_resolutions()).chain([shards]).collect(),
             one_phase: one_phase.collect(),
             sites: sites.collect(),
             low_water: self.over.low_water(),

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use synod_common::commit::{Protocol, Site, SiteId, Stable};
+use synod_common::commit::{Protocol, Site, SiteId, Stable, Verdict};
 use synod_common::deadlock::Standing;
 use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
 use synod_common::key::{Key, KeyRange};
+use synod_common::message::txns::Resolution;
 use synod_common::route::ShardAddress;
 use synod_common::time::Timestamp;
 
@@ -40,6 +41,15 @@ pub enum Record {
         txn: TxnId,
         /// What must not be forgotten.
         stable: Stable,
+    },
+    /// An operator has decided a transaction that was in doubt. Forced before it counts.
+    Resolved(Resolution),
+    /// What became of one that an operator had decided. Durable before it is acknowledged.
+    Outcome {
+        /// The transaction.
+        txn: TxnId,
+        /// Its outcome.
+        verdict: Verdict,
     },
 }
 

@@ -62,6 +62,8 @@ impl Shard {
             }
             Record::Shards(shards) => self.shards = shards,
             Record::Site { txn, stable } => self.site_recovered(lsn, txn, stable),
+            Record::Resolved(resolution) => self.resolved_again(resolution),
+            Record::Outcome { txn, verdict } => self.resolved_ended_again(txn, verdict),
             // Nothing is served before the window is closed above `m`, so it may
             // be installed at once.
             Record::OnePhase(OnePhase { txn, h, m, writes, .. }) => {
@@ -92,7 +94,7 @@ impl Shard {
             client: None,
             standing: record.standing,
             waits: Default::default(),
-            stage: Stage::Prepared { lsn, record, asked: 0, site, said: lsn },
+            stage: Stage::Prepared { lsn, record, asked: 0, site, said: lsn, resolved: None },
             since: None,
             returns: 0,
         };

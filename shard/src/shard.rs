@@ -25,6 +25,7 @@ use crate::lock::{Capacity, Grant, LockTable, Ticket};
 use crate::mvcc::Versions;
 use crate::over::Over;
 use crate::participant::cooperate::Decided;
+use crate::participant::heuristic::{Resolutions, Resolving};
 use crate::participant::three_phase::HeardItself;
 use crate::participant::{Participant, Preparing, Stage};
 use crate::snapshot::{SnapshotRequest, What};
@@ -82,6 +83,10 @@ pub struct Shard {
     /// How many of all these there are.
     pub(crate) parked: usize,
     pub(crate) one_phase_logged: VecDeque<(Lsn, TxnId)>,
+    /// What operators have decided.
+    pub(crate) resolutions: Resolutions,
+    /// Those of them that are on their way to the disk.
+    pub(crate) resolving: VecDeque<Resolving>,
     /// What sites of three-phase commit say to themselves.
     pub(crate) heard_itself: VecDeque<HeardItself>,
     pub(crate) durable: Lsn,
@@ -127,6 +132,8 @@ pub struct Stats {
     pub learned_from_peers: u64,
     /// The smallest timestamp that one of them voted; zero if there are none.
     pub oldest_in_doubt: Timestamp,
+    /// Decisions of operators that turned out to be wrong.
+    pub mixed: u64,
     /// Checkpoints written.
     pub checkpoints: u64,
     /// Keys with a value or a tombstone.
@@ -171,6 +178,8 @@ impl Shard {
             last_ask: 0,
             parked: 0,
             one_phase_logged: VecDeque::new(),
+            resolutions: Resolutions::default(),
+            resolving: VecDeque::new(),
             heard_itself: VecDeque::new(),
             durable: Lsn::default(),
             timers: TimerTable::default(),
@@ -190,6 +199,7 @@ impl Shard {
             locks: self.locks.held() as u64,
             waiting: self.waits.len() as u64,
             oldest_in_doubt: self.oldest_in_doubt(),
+            mixed: self.resolutions.mixed(),
             ..self.stats
         }
     }
@@ -291,6 +301,10 @@ impl Shard {
             DataRequest::Txn { txn, locks } => {
                 out.send(from, request, self.show_txn(now.mono, txn, locks));
             }
+            DataRequest::Resolve { txn, commit, by, why } => {
+                self.resolve(now, (from, request), txn, commit, by, why, out);
+            }
+            DataRequest::Resolutions => out.send(from, request, self.list_resolutions()),
             DataRequest::Lock { access, mode, range, keys } => {
                 let what = (range, &keys);
                 self.lock_only(now, &access, mode, what, LockRequest { from, request }, out);
@@ -310,6 +324,7 @@ impl Shard {
             locks: stats.locks,
             waiting: stats.waiting,
             oldest_in_doubt: stats.oldest_in_doubt,
+            mixed: stats.mixed,
         }
     }
 
@@ -467,6 +482,7 @@ impl Node for Shard {
                 self.durable = self.durable.max(lsn);
                 self.one_phase_durable(now, self.durable);
                 self.sites_durable(self.durable, out);
+                self.resolutions_durable(self.durable, out);
             }
             Event::CheckpointWritten => self.checkpoint_written(out),
         }

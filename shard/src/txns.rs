@@ -79,6 +79,14 @@ impl Shard {
                 participants: preparing.participants.clone(),
                 coordinator: preparing.coordinator,
             },
+            Stage::Prepared { record, asked, resolved: Some(resolved), .. } => {
+                ShardStage::Resolved {
+                    verdict: resolved.verdict,
+                    participants: record.participants.clone(),
+                    coordinator: record.coordinator,
+                    asked: *asked,
+                }
+            }
             Stage::Prepared { record, asked, site, .. } => ShardStage::Prepared {
                 h: record.h,
                 m: record.m,
@@ -136,6 +144,7 @@ impl Shard {
 
 fn is_in_doubt(stage: &Stage) -> bool {
     match stage {
+        Stage::Prepared { resolved: Some(_), .. } => false,
         Stage::Prepared { .. } | Stage::ReadVoted { .. } => true,
         Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. } => false,
     }

@@ -50,6 +50,8 @@ struct ShardRow {
     oldest_in_doubt_ms: Option<u64>,
     locks: Option<u64>,
     waiting: Option<u64>,
+    /// Decisions of operators that turned out to be wrong.
+    mixed: Option<u64>,
 }
 
 pub fn run(_args: &Args, global: &Global) -> Result<ExitCode> {
@@ -97,6 +99,7 @@ async fn ask(db: &Connected) -> Result<Status> {
         oldest_in_doubt_ms: answer.and_then(|status| age_ms(status.oldest_in_doubt)),
         locks: answer.map(|status| status.locks),
         waiting: answer.map(|status| status.waiting),
+        mixed: answer.map(|status| status.mixed),
     });
     Ok(Status {
         coordinators: vec![coordinator_row(db, &coordinator)],
@@ -145,5 +148,10 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         .collect();
     let heading =
         ["SHARD", "ADDRESS", "STATE", "RANGE", "KEYS", "IN DOUBT", "SINCE", "LOCKS", "WAITING"];
-    render::table(out, heading, &shards)
+    render::table(out, heading, &shards)?;
+    for row in status.shards.iter().filter(|row| row.mixed.is_some_and(|mixed| mixed > 0)) {
+        let (id, mixed) = (&row.id, row.mixed.unwrap_or(0));
+        writeln!(out, "\n{id}: {mixed} decisions of operators were wrong: synod txn resolved")?;
+    }
+    Ok(())
 }

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use synod_client::{Client, Commit, CoordinatorStatus, Error, Holds, ShardId, ShardTxn};
-use synod_client::{TxnId, TxnPage};
+use synod_client::{Client, Commit, CoordinatorStatus, Error, Holds, Resolution, ShardId};
+use synod_client::{ShardTxn, TxnId, TxnPage};
 use tokio::task::JoinSet;
 
 use super::Seen;
@@ -112,6 +112,21 @@ impl Servers {
             }
         }
         Some(seen).filter(|seen| seen.commit.is_some() || !seen.shards.is_empty())
+    }
+
+    /// What operators have decided, shard by shard.
+    pub async fn resolutions(&mut self, client: &Client) -> Vec<(ShardId, Resolution)> {
+        let mut shards = JoinSet::new();
+        for &shard in &self.shards {
+            let client = client.clone();
+            shards.spawn(async move { (shard, patiently(client.resolutions(shard)).await) });
+        }
+        let mut all = Vec::new();
+        for (shard, answer) in in_order(shards).await {
+            let known = self.heard(shard.to_string(), answer).unwrap_or_default();
+            all.extend(known.into_iter().map(|known| (shard, known)));
+        }
+        all
     }
 
     /// The answer of a server, or else that there is none.

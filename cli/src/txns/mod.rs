@@ -47,6 +47,8 @@ pub enum State {
     PreCommitting,
     /// It has voted somewhere; whether it is decided is not known to those who answer.
     InDoubt,
+    /// An operator has decided it somewhere; its outcome is not known.
+    Resolved,
     /// The decision is on its way to the disk.
     Deciding,
     /// It is committed, and not everybody is done.
@@ -61,6 +63,7 @@ impl State {
             State::Preparing => "preparing",
             State::PreCommitting => "pre-committing",
             State::InDoubt => "in doubt",
+            State::Resolved => "resolved",
             State::Deciding => "deciding",
             State::Committing => "committing",
         }
@@ -81,6 +84,7 @@ impl State {
             ShardStage::Preparing { .. } => State::Preparing,
             ShardStage::Prepared { .. } | ShardStage::ReadVoted { .. } => State::InDoubt,
             ShardStage::OnePhase { .. } => State::Committing,
+            ShardStage::Resolved { .. } => State::Resolved,
         }
     }
 }
@@ -98,7 +102,7 @@ impl Seen {
         }
         let states: Vec<State> =
             self.shards.iter().map(|(_, seen)| State::of_shard(&seen.stage)).collect();
-        let order = [State::InDoubt, State::Committing, State::Preparing];
+        let order = [State::InDoubt, State::Resolved, State::Committing, State::Preparing];
         order.into_iter().find(|state| states.contains(state)).unwrap_or(State::Active)
     }
 
@@ -137,6 +141,7 @@ impl Seen {
             ShardStage::OnePhase { .. } => Some(ONE_PHASE.to_owned()),
             ShardStage::Preparing { .. }
             | ShardStage::Prepared { .. }
+            | ShardStage::Resolved { .. }
             | ShardStage::ReadVoted { .. } => Some(Protocol::TwoPhase.to_string()),
         });
         commit.chain(sites).chain(shards).next()
@@ -148,7 +153,8 @@ impl Seen {
         for (_, seen) in &self.shards {
             match &seen.stage {
                 ShardStage::Preparing { participants, .. }
-                | ShardStage::Prepared { participants, .. } => on.extend(participants),
+                | ShardStage::Prepared { participants, .. }
+                | ShardStage::Resolved { participants, .. } => on.extend(participants),
                 ShardStage::Active | ShardStage::ReadVoted { .. } | ShardStage::OnePhase { .. } => {
                 }
             }
@@ -215,6 +221,7 @@ impl Seen {
                 Some("a majority of its sites".to_owned())
             }
             ShardStage::Prepared { coordinator, .. }
+            | ShardStage::Resolved { coordinator, .. }
             | ShardStage::ReadVoted { coordinator, .. } => {
                 Some(format!("the decision of {coordinator}"))
             }

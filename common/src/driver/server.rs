@@ -16,6 +16,7 @@ use super::inbox::{Inbound, LinkId};
 use super::limit::Slot;
 use super::link::{Lane, Link, Sink};
 use super::neighbours::keep_neighbours;
+use super::tls::Role;
 use crate::id::{ClientId, Peer, RequestId};
 use crate::message::Message;
 use crate::node::Node;
@@ -151,10 +152,13 @@ fn jittered(wait: Duration) -> Duration {
 fn connect(endpoint: &Endpoint, handle: &HostHandle, lane: Lane, slot: Option<Slot>) -> Link {
     let link = handle.next_link();
     let peer = lane.peer.node().unwrap_or(Peer::Client(ClientId(link.0)));
+    let operator = Some(&lane.peer).filter(|names| names.role == Role::Operator);
+    let operator = operator.map(|names| names.name.clone());
     endpoint.start(lane, |up| {
         let connected = Inbound::Connected { peer, link, handle: LinkHandle::Quic(up.clone()) };
         handle.0.inbox.add(connected);
-        InboxSink { handle: handle.clone(), peer, link, slot, gate: Arc::new(Semaphore::new(1)) }
+        let (handle, gate) = (handle.clone(), Arc::new(Semaphore::new(1)));
+        InboxSink { handle, peer, operator, link, slot, gate }
     })
 }
 
@@ -162,6 +166,8 @@ fn connect(endpoint: &Endpoint, handle: &HostHandle, lane: Lane, slot: Option<Sl
 struct InboxSink {
     handle: HostHandle,
     peer: Peer,
+    /// The name of who is there, if it is an operator.
+    operator: Option<String>,
     link: LinkId,
     slot: Option<Slot>,
     /// Open when the batch before was handled.
@@ -174,8 +180,11 @@ impl Sink for InboxSink {
         messages: &mut Vec<(RequestId, Message)>,
         bytes: usize,
     ) -> Result<(), CloseCode> {
-        if !messages.iter().all(|(_, message)| message.may_come_from(self.peer)) {
-            return Err(CloseCode::Denied);
+        for (_, message) in messages.iter_mut() {
+            if !message.may_come_from(self.peer) {
+                return Err(CloseCode::Denied);
+            }
+            message.sent_by(self.operator.as_deref());
         }
         let messages = std::mem::take(messages);
         let inbox = &self.handle.0.inbox;

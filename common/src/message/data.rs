@@ -172,6 +172,20 @@ pub enum DataRequest {
         /// At most so many of its locks.
         locks: u32,
     },
+    /// Decide this transaction, which is in doubt here: its outcome can not be waited for.
+    /// For operators only.
+    Resolve {
+        /// The transaction.
+        txn: TxnId,
+        /// Whether to commit it; else to abort it.
+        commit: bool,
+        /// Who asks, if it is an operator. The transport says so, whatever came.
+        by: Option<String>,
+        /// For which reason, at most 1,000 bytes.
+        why: String,
+    },
+    /// What have operators decided?
+    Resolutions,
 }
 
 /// What a shard answers.
@@ -195,7 +209,7 @@ pub enum DataReply {
         #[serde(skip)]
         rows: Bytes,
     },
-    /// The heartbeat was heard.
+    /// The heartbeat was heard, or what was decided is in force.
     Done,
     /// The answer to [`DataRequest::Status`].
     Status(ShardStatus),
@@ -241,6 +255,13 @@ pub enum DataReply {
     },
     /// The answer to [`DataRequest::Txn`]; none if it is not known here.
     Txn(Option<Box<(ShardTxn, Holds)>>),
+    /// The answer to [`DataRequest::Resolutions`].
+    Resolutions {
+        /// The last ones, oldest first: a [`List`](super::bulk::List) of
+        /// [`Resolution`](super::txns::Resolution).
+        #[serde(skip)]
+        list: Bytes,
+    },
 }
 
 /// Something that can be locked: keys in order, then ranges.
@@ -309,6 +330,8 @@ pub struct ShardStatus {
     /// The smallest timestamp that was voted by one of those in doubt; zero if there
     /// are none. It is as old as that one, by the oracle's clock.
     pub oldest_in_doubt: Timestamp,
+    /// Decisions of operators that turned out to be wrong.
+    pub mixed: u64,
 }
 
 impl DataRequest {
@@ -325,7 +348,9 @@ impl DataRequest {
             | DataRequest::Status
             | DataRequest::Locks { .. }
             | DataRequest::Txns { .. }
-            | DataRequest::Txn { .. } => None,
+            | DataRequest::Txn { .. }
+            | DataRequest::Resolve { .. }
+            | DataRequest::Resolutions => None,
         }
     }
 
@@ -342,7 +367,9 @@ impl DataRequest {
             | DataRequest::Status
             | DataRequest::Locks { .. }
             | DataRequest::Txns { .. }
-            | DataRequest::Txn { .. } => None,
+            | DataRequest::Txn { .. }
+            | DataRequest::Resolve { .. }
+            | DataRequest::Resolutions => None,
         }
     }
 }
@@ -354,6 +381,7 @@ impl DataReply {
             DataReply::Rows { rows, .. } => Some(rows),
             DataReply::Locks { locks, .. } => Some(locks),
             DataReply::Txns { txns, .. } => Some(txns),
+            DataReply::Resolutions { list } => Some(list),
             DataReply::Done
             | DataReply::Status(_)
             | DataReply::Refused(_)
@@ -369,6 +397,7 @@ impl DataReply {
             DataReply::Rows { rows, .. } => Some(rows),
             DataReply::Locks { locks, .. } => Some(locks),
             DataReply::Txns { txns, .. } => Some(txns),
+            DataReply::Resolutions { list } => Some(list),
             DataReply::Done
             | DataReply::Status(_)
             | DataReply::Refused(_)

@@ -102,6 +102,13 @@ impl Message {
         }
     }
 
+    /// Says who sent it, where only an operator may.
+    pub fn sent_by(&mut self, operator: Option<&str>) {
+        if let Message::DataRequest(DataRequest::Resolve { by, .. }) = self {
+            *by = operator.map(str::to_owned);
+        }
+    }
+
     /// Whether a peer of this kind may send this message to a server. Replies to
     /// clients are never accepted by a server.
     pub fn may_come_from(&self, peer: Peer) -> bool {

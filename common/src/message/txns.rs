@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::commit::{Protocol, Stable};
+use crate::commit::{Protocol, Stable, Verdict};
 use crate::deadlock::Target;
 use crate::id::{CoordinatorId, ShardId, TxnId};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wall};
 
 /// A transaction, as a shard sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,41 @@ pub enum ShardStage {
         /// How often that one was told again.
         asked: u32,
     },
+    /// It voted YES, an operator has decided, and the outcome is not known.
+    Resolved {
+        /// What the operator has decided.
+        verdict: Verdict,
+        /// Who takes part.
+        participants: Vec<ShardId>,
+        /// Who decides.
+        coordinator: CoordinatorId,
+        /// How often that one was asked.
+        asked: u32,
+    },
+}
+
+/// A decision that an operator made on one shard about a transaction in doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// The transaction.
+    pub txn: TxnId,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// By whom, as his certificate says.
+    pub by: String,
+    /// For which reason, in his words.
+    pub why: String,
+    /// When, by the shard's clock.
+    pub when: Wall,
+    /// What became of the transaction elsewhere, if that is known.
+    pub outcome: Option<Verdict>,
+}
+
+impl Resolution {
+    /// Whether it turned out to be wrong: shards differ for ever.
+    pub fn is_mixed(&self) -> bool {
+        self.outcome.is_some_and(|outcome| outcome != self.verdict)
+    }
 }
 
 impl ShardStage {
@@ -88,9 +123,10 @@ impl ShardStage {
     pub fn is_in_doubt(&self) -> bool {
         match self {
             ShardStage::Prepared { .. } | ShardStage::ReadVoted { .. } => true,
-            ShardStage::Active | ShardStage::Preparing { .. } | ShardStage::OnePhase { .. } => {
-                false
-            }
+            ShardStage::Active
+            | ShardStage::Preparing { .. }
+            | ShardStage::OnePhase { .. }
+            | ShardStage::Resolved { .. } => false,
         }
     }
 }

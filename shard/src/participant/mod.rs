@@ -16,6 +16,7 @@
 //! the commit timestamp, and raises the floor to it before they go.
 
 pub mod cooperate;
+pub mod heuristic;
 pub mod in_doubt;
 pub mod one_phase;
 pub mod three_phase;
@@ -35,6 +36,7 @@ use synod_common::message::commit::Terms;
 use synod_common::node::{Lsn, Output};
 use synod_common::time::{Mono, Now, Timestamp};
 
+use self::heuristic::Resolved;
 use crate::mutant::mutated;
 use crate::mvcc::By;
 use crate::record;
@@ -79,6 +81,8 @@ pub enum Stage {
         site: Option<Box<Site>>,
         /// LSN of what the site knows; what it says leaves when that is durable.
         said: Lsn,
+        /// What an operator has decided about it, if he could not wait.
+        resolved: Option<Resolved>,
     },
     /// It voted READ.
     ReadVoted {
@@ -142,6 +146,7 @@ impl Stage {
     /// whose outcome snapshot readers must wait for.
     pub fn prepared(&self) -> Option<(Timestamp, &Bytes)> {
         match self {
+            Stage::Prepared { resolved: Some(Resolved { in_force: true, .. }), .. } => None,
             Stage::Prepared { record, .. } => Some((record.m, &record.writes)),
             Stage::OnePhase { record, .. } => Some((record.m, &record.writes)),
             Stage::Active | Stage::Preparing(_) | Stage::ReadVoted { .. } => None,
@@ -191,7 +196,13 @@ impl Shard {
 
     /// Drops a transaction and its locks. Others may be granted theirs.
     pub(crate) fn forget(&mut self, txn: TxnId) {
-        let Some(participant) = self.txns.remove(&txn) else { return };
+        self.unlock(txn);
+        self.txns.remove(&txn);
+    }
+
+    /// Drops all locks of a transaction, and what snapshot readers wait for.
+    pub(crate) fn unlock(&mut self, txn: TxnId) {
+        let Some(participant) = self.txns.get(&txn) else { return };
         if let Some((m, writes)) = participant.stage.prepared() {
             self.writers.remove(&(m, txn));
             self.intents.remove(txn, m, writes);
@@ -204,6 +215,13 @@ impl Shard {
 
     /// Makes the writes of a committed transaction visible and drops its locks.
     pub(crate) fn install(&mut self, txn: TxnId, at: Timestamp, writes: &Bytes) {
+        self.make_visible(txn, at, writes);
+        self.stats.committed += 1;
+        self.forget(txn);
+    }
+
+    /// Makes its writes visible.
+    pub(crate) fn make_visible(&mut self, txn: TxnId, at: Timestamp, writes: &Bytes) {
         let first = if mutated!(self, ReplayTwice) && !self.is_ready() { 1_000_000 } else { 0 };
         for (step, (key, write)) in (first..).zip(WriteSet::read(writes).map_while(Result::ok)) {
             match write {
@@ -222,7 +240,5 @@ impl Shard {
         if !mutated!(self, ApplyLeavesFloor) {
             self.floor = self.floor.max(at);
         }
-        self.stats.committed += 1;
-        self.forget(txn);
     }
 }

@@ -33,6 +33,9 @@ const NO_REPLY: RequestId = RequestId(0);
 impl Shard {
     /// The coordinator has decided.
     pub(crate) fn decide(&mut self, txn: TxnId, decision: Decision, out: &mut Output) {
+        if self.is_resolved(txn) {
+            return self.resolved_ends(txn, decision, out);
+        }
         match (self.txns.get(&txn).map(|participant| &participant.stage), decision) {
             (Some(Stage::Prepared { .. }), Decision::Commit(at)) => self.commit(txn, at, out),
             (Some(Stage::Prepared { .. }), Decision::Abort | Decision::Forgotten) => {
@@ -96,7 +99,7 @@ impl Shard {
                 self.decided.insert(txn, Decision::Commit(at));
                 self.end_vote(txn);
             }
-            Some(Stage::Prepared { .. }) => self.commit(txn, at, out),
+            Some(Stage::Prepared { .. }) => self.decide(txn, Decision::Commit(at), out),
             Some(Stage::OnePhase { .. }) => self.release_one_phase(txn, at),
             Some(Stage::Active | Stage::Preparing(_)) | None => {}
         }

@@ -193,7 +193,8 @@ impl Shard {
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, vote);
         self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
         self.stats.in_doubt += 1;
-        self.set_stage(now, txn, Stage::Prepared { lsn, record, asked: 0, site, said: lsn });
+        let stage = Stage::Prepared { lsn, record, asked: 0, site, said: lsn, resolved: None };
+        self.set_stage(now, txn, stage);
         if mutated!(self, EarlyRelease) {
             self.locks.release_all(txn, &mut self.granted);
         }

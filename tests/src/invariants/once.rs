@@ -18,7 +18,13 @@ pub fn check(facts: &Facts, fact: &Fact) -> Check {
         Fact::Shard(Record::Prepared(record)) => {
             (&record.txn, facts.prepared.contains_key(&record.txn))
         }
-        Fact::Shard(Record::Aborted { .. } | Record::Shards(_) | Record::Site { .. })
+        Fact::Shard(
+            Record::Aborted { .. }
+            | Record::Shards(_)
+            | Record::Site { .. }
+            | Record::Resolved(_)
+            | Record::Outcome { .. },
+        )
         | Fact::Coordinator(_) => {
             return Ok(());
         }

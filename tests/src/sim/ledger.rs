@@ -187,6 +187,9 @@ impl Ledger {
                 agreement::check(self, txn)?;
             }
             Fact::Shard(ShardRecord::Shards(_)) => {}
+            Fact::Shard(ShardRecord::Resolved(_) | ShardRecord::Outcome { .. }) => {
+                return Err("nobody here is an operator".to_owned());
+            }
             Fact::Shard(ShardRecord::OnePhase(record)) => {
                 facts.one_phase.insert(record.txn, record.m);
                 self.committed.insert(record.txn, record.m);

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use synod_client::{
-    Commit, CommitStage, Holds, Phase, ShardId, ShardStage, ShardTxn, Stable, Target, TxnId,
-    Verdict,
+    Commit, CommitStage, Holds, Phase, Resolution, ShardId, ShardStage, ShardTxn, Stable, Target,
+    TxnId, Verdict,
 };
 
 use crate::cmd::locks::target;
@@ -87,6 +87,30 @@ fn of_commit(commit: &Commit) -> Value {
     value
 }
 
+fn verdict(verdict: Verdict) -> Value {
+    match verdict {
+        Verdict::Commit(at) => json!({ "state": "committed", "timestamp": at.0 }),
+        Verdict::Abort => json!({ "state": "aborted", "timestamp": null }),
+    }
+}
+
+/// What operators have decided.
+pub fn resolved(all: &[(ShardId, Resolution)]) -> Value {
+    let row = |(shard, known): &(ShardId, Resolution)| {
+        json!({
+            "txn": known.txn.to_string(),
+            "shard": shard.to_string(),
+            "decided": verdict(known.verdict),
+            "by": known.by,
+            "why": known.why,
+            "when_ms": known.when.0,
+            "outcome": known.outcome.map(verdict),
+            "mixed": known.is_mixed(),
+        })
+    };
+    all.iter().map(row).collect()
+}
+
 /// How far one is in three-phase commit.
 fn site(site: &Stable) -> Value {
     let (phase, at) = match site.phase {
@@ -122,6 +146,13 @@ fn of_shard(shard: ShardId, row: &ShardTxn, holds: &Holds) -> Value {
             "stage": "read-voted",
             "h": h.0,
             "m": m.0,
+            "coordinator": coordinator.to_string(),
+            "asked": asked,
+        }),
+        ShardStage::Resolved { verdict, participants, coordinator, asked } => json!({
+            "stage": "resolved",
+            "decided": self::verdict(*verdict),
+            "participants": text(participants.iter().copied()),
             "coordinator": coordinator.to_string(),
             "asked": asked,
         }),

@@ -1,6 +1,7 @@
 //! `synod txn`.
 
 mod json;
+mod resolve;
 mod text;
 
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use synod_client::{Client, ShardId, TxnId};
 
-use super::{Global, later};
+use super::Global;
 use crate::txns::Seen;
 use crate::txns::ask::Servers;
 use crate::{connect, render};
@@ -27,9 +28,10 @@ enum Action {
     List(List),
     /// Show all that servers say of a transaction
     Show(Show),
-    /// Decide a transaction that is in doubt (not available in this version)
-    #[command(hide = true)]
-    Resolve(later::Args),
+    /// Decide a transaction that is in doubt, whatever its outcome
+    Resolve(resolve::Resolve),
+    /// List what operators have decided, and how it turned out
+    Resolved(resolve::Resolved),
 }
 
 #[derive(clap::Args)]
@@ -83,7 +85,8 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     match &args.action {
         Action::List(args) => list(args, global),
         Action::Show(args) => show(args, global),
-        Action::Resolve(_) => Err(super::Usage::later("txn resolve")),
+        Action::Resolve(args) => resolve::resolve(args, global),
+        Action::Resolved(args) => resolve::resolved(args, global),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use synod_client::{
-    Commit, CommitStage, Holds, Phase, ShardId, ShardStage, ShardTxn, Stable, Timestamp, Verdict,
+    Commit, CommitStage, Holds, Phase, Resolution, ShardId, ShardStage, ShardTxn, Stable,
+    Timestamp, Verdict,
 };
 
 use crate::render;
 use crate::txns::Seen;
 use crate::txns::ask::{Found, Servers};
-use crate::waits::span;
+use crate::waits::{age_ms, span};
 
 /// For how long, and that it may be longer.
 fn at_least((ms, at_least): (u64, bool)) -> String {
@@ -92,6 +93,31 @@ fn commit(out: &mut impl Write, commit: &Commit) -> io::Result<()> {
     }
 }
 
+fn verdict(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Commit(at) => format!("committed at {at}"),
+        Verdict::Abort => "aborted".to_owned(),
+    }
+}
+
+/// What operators have decided, a line each.
+pub fn resolved(out: &mut impl Write, all: &[(ShardId, Resolution)]) -> io::Result<()> {
+    let row = |(shard, known): &(ShardId, Resolution)| {
+        let end = match known.outcome {
+            None => "not known".to_owned(),
+            Some(outcome) if known.is_mixed() => format!("MIXED: {}", verdict(outcome)),
+            Some(_) => "the same".to_owned(),
+        };
+        let (txn, shard) = (known.txn.to_string(), shard.to_string());
+        let when = age_ms(Timestamp::of_wall(known.when)).map_or(0, |ms| ms);
+        let when = format!("{} ago", span(when));
+        [txn, shard, verdict(known.verdict), known.by.clone(), when, end, known.why.clone()]
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    let heading = ["TRANSACTION", "SHARD", "DECIDED", "BY", "AT", "OUTCOME", "REASON"];
+    render::table(out, heading, &rows)
+}
+
 /// How far one is in three-phase commit.
 fn site(out: &mut impl Write, site: &Stable) -> io::Result<()> {
     let phase = match site.phase {
@@ -125,6 +151,13 @@ fn on_shard(out: &mut impl Write, shard: ShardId, row: &ShardTxn) -> io::Result<
         ShardStage::ReadVoted { h, m, coordinator, asked } => {
             writeln!(out, "has voted READ, without a decision for {since}")?;
             writeln!(out, "  h {h}, m {m}, coordinator {coordinator}, asked {asked} times")
+        }
+        ShardStage::Resolved { verdict, participants, coordinator, asked } => {
+            let verdict = self::verdict(*verdict);
+            writeln!(out, "{verdict} by an operator, without a decision for {since}")?;
+            let participants = names(participants.iter().copied());
+            writeln!(out, "  participants {participants}")?;
+            writeln!(out, "  coordinator {coordinator}, asked {asked} times")
         }
         ShardStage::OnePhase { h, m, coordinator, asked } => {
             writeln!(out, "has committed it alone, which is not over for {since}")?;

@@ -16,7 +16,7 @@ use crate::message::client::{CoordinatorStatus, Outcome, Part};
 use crate::message::commit::{Decision, Terms, Validation, Vote};
 use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
 use crate::message::deadlock::{Edge, Holder, Link, Probe, Wait};
-use crate::message::txns::{Commit, CommitStage, Holds, ShardStage, ShardTxn};
+use crate::message::txns::{Commit, CommitStage, Holds, Resolution, ShardStage, ShardTxn};
 use crate::message::{
     ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
     PeerMessage, SiteMessage,
@@ -134,6 +134,7 @@ fn samples() -> Vec<Message> {
         Reason::ByClient,
         Reason::Presumed,
         Reason::Abandoned,
+        Reason::NotInDoubt,
         Reason::SnapshotTooOld(Timestamp(5)),
         Reason::SnapshotInFuture,
         Reason::TooLarge(Limit::KeyBytes),
@@ -230,6 +231,7 @@ fn samples() -> Vec<Message> {
             locks: 3,
             waiting: 4,
             oldest_in_doubt: Timestamp(70),
+            mixed: 1,
         })
         .into(),
         DataReply::Granted { incarnation: Some(Incarnation(9)) }.into(),
@@ -328,6 +330,17 @@ fn samples() -> Vec<Message> {
     all
 }
 
+fn resolution() -> Resolution {
+    Resolution {
+        txn: txn(),
+        verdict: Verdict::Commit(Timestamp(10)),
+        by: "ops".to_owned(),
+        why: "stuck".to_owned(),
+        when: Wall(1_000),
+        outcome: Some(Verdict::Abort),
+    }
+}
+
 fn ballot() -> Ballot {
     Ballot { round: 300, site: SiteId(2) }
 }
@@ -379,9 +392,17 @@ fn of_txns() -> Vec<Message> {
             asked,
             site: None,
         },
-        ShardStage::Prepared { h, m, participants, coordinator, asked, site: Some(stable()) },
+        ShardStage::Prepared {
+            h,
+            m,
+            participants: participants.clone(),
+            coordinator,
+            asked,
+            site: Some(stable()),
+        },
         ShardStage::ReadVoted { h, m, coordinator, asked },
         ShardStage::OnePhase { h, m, coordinator, asked },
+        ShardStage::Resolved { verdict: Verdict::Abort, participants, coordinator, asked },
     ]
     .map(on_shard);
     let protocol = Protocol::TwoPhase;
@@ -408,6 +429,15 @@ fn of_txns() -> Vec<Message> {
         DataRequest::Txn { txn: txn(), locks: 10 }.into(),
         DataReply::Txns { resume: Some(txn()), txns: List::of(&txns) }.into(),
         DataReply::Txn(None).into(),
+        DataRequest::Resolve {
+            txn: txn(),
+            commit: true,
+            by: Some("ops".into()),
+            why: "stuck".into(),
+        }
+        .into(),
+        DataRequest::Resolutions.into(),
+        DataReply::Resolutions { list: List::of(&[resolution()]) }.into(),
         DataReply::Txn(Some(detail)).into(),
         ClientRequest::Commits { after: Some(txn()), limit: 10 }.into(),
         ClientRequest::CommitOf { txn: txn() }.into(),

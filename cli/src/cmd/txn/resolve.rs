@@ -1,0 +1,162 @@
+//! `synod txn resolve` and `synod txn resolved`: an operator decides what can not wait.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use synod_client::{Client, ShardId, TxnId};
+
+use super::{At, json, name_silent, text};
+use crate::cmd::{Global, Usage};
+use crate::txns::Seen;
+use crate::txns::ask::Servers;
+use crate::{connect, render};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Decides a transaction on every shard that answers and has it in doubt, so that its \
+    locks are free. The decision may be wrong: whoever knows the outcome may have decided otherwise, \
+    or does so later. It is written down with your name, and never taken for the outcome; `synod txn \
+    resolved` shows how it turned out. Needs a certificate of an operator, and a coordinator that does \
+    not answer: one that does decides by itself."
+)]
+pub struct Resolve {
+    /// The transaction, such as t3.40.12
+    txn: TxnId,
+    /// What to decide
+    decision: Decision,
+    /// Do it without asking
+    #[arg(long)]
+    yes: bool,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Decision {
+    /// Its writes become visible on the shards that answer
+    Commit,
+    /// Its writes are dropped there
+    Abort,
+}
+
+impl Decision {
+    fn will(self) -> &'static str {
+        match self {
+            Decision::Commit => "commit",
+            Decision::Abort => "abort",
+        }
+    }
+}
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Of each decision the last columns say what became of the transaction elsewhere. MIXED \
+    means that shards differ for good: what was written on some is missing on others."
+)]
+pub struct Resolved {
+    #[command(flatten)]
+    at: At,
+}
+
+/// `synod txn resolve`.
+///
+/// # Errors
+/// If it is in doubt nowhere, or a shard refuses.
+pub fn resolve(args: &Resolve, global: &Global) -> Result<ExitCode> {
+    if args.why.len() > 1_000 {
+        return Err(Usage::because("--why takes at most 1,000 bytes".to_owned()));
+    }
+    if !args.yes && !io::stdin().is_terminal() {
+        let (txn, will) = (args.txn, args.decision.will());
+        return Err(Usage::because(format!("to {will} {txn} without being asked, add --yes")));
+    }
+    let at = &args.at.shards;
+    connect::with_servers(global, at, async |db| {
+        let mut servers = Servers::find(&db.client, at).await?;
+        if servers.coordinator {
+            bail!("the coordinator answers, and decides {} by itself", args.txn);
+        }
+        let seen = servers.show(&db.client, args.txn, 20).await;
+        let seen = seen.with_context(|| format!("no server that answers knows {}", args.txn))?;
+        name_silent(&servers, [&seen])?;
+        let shards = in_doubt(&seen);
+        if shards.is_empty() {
+            bail!("{} is not in doubt on any server that answers", args.txn);
+        }
+        if !args.yes {
+            text::one(&mut io::stderr().lock(), &seen, &servers)?;
+            confirm(args, &shards)?;
+        }
+        decide(&db.client, args, &shards, global.json).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn in_doubt(seen: &Seen) -> Vec<ShardId> {
+    let in_doubt = seen.shards.iter().filter(|(_, row)| row.stage.is_in_doubt());
+    in_doubt.map(|(shard, _)| *shard).collect()
+}
+
+/// Asks whoever sits there.
+fn confirm(args: &Resolve, shards: &[ShardId]) -> Result<()> {
+    let will = args.decision.will();
+    let on: Vec<String> = shards.iter().map(ToString::to_string).collect();
+    let on = on.join(" ");
+    eprint!("\n{will} it on {on}, whatever was or will be decided elsewhere? Type {will}: ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() != will {
+        bail!("nothing was done");
+    }
+    Ok(())
+}
+
+async fn decide(client: &Client, args: &Resolve, shards: &[ShardId], as_json: bool) -> Result<()> {
+    let commit = args.decision == Decision::Commit;
+    for shard in shards {
+        let done = client.resolve(*shard, args.txn, commit, &args.why).await;
+        done.with_context(|| format!("{shard} did not {} {}", args.decision.will(), args.txn))?;
+        if !as_json {
+            println!(
+                "{shard}: {} by you; how it ends is in `synod txn resolved`",
+                match commit {
+                    true => "committed",
+                    false => "aborted",
+                }
+            );
+        }
+    }
+    if as_json {
+        let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
+        let decided = args.decision.will();
+        let value = serde_json::json!({
+            "txn": args.txn.to_string(), "decided": decided, "shards": shards
+        });
+        render::json(&mut io::stdout().lock(), &value)?;
+    }
+    Ok(())
+}
+
+/// `synod txn resolved`.
+///
+/// # Errors
+/// If no shard answers.
+pub fn resolved(args: &Resolved, global: &Global) -> Result<ExitCode> {
+    let at = &args.at.shards;
+    connect::with_servers(global, at, async |db| {
+        let mut servers = Servers::find(&db.client, at).await?;
+        let all = servers.resolutions(&db.client).await;
+        name_silent(&servers, [])?;
+        let mut out = io::stdout().lock();
+        match global.json {
+            true => render::json(&mut out, &json::resolved(&all))?,
+            false => text::resolved(&mut out, &all)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,255 @@
+//! Heuristic decisions: an operator decides a transaction that is in doubt, because its
+//! locks can not wait for the outcome any longer. That may be wrong, so it is never taken
+//! for the outcome.
+//!
+//! ```text
+//!   in doubt ──resolve──▶ written, who and why ──durable──▶ in force: installed, or dropped;
+//!                                                            locks are free
+//!                                                               │ still asks, elects, hears
+//!                                                               ▼
+//!                         the outcome ──▶ the same: over;  another one: *mixed*, for people
+//! ```
+//!
+//! It stays a voter: asked again it repeats its vote, it goes on asking for the outcome,
+//! and as a site of three-phase commit it goes on with the others, who hear nothing of
+//! the operator. When the outcome comes it is acknowledged, so that whoever decided may
+//! forget it; and it is kept beside the operator's for the audit. Nothing is mended: what
+//! was read in the meantime can not be unread.
+//!
+//! To commit is to commit at the timestamp that this shard has voted, which may be too
+//! early: the others may have voted a later one. That is mixed, too.
+//!
+//! Who voted READ only drops its locks, with the floor above whatever the transaction may
+//! commit at; that is never wrong, and not recorded.
+//!
+//! A decision that comes while the operator's is on its way to the disk is not heard. It
+//! comes again.
+//!
+//! Source: Gray, Reuter, *Transaction Processing* (1993), §10.5; X/Open XA's
+//! `XA_HEURMIX`. *Deliberately absent*: anything that resolves by itself.
+
+use std::collections::VecDeque;
+
+use synod_common::commit::Verdict;
+use synod_common::error::Reason;
+use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::message::bulk::List;
+use synod_common::message::commit::Decision;
+use synod_common::message::txns::Resolution;
+use synod_common::message::{CommitMessage, DataReply};
+use synod_common::node::{Lsn, Output};
+use synod_common::time::{Now, Timestamp};
+
+use super::Stage;
+use crate::over::End;
+use crate::record::Record;
+use crate::shard::{Shard, Timer};
+
+/// So many are kept for the audit; of more the oldest that are over go.
+const KEPT: usize = 1_000;
+/// Bytes of an operator's name, and of his reasons.
+const TEXT_BYTES: usize = 1_000;
+
+/// What an operator has decided about a transaction that is prepared.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved {
+    /// The decision.
+    pub verdict: Verdict,
+    /// Whether it is durable and carried out.
+    pub in_force: bool,
+}
+
+/// Who waits until a decision of an operator is durable.
+pub(crate) type Resolving = (Lsn, TxnId, Peer, RequestId);
+
+/// All decisions of operators that are remembered, oldest first.
+#[derive(Debug, Default)]
+pub struct Resolutions(VecDeque<Resolution>);
+
+impl Resolutions {
+    /// Whether there is room for one more.
+    fn has_room(&self) -> bool {
+        self.0.len() < KEPT || self.0.iter().any(|known| known.outcome.is_some())
+    }
+
+    fn insert(&mut self, resolution: Resolution) {
+        if self.0.iter().any(|known| known.txn == resolution.txn) {
+            return;
+        }
+        if self.0.len() >= KEPT
+            && let Some(over) = self.0.iter().position(|known| known.outcome.is_some())
+        {
+            self.0.remove(over);
+        }
+        self.0.push_back(resolution);
+    }
+
+    /// The outcome of one is known.
+    pub fn ended(&mut self, txn: TxnId, outcome: Verdict) {
+        if let Some(known) = self.0.iter_mut().find(|known| known.txn == txn) {
+            known.outcome = Some(outcome);
+        }
+    }
+
+    /// How many turned out to be wrong.
+    pub fn mixed(&self) -> u64 {
+        self.0.iter().filter(|known| known.is_mixed()).count() as u64
+    }
+}
+
+impl Shard {
+    /// An operator, whom the transport has named, decides a transaction.
+    #[expect(clippy::too_many_arguments, reason = "all of them are the message")]
+    pub(crate) fn resolve(
+        &mut self,
+        now: Now,
+        from: (Peer, RequestId),
+        txn: TxnId,
+        commit: bool,
+        by: Option<String>,
+        why: String,
+        out: &mut Output,
+    ) {
+        match self.may_resolve(txn, by.as_deref(), &why) {
+            Ok(()) => {}
+            Err(reason) => return out.send(from.0, from.1, DataReply::Refused(reason)),
+        }
+        let Some(Stage::Prepared { record, resolved, .. }) =
+            self.txns.get_mut(&txn).map(|participant| &mut participant.stage)
+        else {
+            // Who voted READ has nothing to lose.
+            self.decide(txn, Decision::Forgotten, out);
+            return out.send(from.0, from.1, DataReply::Done);
+        };
+        let verdict = if commit { Verdict::Commit(record.m) } else { Verdict::Abort };
+        let (by, when) = (by.unwrap_or_default(), now.wall);
+        let resolution = Resolution { txn, verdict, by, why, when, outcome: None };
+        *resolved = Some(Resolved { verdict, in_force: false });
+        let lsn = out.force(&Record::Resolved(resolution.clone()));
+        self.resolutions.insert(resolution);
+        self.resolving.push_back((lsn, txn, from.0, from.1));
+    }
+
+    fn may_resolve(&self, txn: TxnId, by: Option<&str>, why: &str) -> Result<(), Reason> {
+        let by = by.ok_or(Reason::Denied)?;
+        if by.len() > TEXT_BYTES || why.len() > TEXT_BYTES {
+            return Err(Reason::Malformed);
+        }
+        if !self.resolutions.has_room() {
+            return Err(Reason::Overloaded);
+        }
+        match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { lsn, resolved: None, .. }) if *lsn <= self.durable => Ok(()),
+            Some(Stage::ReadVoted { .. }) => Ok(()),
+            _ => Err(Reason::NotInDoubt),
+        }
+    }
+
+    /// The log is durable up to `lsn`: what operators have decided there is carried out.
+    pub(crate) fn resolutions_durable(&mut self, lsn: Lsn, out: &mut Output) {
+        while self.resolving.front().is_some_and(|(at, ..)| *at <= lsn) {
+            let Some((_, txn, peer, request)) = self.resolving.pop_front() else { return };
+            self.put_in_force(txn);
+            out.send(peer, request, DataReply::Done);
+        }
+    }
+
+    fn put_in_force(&mut self, txn: TxnId) {
+        let Some(Stage::Prepared { record, resolved: Some(resolved), .. }) =
+            self.txns.get(&txn).map(|participant| &participant.stage)
+        else {
+            return;
+        };
+        let writes = record.writes.clone();
+        if let Verdict::Commit(at) = resolved.verdict {
+            self.make_visible(txn, at, &writes);
+        }
+        self.unlock(txn);
+        self.stats.in_doubt -= 1;
+        if let Some(Stage::Prepared { resolved: Some(resolved), .. }) =
+            self.txns.get_mut(&txn).map(|participant| &mut participant.stage)
+        {
+            resolved.in_force = true;
+        }
+    }
+
+    /// A decision of an operator, of the past.
+    pub(crate) fn resolved_again(&mut self, resolution: Resolution) {
+        if let Some(Stage::Prepared { resolved, .. }) =
+            self.txns.get_mut(&resolution.txn).map(|participant| &mut participant.stage)
+            && resolved.is_none()
+        {
+            *resolved = Some(Resolved { verdict: resolution.verdict, in_force: false });
+            self.put_in_force(resolution.txn);
+        }
+        self.resolutions.insert(resolution);
+    }
+
+    /// Whether an operator has decided it.
+    pub(super) fn is_resolved(&self, txn: TxnId) -> bool {
+        let stage = self.txns.get(&txn).map(|participant| &participant.stage);
+        matches!(stage, Some(Stage::Prepared { resolved: Some(_), .. }))
+    }
+
+    /// The outcome of one that an operator has decided.
+    pub(super) fn resolved_ends(&mut self, txn: TxnId, decision: Decision, out: &mut Output) {
+        let Some(Stage::Prepared {
+            record, resolved: Some(Resolved { in_force: true, .. }), ..
+        }) = self.txns.get(&txn).map(|participant| &participant.stage)
+        else {
+            return;
+        };
+        let (h, to) = (record.h, Peer::Coordinator(record.coordinator));
+        let (outcome, decision) = match decision {
+            Decision::Commit(at) => (Verdict::Commit(at), decision),
+            Decision::Abort | Decision::Forgotten => (Verdict::Abort, Decision::Abort),
+        };
+        let lsn = out.append(&Record::Outcome { txn, verdict: outcome });
+        if let Verdict::Commit(at) = outcome {
+            self.floor = self.floor.max(at);
+            out.send_after(lsn, to, RequestId::default(), CommitMessage::Ack { txn });
+        }
+        self.timers.stop(Timer::Inquire(txn));
+        self.decided.insert(txn, decision);
+        self.resolved_is_over(txn, h, outcome);
+    }
+
+    fn resolved_is_over(&mut self, txn: TxnId, h: Timestamp, outcome: Verdict) {
+        let end = match self.is_site(txn) {
+            true => End::Site(outcome),
+            false => End::Decided,
+        };
+        self.over.insert(txn, h, end);
+        self.resolutions.ended(txn, outcome);
+        self.txns.remove(&txn);
+    }
+
+    /// The outcome of one that an operator had decided, of the past.
+    pub(crate) fn resolved_ended_again(&mut self, txn: TxnId, outcome: Verdict) {
+        match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { record, .. }) => {
+                let h = record.h;
+                self.resolved_is_over(txn, h, outcome);
+            }
+            _ => self.resolutions.ended(txn, outcome),
+        }
+    }
+
+    /// All that are remembered, as records for a checkpoint. What is not durable stands in
+    /// the log behind its start.
+    pub(crate) fn saved_resolutions(&self) -> impl Iterator<Item = Record> {
+        let is_durable =
+            |known: &&Resolution| !self.resolving.iter().any(|(_, txn, ..)| *txn == known.txn);
+        self.resolutions.0.iter().filter(is_durable).flat_map(|known| {
+            let ended = known.outcome.map(|verdict| Record::Outcome { txn: known.txn, verdict });
+            [Some(Record::Resolved(known.clone())), ended].into_iter().flatten()
+        })
+    }
+
+    /// All decisions of operators that are remembered.
+    pub(crate) fn list_resolutions(&self) -> DataReply {
+        let mut list = List::default();
+        self.resolutions.0.iter().for_each(|known| list.push(known));
+        DataReply::Resolutions { list: list.finish() }
+    }
+}
