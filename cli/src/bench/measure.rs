@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use synod_client::{Client, Error};
+use synod_client::{Client, Error, Options};
 
 use super::cost::Cost;
 use super::{BenchOptions, Counters, Keyspace, WARM_UP, Workload, report};
@@ -60,7 +60,7 @@ pub(super) async fn run(
         let random = Random::new(0x5eed ^ u64::from(client) << 32);
         let (db, keyspace) = (db.clone(), Arc::clone(&keyspace));
         let seen = Seen::new()?;
-        let work = options.workload;
+        let work = (options.workload, Options::new().protocol(options.protocol));
         clients.push(tokio::task::spawn_local(closed_loop(
             db, keyspace, work, random, from, until, seen,
         )));
@@ -91,7 +91,7 @@ pub(super) async fn run(
 async fn closed_loop(
     db: Client,
     keyspace: Arc<Keyspace>,
-    workload: Workload,
+    (workload, options): (Workload, Options),
     mut random: Random,
     from: Instant,
     until: Instant,
@@ -103,7 +103,7 @@ async fn closed_loop(
             return seen;
         }
         let mut attempts = 0;
-        let result = workload.once(&db, &keyspace, &mut random, &mut attempts).await;
+        let result = workload.once(&db, &options, &keyspace, &mut random, &mut attempts).await;
         let end = Instant::now();
         if (from..until).contains(&end) {
             seen.retries += attempts.saturating_sub(1);

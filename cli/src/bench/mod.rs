@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use synod_client::{Client, Credentials, Scheme};
+use synod_client::{Client, Credentials, Protocol, Scheme};
 
 use crate::cluster::{ClusterOptions, LocalCluster};
 use cost::Counters;
@@ -48,6 +48,8 @@ pub struct BenchOptions {
     pub clients: u32,
     /// How long the measurement takes.
     pub seconds: u64,
+    /// How transactions are committed that write on several shards.
+    pub protocol: Protocol,
     /// Keys in the cluster.
     pub keys: u32,
     /// Where.

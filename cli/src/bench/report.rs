@@ -6,6 +6,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use synod_client::Protocol;
 
 use super::bulk::Bulk;
 use super::cost::{Cost, round};
@@ -23,7 +24,7 @@ pub struct Report {
     /// Clients at a time.
     pub clients: u32,
     /// Which commit protocol.
-    pub protocol: &'static str,
+    pub protocol: String,
     /// How the transactions were isolated.
     pub isolation: &'static str,
     /// How long was measured.
@@ -87,9 +88,18 @@ pub struct CommitCost {
 }
 
 impl CommitCost {
-    fn of(workload: Workload) -> Option<CommitCost> {
-        let Workload::Commit(participants) = workload else { return None };
-        Some(CommitCost { participants, by_the_book: Price::of_two_phase(participants) })
+    fn of(options: &BenchOptions) -> Option<CommitCost> {
+        let Workload::Commit(participants) = options.workload else { return None };
+        let by_the_book = Price::of(options.protocol, participants);
+        Some(CommitCost { participants, by_the_book })
+    }
+}
+
+/// What was used if this was asked for.
+fn used(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::Auto => Protocol::TwoPhase.to_string(),
+        Protocol::TwoPhase | Protocol::ThreePhase => protocol.to_string(),
     }
 }
 
@@ -104,7 +114,7 @@ impl Report {
         Report {
             workload: options.workload.name(),
             clients: options.clients,
-            protocol: "2pc",
+            protocol: used(options.protocol),
             isolation: options.workload.isolation(),
             seconds: span.as_secs_f64(),
             txn_per_s: round(seen.latency.len() as f64 / span.as_secs_f64()),
@@ -125,7 +135,7 @@ impl Report {
             keys: sum.keys,
             sum: sum.is,
             sum_ok: sum.is_right() && sum.keys >= u64::from(options.keys),
-            commit: CommitCost::of(options.workload),
+            commit: CommitCost::of(options),
             bulk: None,
             broken: None,
         }
@@ -207,7 +217,7 @@ pub(super) fn of_bulk(options: &BenchOptions, bulk: Bulk, sum: &Sum) -> Report {
     Report {
         workload: Workload::Load.name(),
         clients: bulk.writers,
-        protocol: "2pc",
+        protocol: used(options.protocol),
         isolation: Workload::Load.isolation(),
         seconds: bulk.load_s,
         txn_per_s: bulk.txn_per_s,

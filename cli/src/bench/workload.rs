@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
-use synod_client::{AsKey, Client, Error};
+use synod_client::{AsKey, Client, Error, Options};
 
 use super::counter::Way;
 use super::keyspace::{self, Keyspace, key, value};
@@ -136,6 +136,7 @@ impl Workload {
     pub(super) async fn once(
         self,
         db: &Client,
+        options: &Options,
         keys: &Keyspace,
         random: &mut Random,
         attempts: &mut u64,
@@ -143,7 +144,7 @@ impl Workload {
         match self {
             Workload::Transfer => {
                 let pair = &keys.any_two(random).map(key);
-                db.transact(|tx| {
+                db.transact_with(options.clone(), |tx| {
                     *attempts += 1;
                     async move {
                         let found = tx.get_many_for_update(pair).await?;
@@ -159,7 +160,7 @@ impl Workload {
                 let first = random.below(HOT);
                 let second = (first + 1 + random.below(HOT - 1)) % HOT;
                 let pair = &[first, second].map(|n| key(n as u32));
-                db.transact(|tx| {
+                db.transact_with(options.clone(), |tx| {
                     *attempts += 1;
                     async move {
                         for (key, change) in pair.iter().zip([-1, 1]) {
@@ -206,7 +207,7 @@ impl Workload {
                 let shards = keys.shards().iter().take(usize::from(participants));
                 let written: Vec<_> = shards.map(|s| key(keys.any_of(*s, random))).collect();
                 let written = &written;
-                db.transact(|tx| {
+                db.transact_with(options.clone(), |tx| {
                     *attempts += 1;
                     async move {
                         let value = value(keyspace::INITIAL);

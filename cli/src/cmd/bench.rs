@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use synod_cli::bench::{self, BenchOptions, Report, Target, Workload};
 use synod_cli::runtime;
-use synod_client::Scheme;
+use synod_client::{Protocol, Scheme};
 
-use super::{Global, Usage};
+use super::Global;
 use crate::config::Config;
 use crate::render;
 
@@ -23,9 +23,9 @@ pub struct Args {
     /// How long to measure, after 2 s of warm-up
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// Commit protocol
-    #[arg(long, default_value = "2pc")]
-    protocol: String,
+    /// How transactions are committed that write on several shards: auto, 2pc or 3pc
+    #[arg(long, value_name = "PROTOCOL", default_value_t)]
+    protocol: Protocol,
     /// How the cluster of the benchmark deals with deadlocks: graph, probes, wound-wait or
     /// wait-die
     #[arg(long, value_name = "SCHEME", default_value_t, conflicts_with_all = ["url", "embedded"])]
@@ -47,9 +47,6 @@ const KEYS: u32 = 100_000;
 const MANY_KEYS: u32 = 1_000_000;
 
 pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
-    if !matches!(args.protocol.as_str(), "2pc" | "auto") {
-        return Err(Usage::later(format!("bench --protocol {}", args.protocol)));
-    }
     let workloads = match args.workload {
         Workload::Commit(_) => args.participants.iter().copied().map(Workload::Commit).collect(),
         other => vec![other],
@@ -94,6 +91,7 @@ fn measure(args: &Args, global: &Global, workload: Workload) -> Result<Report> {
         workload,
         clients: args.clients,
         seconds: args.seconds,
+        protocol: args.protocol,
         keys: args.keys.unwrap_or(keys),
         target: target(args, global)?,
         progress: std::io::stderr().is_terminal(),

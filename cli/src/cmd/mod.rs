@@ -76,7 +76,7 @@ impl Command {
     /// If it failed, or makes no sense ([`Usage`]).
     pub fn run(self, global: &Global) -> Result<ExitCode> {
         match self {
-            Command::Demo(args) => demo::run(args, global),
+            Command::Demo(args) => demo::run(&args, global),
             Command::Up(args) => up::run(&args, global),
             Command::Coordinator(args) => coordinator::run(&args),
             Command::Shard(args) => shard::run(&args),

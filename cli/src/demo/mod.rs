@@ -14,7 +14,7 @@ mod story;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use synod_client::{Options, ShardId};
+use synod_client::{Options, Protocol, ShardId};
 
 use crate::bank::{Bank, Load};
 use crate::cluster::{ClusterOptions, LocalCluster, NodeName};
@@ -31,6 +31,8 @@ pub struct DemoOptions {
     pub clients: u32,
     /// How long the transfers go on before, between and after the kills.
     pub pace: Duration,
+    /// How the transfers are committed.
+    pub protocol: Protocol,
 }
 
 impl Default for DemoOptions {
@@ -40,6 +42,7 @@ impl Default for DemoOptions {
             accounts: 1000,
             clients: 32,
             pace: Duration::from_secs(3),
+            protocol: Protocol::default(),
         }
     }
 }
@@ -85,10 +88,14 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         story::grouped(bank.total())
     ));
 
-    let load = Load::start(&bank, options.clients, 0, 1, Options::default());
+    let load = Load::start(&bank, options.clients, 0, 1, Options::new().protocol(options.protocol));
     story.done(&format!(
-        "{} clients move money, always between two shards, in one transaction",
-        options.clients
+        "{} clients move money, always between two shards, in one transaction{}",
+        options.clients,
+        match options.protocol {
+            Protocol::Auto | Protocol::TwoPhase => "",
+            Protocol::ThreePhase => ", committed in three phases",
+        }
     ));
     tokio::time::sleep(options.pace).await;
 

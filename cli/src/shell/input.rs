@@ -147,8 +147,9 @@ fn read_terminal(wants: &Wants, lines: &Lines) -> Result<()> {
 /// Completes commands and their options.
 struct Words;
 
-const BEGIN: [&str; 8] = [
+const BEGIN: [&str; 9] = [
     "2pc",
+    "3pc",
     "auto",
     "optimistic",
     "read-committed",

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use anyhow::{Result, bail};
 use synod_client::{
-    Committed, Error, Escaped, Isolation, Key, KeyRange, LockMode, Outcome, Reason, Savepoint,
-    Snapshot, Timestamp, Txn, Value,
+    Committed, Error, Escaped, Isolation, Key, KeyRange, LockMode, Outcome, Protocol, Reason,
+    Savepoint, Snapshot, Timestamp, Txn, Value,
 };
 
 use super::command::{Command, Lockable};
@@ -54,7 +54,7 @@ impl Session {
     /// that leaves it unharmed.
     pub async fn execute(&mut self, command: Command) -> Result<()> {
         match command {
-            Command::Begin(isolation) => self.begin(isolation).await,
+            Command::Begin(isolation, protocol) => self.begin(isolation, protocol).await,
             Command::Get(key) => self.get(key, false).await,
             Command::GetForUpdate(key) => self.get(key, true).await,
             Command::Put(key, value) => self.write(|txn| txn.put_bytes(&key, value.clone())).await,
@@ -79,7 +79,11 @@ impl Session {
         }
     }
 
-    async fn begin(&mut self, isolation: Option<Isolation>) -> Result<()> {
+    async fn begin(
+        &mut self,
+        isolation: Option<Isolation>,
+        protocol: Option<Protocol>,
+    ) -> Result<()> {
         if let Some(txn) = &self.txn {
             bail!("{} is open; commit or abort it first", txn.id());
         }
@@ -89,6 +93,9 @@ impl Session {
         let mut options = self.db.options.clone();
         if let Some(level) = isolation {
             options = options.isolation(level);
+        }
+        if let Some(protocol) = protocol {
+            options = options.protocol(protocol);
         }
         let txn = self.db.client.begin(options).await?;
         let id = txn.id().to_string();
