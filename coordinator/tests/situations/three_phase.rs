@@ -5,6 +5,8 @@
 
 use synod_common::commit::{Ballot, Say, SiteId, Verdict};
 use synod_common::message::SiteMessage;
+use synod_common::node::decode;
+use synod_coordinator::Record;
 
 use super::*;
 
@@ -174,6 +176,8 @@ fn its_own_acceptance_counts_only_when_it_is_durable() {
     let (mut world, txn, at) = World::voted();
     world.site(1, txn, Say::Accepted { ballot: FIRST });
     world.site(1, txn, Say::Accepted { ballot: FIRST });
+    // The log is durable a little further, but not so far.
+    world.event(Event::Durable(Lsn(world.log.len() as u64 - 1)));
     assert_eq!((world.told(), world.decisions()), (vec![], vec![]));
     world.sync();
     assert_eq!(world.told(), [&committed(at)]);
@@ -421,6 +425,18 @@ fn a_checkpoint_keeps_what_is_open_and_the_low_water_mark() {
         world.sync();
         assert!(world.low_water() > at);
     }
+}
+
+/// Its record may stand in the checkpoint only.
+#[test]
+fn what_it_knew_before_a_restart_is_written_again() {
+    let (world, txn, _) = World::pre_committing();
+    let before = world.durable;
+    let world = world.crash();
+    let again = world.log[before..].iter().any(|record| {
+        matches!(decode("a record", record), Ok(Record::Site { txn: of, .. }) if of == txn)
+    });
+    assert!(again);
 }
 
 /// A promise that stands in a checkpoint only counts like any other.
