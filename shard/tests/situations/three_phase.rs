@@ -17,6 +17,9 @@ const AT: Verdict = Verdict::Commit(Timestamp(1150));
 /// The coordinator's first attempt, which needs no election.
 const FIRST: Ballot = ballot(1, 2);
 
+/// So many bytes that no checkpoint begins.
+const NEVER: u64 = 1 << 30;
+
 const fn ballot(round: u32, site: u16) -> Ballot {
     Ballot { round, site: SiteId(site) }
 }
@@ -26,15 +29,10 @@ fn new_value() -> Bytes {
 }
 
 impl World {
-    fn new_with(checkpoint_bytes: u64) -> World {
-        let mut world = World::recover(Settings { checkpoint_bytes, ..settings() }, vec![], None);
-        world.welcome(1, 1000);
-        world
-    }
-
     /// It has voted YES on a commit in three phases; that is not durable.
     fn voting(checkpoint_bytes: u64) -> World {
-        let mut world = World::new_with(checkpoint_bytes);
+        let mut world = World::recover(Settings { checkpoint_bytes, ..settings() }, vec![], None);
+        world.welcome(1, 1000);
         world.put(9, 1050, "k", "old");
         world.prepare_sites(&[1, 2], None, new_value());
         world
@@ -42,7 +40,7 @@ impl World {
 
     /// The vote is durable, and that is all there is.
     fn waiting() -> World {
-        World::waiting_with(1 << 30)
+        World::waiting_with(NEVER)
     }
 
     fn waiting_with(checkpoint_bytes: u64) -> World {
@@ -217,7 +215,7 @@ fn a_crash_before_a_promise_is_durable_forgets_it() {
 
 #[test]
 fn a_promise_outlives_two_crashes_and_a_checkpoint() {
-    for checkpoint_bytes in [1, 1 << 30] {
+    for checkpoint_bytes in [1, NEVER] {
         let mut world = World::waiting_with(checkpoint_bytes);
         world.site(COORDINATOR, Say::Pre { ballot: FIRST, verdict: AT });
         world.other(ELECT);
@@ -243,7 +241,6 @@ fn an_acceptance_is_told_when_it_is_durable() {
     assert_eq!(world.said(), []);
     world.sync();
     assert_eq!(world.said(), [(COORDINATOR, Say::Accepted { ballot: FIRST })]);
-    // It is no decision.
     assert_eq!(world.snapshot(1900, "k"), None);
 }
 
@@ -297,16 +294,18 @@ fn its_own_acceptance_counts_only_when_it_is_durable() {
 }
 
 #[test]
-fn what_another_one_knows_is_carried_out() {
+fn what_another_one_knows_is_carried_out_and_told_to_readers_too() {
     let told = [
-        (Say::Decided { verdict: AT }, "new"),
-        (Say::Decided { verdict: Verdict::Abort }, "old"),
+        (Say::Decided { verdict: AT }, commit(1150), "new"),
+        (Say::Decided { verdict: Verdict::Abort }, Decision::Abort, "old"),
         // Whoever is in doubt of what is over was not needed for a commit.
-        (Say::Forgotten, "old"),
+        (Say::Forgotten, Decision::Abort, "old"),
     ];
-    for (say, value) in told {
+    for (say, decision, value) in told {
         let mut world = World::waiting();
+        assert_eq!(world.told_to_other(txn(1), H), None);
         world.other(say);
+        assert_eq!(world.told_to_other(txn(1), H), Some(decision));
         assert_eq!(world.newest("k").as_deref(), Some(value));
         world.sync();
         assert_eq!(world.has_acknowledged(), value == "new");
@@ -316,8 +315,7 @@ fn what_another_one_knows_is_carried_out() {
 /// A vote that is not durable is none: nobody has counted it.
 #[test]
 fn who_has_not_voted_durably_says_nothing() {
-    let mut world = World::voting(1 << 30);
-    world.lose_coordinator();
+    let mut world = World::voting(NEVER);
     world.other(ELECT);
     world.other(Say::Decided { verdict: Verdict::Abort });
     world.sync();
@@ -331,7 +329,7 @@ fn who_has_not_voted_durably_says_nothing() {
 #[test]
 fn a_decision_is_remembered_until_the_low_water_mark_passes_it() {
     let cases = [(AT, commit(1150)), (Verdict::Abort, Decision::Abort)];
-    let cases = cases.into_iter().flat_map(|case| [(1, case), (1 << 30, case)]);
+    let cases = cases.into_iter().flat_map(|case| [(1, case), (NEVER, case)]);
     for (checkpoint_bytes, (verdict, decision)) in cases {
         let mut world = World::waiting_with(checkpoint_bytes);
         world.decide(txn(1), decision);
@@ -366,14 +364,12 @@ fn a_checkpoint_keeps_the_low_water_mark() {
     assert_eq!(world.asked(ELECT), [Say::Forgotten]);
 }
 
-/// Answers are no questions.
 #[test]
 fn who_knows_nothing_of_it_answers_questions_only() {
     let mut world = World::new();
     world.lose_coordinator();
     world.other(Say::Accepted { ballot: FIRST });
     world.other(Say::Decided { verdict: AT });
-    world.other(Say::Forgotten);
     assert_eq!(world.said(), []);
 }
 
@@ -395,11 +391,12 @@ fn who_has_not_voted_never_will_if_the_coordinator_is_gone_for_him_too() {
             assert_eq!(world.asked(say), []);
             world.lose_coordinator();
             assert_eq!(world.asked(say), [Say::Decided { verdict: Verdict::Abort }]);
+            assert!(!world.shard.known().any(|known| known == txn(1)), "its locks are free");
             // The coordinator is back, and it was slow.
             world.prepare_sites(&[1, 2], given, new_value());
             world.sync();
             assert!(matches!(world.votes().last(), Some(Vote::No(_))), "{:?}", world.votes());
-            // Nor is it forgotten in a restart that the window was closed above it.
+            // After a restart the floor is above it.
             let mut world = world.crash();
             world.welcome(1, 2000);
             world.prepare_sites(&[1, 2], None, new_value());
@@ -441,14 +438,6 @@ fn who_only_reads_asks_the_sites() {
 }
 
 #[test]
-fn a_site_that_knows_the_decision_tells_it_to_readers_too() {
-    let mut world = World::waiting();
-    assert_eq!(world.told_to_other(txn(1), H), None);
-    world.other(Say::Decided { verdict: AT });
-    assert_eq!(world.told_to_other(txn(1), H), Some(commit(1150)));
-}
-
-#[test]
 fn what_no_site_can_have_said_is_ignored() {
     let mut world = World::waiting();
     let stranger = Peer::Shard(ShardId(3));
@@ -485,7 +474,7 @@ fn a_transaction_in_two_phases_has_no_sites() {
 
 #[test]
 fn who_restarts_without_a_coordinator_leads_when_it_finds_another_one() {
-    for checkpoint_bytes in [1, 1 << 30] {
+    for checkpoint_bytes in [1, NEVER] {
         let mut world = World::waiting_with(checkpoint_bytes);
         if checkpoint_bytes == 1 {
             world.write_checkpoint();
