@@ -164,8 +164,21 @@ fn who_voted_no_tells_it() {
 
 #[test]
 fn who_has_not_voted_never_will_if_the_coordinator_is_gone_for_him_too() {
+    never_votes(&settings());
+}
+
+/// Too late for the simulator, so it is shown here that it would be noticed.
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "[Yes(")]
+fn one_that_votes_after_all_is_noticed() {
+    never_votes(&Settings { mutant: Some(synod_shard::Mutant::NeverVotesForgotten), ..settings() });
+}
+
+fn never_votes(settings: &Settings) {
     for heard_of in [false, true] {
-        let mut world = World::new();
+        let mut world = World::recover(settings.clone(), vec![], None);
+        world.welcome(1, 1000);
         let mut given = None;
         if heard_of {
             given = incarnation_of(&world.read(txn(1), "k", ReadMode::Update));
