@@ -14,12 +14,29 @@ pub enum Mutant {
     NoConfirmation,
     /// The safe point passes snapshots that are needed.
     PinIgnored,
+    /// Sites are asked to pre-commit before the coordinator's own record of it is durable.
+    PreCommitUnforced,
+    /// A restarted coordinator presumes abort of what it had pre-committed.
+    SiteRecordIgnored,
+    /// The low-water mark passes a commit in three phases as soon as it is told.
+    LowWaterPassesSites,
+    /// The low-water mark passes a commit in three phases before its end is durable. The
+    /// simulator would have to lose both the commit and its end, with all acknowledgements
+    /// in between; a test of the coordinator shows that it would be noticed.
+    LowWaterBeforeEnd,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 3] = [Mutant::NoAdvance, Mutant::NoConfirmation, Mutant::PinIgnored];
+    pub const ALL: [Mutant; 6] = [
+        Mutant::NoAdvance,
+        Mutant::NoConfirmation,
+        Mutant::PinIgnored,
+        Mutant::PreCommitUnforced,
+        Mutant::SiteRecordIgnored,
+        Mutant::LowWaterPassesSites,
+    ];
 }
 
 /// Whether a deliberate bug is switched on.

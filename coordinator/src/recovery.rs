@@ -14,6 +14,7 @@ use synod_common::time::{Now, Timestamp};
 
 use crate::commit::{Commit, Stage};
 use crate::coordinator::{Coordinator, Deadline, Serving};
+use crate::mutant::mutated;
 use crate::record::Record;
 
 impl Coordinator {
@@ -53,6 +54,7 @@ impl Coordinator {
                     self.unfinished.remove(&(commit.h, txn));
                 }
             }
+            Record::Site { .. } if mutated!(self, SiteRecordIgnored) => {}
             Record::Site { txn, h, sites, stable } => {
                 let count = Site::count(sites.len());
                 let site = Site::new(SiteId(count - 1), count, stable);

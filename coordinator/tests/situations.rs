@@ -8,18 +8,23 @@ use synod_common::id::*;
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::{Decision, Terms, Validation, Vote};
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
-use synod_common::node::{Event, Lsn, Node, Output, Recovered};
+use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::{Coordinator, Settings};
 
 #[path = "situations/safe_point.rs"]
 mod safe_point;
+#[path = "situations/three_phase.rs"]
+mod three_phase;
 #[path = "situations/txns.rs"]
 mod txns;
 
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));
+
+/// From where to replay, and the parts.
+type Checkpoint = (Lsn, Vec<Vec<u8>>);
 
 /// A coordinator of two shards with a log that is durable when it is told so.
 struct World {
@@ -28,7 +33,9 @@ struct World {
     now: Now,
     log: Vec<Vec<u8>>,
     durable: usize,
+    checkpoint: Option<Checkpoint>,
     sent: Vec<(Peer, Message)>,
+    held: Vec<(Lsn, Peer, Message)>,
 }
 
 fn settings() -> Settings {
@@ -44,14 +51,26 @@ impl World {
     }
 
     fn start_with(settings: Settings, log: Vec<Vec<u8>>) -> World {
+        World::recover(settings, log, None)
+    }
+
+    fn recover(settings: Settings, log: Vec<Vec<u8>>, checkpoint: Option<Checkpoint>) -> World {
         let mut coordinator = Coordinator::new(settings);
-        for (record, lsn) in log.iter().zip(1..) {
+        let mut from = Lsn(1);
+        if let Some((start, parts)) = &checkpoint {
+            from = *start;
+            for part in parts {
+                coordinator.recover(Recovered::Checkpoint(part)).unwrap();
+            }
+        }
+        for (record, lsn) in log.iter().zip(1..).filter(|(_, lsn)| Lsn(*lsn) >= from) {
             coordinator.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
         }
         let out = Output::new(Lsn(log.len() as u64));
         let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
         let durable = log.len();
-        let mut world = World { coordinator, out, now, log, durable, sent: vec![] };
+        let (sent, held) = (vec![], vec![]);
+        let mut world = World { coordinator, out, now, log, durable, checkpoint, sent, held };
         world.event(Event::Start { seed: 1 });
         world.sync();
         world
@@ -86,7 +105,26 @@ impl World {
         self.coordinator.handle(self.now, event, &mut self.out);
         let (records, _) = self.out.take_records();
         self.log.extend(records.iter().map(<[u8]>::to_vec));
+        let held = self.out.held.drain(..).map(|(lsn, send)| (lsn, send.to, send.message));
+        self.held.extend(held);
         self.sent.extend(self.out.sends.drain(..).map(|send| (send.to, send.message)));
+        self.release();
+        match self.out.checkpoint.take() {
+            Some(CheckpointStep::Begin(start)) => self.checkpoint = Some((start, vec![])),
+            Some(CheckpointStep::Part(part)) => {
+                self.checkpoint.as_mut().unwrap().1.push(part);
+            }
+            Some(CheckpointStep::Finish) => {}
+            None => return,
+        }
+        self.event(Event::CheckpointWritten);
+    }
+
+    /// What waited for the log leaves as far as it is durable.
+    fn release(&mut self) {
+        let durable = Lsn(self.durable as u64);
+        let ready = self.held.extract_if(.., |(lsn, ..)| *lsn <= durable);
+        self.sent.extend(ready.map(|(_, to, message)| (to, message)));
     }
 
     /// All that was logged becomes durable.
@@ -98,10 +136,10 @@ impl World {
     fn crash(self) -> World {
         let mut log = self.log;
         log.truncate(self.durable);
-        World::start(log)
+        World::recover(settings(), log, self.checkpoint)
     }
 
-    fn hear(&mut self, shard: u16, message: CommitMessage) {
+    fn hear(&mut self, shard: u16, message: impl Into<Message>) {
         let from = Peer::Shard(ShardId(shard));
         self.event(Event::Message { from, request: RequestId(0), message: message.into() });
     }
@@ -124,15 +162,28 @@ impl World {
     }
 
     fn commit(&mut self, txn: TxnId, shards: &[u16]) -> Option<ClientReply> {
-        let parts = shards.iter().map(|shard| Part {
+        self.commit_in(Protocol::Auto, txn, shards, &[])
+    }
+
+    /// Some shards write, and others only read.
+    fn commit_in(
+        &mut self,
+        protocol: Protocol,
+        txn: TxnId,
+        writers: &[u16],
+        readers: &[u16],
+    ) -> Option<ClientReply> {
+        let part = |shard: &u16, write_bytes| Part {
             shard: ShardId(*shard),
             incarnation: None,
             read_bytes: 0,
-            write_bytes: 1,
-        });
-        let writes = Bytes::from(vec![0; shards.len()]);
+            write_bytes,
+        };
+        let write = writers.iter().map(|shard| part(shard, 1));
+        let parts = write.chain(readers.iter().map(|shard| part(shard, 0)));
+        let writes = Bytes::from(vec![0; writers.len()]);
         let standing = Standing { age: Timestamp(1), priority: 100 };
-        let terms = Terms { validation: Validation::Locked, standing, protocol: Protocol::Auto };
+        let terms = Terms { validation: Validation::Locked, standing, protocol };
         self.ask(ClientRequest::Commit { txn, terms, parts: parts.collect(), writes })
     }
 

@@ -19,6 +19,7 @@ use synod_common::key::Key;
 use synod_common::node::{CheckpointStep, Lsn, Output, decode};
 use synod_common::time::Timestamp;
 
+use crate::mutant::mutated;
 use crate::over::End;
 use crate::participant::Stage;
 use crate::record::Record;
@@ -150,7 +151,8 @@ impl Shard {
         match decode("a part of the checkpoint", bytes)? {
             Part::Meta { open, one_phase, sites, low_water } => {
                 self.over.raise(low_water);
-                for SiteEnd { txn, h, verdict } in sites {
+                let forgotten = mutated!(self, SiteEndForgotten);
+                for SiteEnd { txn, h, verdict } in sites.into_iter().filter(|_| !forgotten) {
                     self.over.insert(txn, h, End::Site(verdict));
                 }
                 for record in open {

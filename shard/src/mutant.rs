@@ -59,12 +59,21 @@ pub enum Mutant {
     ProbesUnconfirmed,
     /// Asked by another participant, one that is in doubt itself says: aborted.
     PeerInDoubtAborts,
+    /// What sites say leaves before it is durable.
+    SiteSpeaksEarly,
+    /// How transactions in three phases ended is forgotten in a restart.
+    SiteEndForgotten,
+    /// What sites have promised and accepted is forgotten in a restart.
+    SitePromiseForgotten,
+    /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs
+    /// are never that late; a test of the shard shows that it would be noticed.
+    NeverVotesForgotten,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 25] = [
+    pub const ALL: [Mutant; 28] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -90,6 +99,9 @@ impl Mutant {
         Mutant::ProbesStop,
         Mutant::ProbesUnconfirmed,
         Mutant::PeerInDoubtAborts,
+        Mutant::SiteSpeaksEarly,
+        Mutant::SiteEndForgotten,
+        Mutant::SitePromiseForgotten,
     ];
 }
 

@@ -44,7 +44,9 @@ impl Shard {
                 let (h, writes) = (record.h, record.writes.clone());
                 let end = site.as_ref().map_or(End::Decided, |_| End::Site(Verdict::Commit(at)));
                 self.stats.in_doubt -= 1;
-                self.over.insert(txn, h, end);
+                if !mutated!(self, SiteEndForgotten) {
+                    self.over.insert(txn, h, end);
+                }
                 self.decided.insert(txn, Decision::Commit(at));
                 self.install(txn, at, &writes);
             }
@@ -52,7 +54,7 @@ impl Shard {
                 if let Some(Stage::Prepared { record, site, .. }) =
                     self.txns.get(&txn).map(|t| &t.stage)
                 {
-                    if site.is_some() {
+                    if site.is_some() && !mutated!(self, SiteEndForgotten) {
                         self.over.insert(txn, record.h, End::Site(Verdict::Abort));
                     }
                     self.stats.in_doubt -= 1;

@@ -24,6 +24,8 @@ mod locks;
 mod operations;
 #[path = "situations/safe_point.rs"]
 mod safe_point;
+#[path = "situations/three_phase.rs"]
+mod three_phase;
 #[path = "situations/turns.rs"]
 mod turns;
 #[path = "situations/txns.rs"]
@@ -72,10 +74,17 @@ fn placement(partition: Partition, shards: &[u16]) -> Placement {
 }
 
 impl World {
-    fn recover(
+    fn recover(settings: Settings, log: Vec<Vec<u8>>, checkpoint: Option<Checkpoint>) -> World {
+        let mut world = World::recover_alone(settings, log, checkpoint);
+        world.event(Event::Connected(COORDINATOR));
+        world
+    }
+
+    /// There is no coordinator.
+    fn recover_alone(
         settings: Settings,
         log: Vec<Vec<u8>>,
-        checkpoint: Option<(Lsn, Vec<Vec<u8>>)>,
+        checkpoint: Option<Checkpoint>,
     ) -> World {
         let mut shard = Shard::new(settings);
         let mut from = Lsn(1);
@@ -109,7 +118,6 @@ impl World {
             placement,
         };
         world.event(Event::Start { seed: 1 });
-        world.event(Event::Connected(COORDINATOR));
         world
     }
 

@@ -31,6 +31,7 @@ use synod_common::time::{Now, Timestamp};
 
 use super::{Commit, Stage, Then};
 use crate::coordinator::{Coordinator, Deadline};
+use crate::mutant::mutated;
 use crate::record::Record;
 
 const NO_REPLY: RequestId = RequestId(0);
@@ -143,6 +144,7 @@ impl Coordinator {
             let (sites, stable) = (sites.clone(), pre.site.stable());
             pre.lsn = out.force(&Record::Site { txn, h, sites, stable });
         }
+        let lsn = if mutated!(self, PreCommitUnforced) { Lsn::default() } else { pre.lsn };
         for (to, say) in step.messages {
             match (to.peer(sites, id), say) {
                 (Peer::Coordinator(_), say) => {
@@ -151,7 +153,7 @@ impl Coordinator {
                 // They hear it as a decision, and acknowledge it.
                 (_, Say::Decided { .. }) => {}
                 (peer, say) => {
-                    out.send_after(pre.lsn, peer, NO_REPLY, SiteMessage { txn, h, say });
+                    out.send_after(lsn, peer, NO_REPLY, SiteMessage { txn, h, say });
                 }
             }
         }

@@ -29,6 +29,7 @@ use synod_common::time::{Now, Timestamp};
 use super::tally::Tally;
 use super::{Commit, PartWrites, Stage, Then};
 use crate::coordinator::{Coordinator, Deadline};
+use crate::mutant::mutated;
 use crate::outcomes::Known;
 use crate::record::Record;
 
@@ -126,7 +127,7 @@ impl Coordinator {
         }
         // Every participant has voted: none begins again below the mark. Sites may still
         // ask one another.
-        if commit.sites.is_empty() {
+        if commit.sites.is_empty() || mutated!(self, LowWaterPassesSites) {
             self.unfinished.remove(&(commit.h, txn));
         }
         self.outcomes.insert(txn, at);
@@ -157,6 +158,9 @@ impl Coordinator {
         unacknowledged.retain(|missing| *missing != shard);
         if unacknowledged.is_empty() {
             let lsn = out.append(&Record::Ended { txn });
+            if mutated!(self, LowWaterBeforeEnd) {
+                self.unfinished.remove(&(commit.h, txn));
+            }
             if !commit.sites.is_empty() {
                 self.then.push_back((lsn, Then::Over(commit.h, txn)));
             }

@@ -15,14 +15,14 @@ impl World {
         }
     }
 
-    fn commit_of(&mut self, txn: TxnId) -> Option<Commit> {
+    pub(super) fn commit_of(&mut self, txn: TxnId) -> Option<Commit> {
         match self.ask(ClientRequest::CommitOf { txn }) {
             Some(ClientReply::CommitOf(found)) => found.map(|found| *found),
             other => panic!("{other:?}"),
         }
     }
 
-    fn after_ms(&mut self, ms: u64) {
+    pub(super) fn after_ms(&mut self, ms: u64) {
         self.now.mono.0 += ms * 1_000;
     }
 }

@@ -145,7 +145,9 @@ impl Shard {
         if self.txns.contains_key(&txn) {
             self.abort(txn, &Reason::Presumed, out);
         }
-        self.over.insert(txn, h, End::VotedNo(Reason::Presumed));
+        if !mutated!(self, NeverVotesForgotten) {
+            self.over.insert(txn, h, End::VotedNo(Reason::Presumed));
+        }
         Some(Decision::Abort)
     }
 

@@ -37,6 +37,7 @@ use synod_common::node::{Lsn, Output};
 use synod_common::time::Timestamp;
 
 use super::Stage;
+use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::Record;
 use crate::shard::Shard;
@@ -132,13 +133,14 @@ impl Shard {
             *said = out.force(&Record::Site { txn, stable: site.stable() });
         }
         let h = record.h;
+        let lsn = if mutated!(self, SiteSpeaksEarly) { Lsn::default() } else { *said };
         for (to, say) in step.messages {
             if to == site.me() {
                 self.heard_itself.push_back((*said, txn, say));
                 continue;
             }
             let peer = to.peer(&record.participants, record.coordinator);
-            out.send_after(*said, peer, NO_REPLY, SiteMessage { txn, h, say });
+            out.send_after(lsn, peer, NO_REPLY, SiteMessage { txn, h, say });
         }
         match step.decided {
             Some(Verdict::Commit(at)) => self.decide(txn, Decision::Commit(at), out),
@@ -159,6 +161,9 @@ impl Shard {
 
     /// How far a site was before a restart.
     pub(crate) fn site_recovered(&mut self, lsn: Lsn, txn: TxnId, stable: Stable) {
+        if mutated!(self, SitePromiseForgotten) {
+            return;
+        }
         if let Some(Stage::Prepared { site: Some(site), said, .. }) =
             self.txns.get_mut(&txn).map(|participant| &mut participant.stage)
         {

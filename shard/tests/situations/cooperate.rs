@@ -5,15 +5,15 @@ use synod_common::message::PeerMessage;
 
 use super::*;
 
-const OTHER: Peer = Peer::Shard(ShardId(2));
+pub(super) const OTHER: Peer = Peer::Shard(ShardId(2));
 
 impl World {
-    fn lose_coordinator(&mut self) {
+    pub(super) fn lose_coordinator(&mut self) {
         self.event(Event::Disconnected(COORDINATOR));
     }
 
     /// Another participant asks.
-    fn told_to_other(&mut self, txn: TxnId, h: u64) -> Option<Decision> {
+    pub(super) fn told_to_other(&mut self, txn: TxnId, h: u64) -> Option<Decision> {
         let before = self.sent.len();
         self.hear_from(OTHER, PeerMessage::Inquire { txn, h: Timestamp(h) });
         self.sent[before..].iter().find_map(|(to, message)| match message {
@@ -23,7 +23,7 @@ impl World {
     }
 
     /// Another commit says that all that began before `h` are over.
-    fn raise_low_water(&mut self, h: u64) {
+    pub(super) fn raise_low_water(&mut self, h: u64) {
         self.hear(CommitMessage::CommitOnePhase {
             txn: txn(99),
             h: Timestamp(h),
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// What it asks another participant.
-    fn asked_of_other(&self) -> Vec<TxnId> {
+    pub(super) fn asked_of_other(&self) -> Vec<TxnId> {
         let asked = self.sent.iter().filter_map(|(to, message)| match message {
             Message::Peer(PeerMessage::Inquire { txn, .. }) if *to == OTHER => Some(*txn),
             _ => None,
@@ -46,21 +46,21 @@ impl World {
         asked.collect()
     }
 
-    fn hear_from(&mut self, from: Peer, message: impl Into<Message>) {
+    pub(super) fn hear_from(&mut self, from: Peer, message: impl Into<Message>) {
         let (request, message) = (RequestId(0), message.into());
         self.event(Event::Message { from, request, message });
     }
 
-    fn other_says(&mut self, txn: TxnId, decision: Decision) {
+    pub(super) fn other_says(&mut self, txn: TxnId, decision: Decision) {
         self.hear_from(OTHER, PeerMessage::Decided { txn, decision });
     }
 
-    fn newest(&mut self, key: &str) -> Option<String> {
+    pub(super) fn newest(&mut self, key: &str) -> Option<String> {
         value_of(self.snapshot(1900, key))
     }
 }
 
-fn commit(at: u64) -> Decision {
+pub(super) fn commit(at: u64) -> Decision {
     Decision::Commit(Timestamp(at))
 }
 
@@ -164,8 +164,21 @@ fn who_voted_no_tells_it() {
 
 #[test]
 fn who_has_not_voted_never_will_if_the_coordinator_is_gone_for_him_too() {
+    never_votes(&settings());
+}
+
+/// Too late for the simulator, so it is shown here that it would be noticed.
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "[Yes(")]
+fn one_that_votes_after_all_is_noticed() {
+    never_votes(&Settings { mutant: Some(synod_shard::Mutant::NeverVotesForgotten), ..settings() });
+}
+
+fn never_votes(settings: &Settings) {
     for heard_of in [false, true] {
-        let mut world = World::new();
+        let mut world = World::recover(settings.clone(), vec![], None);
+        world.welcome(1, 1000);
         let mut given = None;
         if heard_of {
             given = incarnation_of(&world.read(txn(1), "k", ReadMode::Update));
