@@ -39,12 +39,19 @@ fn help_and_version_are_data() {
 fn what_is_planned_says_so() {
     let scratch = Scratch::new();
     for args in [
-        &["txn", "resolve", "t1.1.1", "commit", "--yes"][..],
-        &["saga", "start", "x", "--input", "{}"],
+        &["saga", "start", "x", "--input", "{}"][..],
         &["up", "--coordinators", "3"],
     ] {
         scratch.run(args).fails(2, "not available in this version");
     }
+}
+
+#[test]
+fn what_there_is_not_is_refused_with_what_there_is() {
+    let scratch = Scratch::new();
+    let protocols = "there is no commit protocol '4pc'; there are auto, 2pc, 3pc";
+    scratch.run(&["bench", "transfer", "--protocol", "4pc"]).fails(2, protocols);
+    scratch.run(&["demo", "--protocol", "4pc"]).fails(2, protocols);
 }
 
 #[test]
