@@ -38,10 +38,7 @@ fn help_and_version_are_data() {
 #[test]
 fn what_is_planned_says_so() {
     let scratch = Scratch::new();
-    for args in [
-        &["saga", "start", "x", "--input", "{}"][..],
-        &["up", "--coordinators", "3"],
-    ] {
+    for args in [&["saga", "start", "x", "--input", "{}"][..], &["up", "--coordinators", "3"]] {
         scratch.run(args).fails(2, "not available in this version");
     }
 }

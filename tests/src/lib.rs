@@ -9,6 +9,9 @@
 //!                 invariants: one statement per file, at every event or at the end
 //! ```
 //!
+//! * `synod-sim core --protocol 3pc --schedules 1000000`: the [`core`] of a commit protocol
+//!   alone, without servers, a thousand times as fast.
+//!
 //! Beside it stands the [`stage`]: the same cores and the client library without
 //! faults, one step at a time, for scripts that tell what a user sees.
 //!
@@ -24,6 +27,7 @@
 //! *Deliberately absent*: the drivers, QUIC and real files; they have tests of
 //! their own.
 
+pub mod core;
 pub mod executor;
 pub mod invariants;
 pub mod sim;

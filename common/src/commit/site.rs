@@ -19,8 +19,8 @@
 //! | not decided  | it has waited long enough  | b := above all heard of; *force* elected := b; ELECT(b) to all | electing |
 //! | electing     | a quorum of STATE(b)       | *force* Pre(v), attempt := b; PRE(b, v) to all    | proposing |
 //! | proposing    | a quorum of ACCEPTED(b)    | DECIDED(v) to all                                 | decided: v |
-//! | leading      | REFUSED, a larger ballot   | lead no more                                      | the same |
-//! | leading      | it has waited long enough  | say it again to those who are missing             | the same |
+//! | leading      | ELECT, PRE of a larger ballot | lead no more; answer as above                  | as above |
+//! | leading      | it has waited long enough  | say it again to those who are missing; if somebody refused, a new election | the same |
 //!
 //! Of the states that answer an election, those with the largest attempt count: if they
 //! have pre-committed, `v` is commit, at their timestamp; else abort.
@@ -154,6 +154,9 @@ pub struct Step {
     pub decided: Option<Verdict>,
 }
 
+/// A ballot so many rounds above all that was heard of is none.
+const MOST_ROUNDS: u32 = 1 << 20;
+
 /// What one site of one transaction knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
@@ -259,11 +262,11 @@ impl Site {
         }
     }
 
-    /// Hears something from a site, perhaps from itself. What no site can have said is
-    /// ignored.
+    /// Hears something from a site, perhaps from itself. What that site can not have said
+    /// is ignored.
     pub fn hear(&mut self, from: SiteId, say: Say) -> Step {
         let mut step = Step::default();
-        if from.0 >= self.sites || !self.is_possible(&say) {
+        if from.0 >= self.sites || !self.is_possible(from, &say) {
             return step;
         }
         match (self.stable.phase, say) {
@@ -279,12 +282,8 @@ impl Site {
                 self.told_state(from, ballot, (accepted, attempt), &mut step);
             }
             (_, Say::Accepted { ballot }) => self.told_accepted(from, ballot, &mut step),
-            (_, Say::Refused { ballot, elected }) => {
-                self.saw(elected);
-                if self.leads() == Some(ballot) {
-                    self.leading = None;
-                }
-            }
+            // Enough of the others may still answer; else there is another election.
+            (_, Say::Refused { elected, .. }) => self.saw(elected),
             (_, Say::Decided { verdict }) => self.learn(verdict, &mut step),
             (_, Say::Forgotten) => self.learn(Verdict::Abort, &mut step),
         }
@@ -307,18 +306,21 @@ impl Site {
             return step;
         }
         match &self.leading {
-            Some(leading) => step.messages = leading.again(self.sites),
-            None => self.elect(&mut step),
+            Some(leading) if leading.ballot >= self.seen => {
+                step.messages = leading.again(self.sites);
+            }
+            Some(_) | None => self.elect(&mut step),
         }
         step
     }
 
-    fn is_possible(&self, say: &Say) -> bool {
-        let is_of = |ballot: &Ballot| ballot.is_of(self.sites);
+    fn is_possible(&self, from: SiteId, say: &Say) -> bool {
+        // Rounds rise by one; whoever leaps would use them up.
+        let furthest = self.seen.round.saturating_add(MOST_ROUNDS);
+        let is_of = |ballot: &Ballot| ballot.is_of(self.sites) && ballot.round <= furthest;
         match say {
-            Say::Elect { ballot } | Say::Pre { ballot, .. } | Say::Accepted { ballot } => {
-                is_of(ballot)
-            }
+            Say::Elect { ballot } | Say::Pre { ballot, .. } => is_of(ballot) && ballot.site == from,
+            Say::Accepted { ballot } => is_of(ballot),
             Say::State { ballot, attempt, .. } => {
                 is_of(ballot) && (is_of(attempt) || *attempt == Ballot::NONE)
             }

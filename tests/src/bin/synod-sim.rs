@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use synod_common::commit::Protocol;
+use synod_tests::core::{Bug, explore, trace as explorer_trace};
 use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::run::{Report, quiet_panics, run};
 
@@ -39,11 +41,29 @@ enum Command {
     },
     /// Runs seeds against deliberately broken servers; each must be caught.
     Mutants,
-    /// Not available in this version.
-    #[command(disable_help_flag = true)]
+    /// Runs schedules of one transaction, without servers: the commit protocol alone.
     Core {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        rest: Vec<String>,
+        /// Which: 3pc.
+        #[arg(long)]
+        protocol: Protocol,
+        /// How many schedules.
+        #[arg(long, default_value_t = 1_000_000)]
+        schedules: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Print what happens in the first schedule, and run no other.
+        #[arg(long)]
+        trace: bool,
+        /// A deliberate bug, as `--mutants` names it.
+        #[arg(long, value_parser = parse_bug)]
+        mutant: Option<Bug>,
+        /// Run all deliberate bugs; each must be caught.
+        #[arg(long)]
+        mutants: bool,
+        /// Schedules at once; one per processor if not given.
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
     },
     /// Not available in this version.
     #[command(disable_help_flag = true)]
@@ -65,6 +85,15 @@ fn parse_mutant(text: &str) -> Result<Mutation, String> {
     found.map(|(mutation, _)| *mutation).ok_or_else(|| "there is no such mutant".to_owned())
 }
 
+fn parse_bug(text: &str) -> Result<Bug, String> {
+    let all = Bug::all();
+    let found = all.iter().find(|(bug, _)| format!("{bug:?}") == text);
+    found.map(|(bug, _)| *bug).ok_or_else(|| "there is no such mutant".to_owned())
+}
+
+/// From so many schedules on, what was never reached counts as a failure.
+const MANY: u64 = 100_000;
+
 fn main() -> ExitCode {
     match Args::parse().command {
         Command::Run { seed, seeds, trace, mutant, threads } => {
@@ -72,20 +101,92 @@ fn main() -> ExitCode {
             run_seeds(seeds, trace, mutant, threads)
         }
         Command::Mutants => mutants(),
-        Command::Core { .. } | Command::Faults { .. } => {
+        Command::Core { protocol, .. } if protocol != Protocol::ThreePhase => {
+            eprintln!("there is no core of {protocol} to explore; there is one of 3pc");
+            ExitCode::from(2)
+        }
+        Command::Core { mutants: true, threads, .. } => core_mutants(threads),
+        Command::Core { from, trace: true, mutant, .. } => core_trace(from, mutant),
+        Command::Core { from, schedules, mutant, threads, .. } => {
+            core_run(from..from.saturating_add(schedules), mutant, threads)
+        }
+        Command::Faults { .. } => {
             eprintln!("not available in this version");
             ExitCode::from(2)
         }
     }
 }
 
+fn threads_or_all(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        given => given,
+    }
+}
+
+fn core_run(seeds: Range<u64>, bug: Option<Bug>, threads: usize) -> ExitCode {
+    let start = Instant::now();
+    let many = seeds.end - seeds.start >= MANY && bug.is_none();
+    let explored = explore(seeds, bug, threads_or_all(threads));
+    for (seed, violation) in &explored.violations {
+        println!("seed {seed}: {violation}");
+        let bug = bug.map_or(String::new(), |bug| format!(" --mutant '{bug:?}'"));
+        println!("  repeat it with: synod-sim core --protocol 3pc --from {seed} --trace{bug}");
+    }
+    let reached = explored.seen.all().map(|(what, count)| format!("{count} {what}"));
+    println!("{}", reached.join(", "));
+    let missed = explored.seen.all().into_iter().filter(|(_, count)| many && *count == 0);
+    let missed: Vec<&str> = missed.map(|(what, _)| what).collect();
+    if !missed.is_empty() {
+        println!("never reached: {}", missed.join(", "));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let (count, violations) = (explored.schedules, explored.violations.len());
+    println!(
+        "{count} schedules, {} events, {violations} violations in {seconds:.1} s ({:.0} a second)",
+        explored.events,
+        count as f64 / seconds
+    );
+    if violations == 0 && missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn core_trace(seed: u64, bug: Option<Bug>) -> ExitCode {
+    let (lines, result) = explorer_trace(seed, bug);
+    for line in lines {
+        println!("{line}");
+    }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(violation) => {
+            println!("{violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn core_mutants(threads: usize) -> ExitCode {
+    let mut escaped = 0;
+    let list = Bug::all();
+    for &(bug, within) in &list {
+        let explored = explore(0..within, Some(bug), threads_or_all(threads));
+        match explored.violations.first() {
+            Some((seed, violation)) => {
+                println!("{bug:?}: caught by schedule {seed} of 0..{within}: {violation}");
+            }
+            None => {
+                escaped += 1;
+                println!("{bug:?}: ESCAPED schedules 0..{within}");
+            }
+        }
+    }
+    println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
+    if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn run_seeds(seeds: Range<u64>, trace: bool, mutant: Option<Mutation>, threads: usize) -> ExitCode {
     quiet_panics();
     let start = Instant::now();
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        given => given,
-    };
+    let threads = threads_or_all(threads);
     let next = AtomicU64::new(seeds.start);
     let work = || {
         let mut reports = Vec::new();

@@ -116,7 +116,7 @@ fn who_is_refused_leads_with_a_larger_ballot_next_time() {
         sites.wait(site);
     }
     let elected = sites.sites[1].stable().elected;
-    sites.gone = vec![SiteId(2)];
+    sites.gone = vec![SiteId(2), SiteId(3)];
     sites.wait(0);
     assert_eq!(sites.decided()[0], None, "{elected} was let lead before");
     sites.wait(0);
@@ -127,15 +127,35 @@ fn who_is_refused_leads_with_a_larger_ballot_next_time() {
 fn what_no_site_can_have_said_is_ignored() {
     let mut site = Site::new(SiteId(0), 3, Stable::default());
     let of = |round, site| Ballot { round, site: SiteId(site) };
-    for ballot in [of(0, 1), of(u32::MAX, 1), of(3, 3)] {
+    for ballot in [of(0, 1), of(u32::MAX, 1), of(3, 3), of(3, 2), of(2 << 20, 1)] {
         assert_eq!(site.hear(SiteId(1), Say::Elect { ballot }), Step::default());
         assert_eq!(site.hear(SiteId(1), Say::Pre { ballot, verdict: COMMIT }), Step::default());
     }
     assert_eq!(site.hear(SiteId(3), Say::Elect { ballot: of(3, 1) }), Step::default());
-    // The last ballot there is: nobody can be elected after it, but nothing else breaks.
-    let last = of(u32::MAX - 1, 2);
-    assert!(site.hear(SiteId(2), Say::Elect { ballot: last }).force);
-    assert_eq!(site.waited(), Step::default());
+    let refused = Say::Refused { ballot: of(2, 0), elected: of(2 << 20, 1) };
+    site.hear(SiteId(1), refused);
+    let first = Say::Elect { ballot: of(2, 0) };
+    assert_eq!(site.waited().messages[0], (SiteId(1), first));
+}
+
+/// After the last ballot there is nobody can be elected, but nothing else breaks.
+#[test]
+fn ballots_end() {
+    let last = Ballot { round: u32::MAX - 1, site: SiteId(2) };
+    let stable = Stable { elected: last, ..Stable::default() };
+    assert_eq!(Site::new(SiteId(0), 3, stable).waited(), Step::default());
+}
+
+/// Else one that is late costs another election.
+#[test]
+fn a_leader_that_is_refused_by_one_still_counts_the_others() {
+    let (mut site, _) = Site::coordinator(4, AT);
+    let ballot = Ballot::first(SiteId(3));
+    let elected = Ballot { round: 2, site: SiteId(1) };
+    site.hear(SiteId(3), Say::Accepted { ballot });
+    site.hear(SiteId(1), Say::Refused { ballot, elected });
+    let step = site.hear(SiteId(0), Say::Accepted { ballot });
+    assert_eq!(step.decided, Some(COMMIT));
 }
 
 /// A promise of one that restarts counts; what was said before it does, too.

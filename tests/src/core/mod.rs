@@ -1,0 +1,34 @@
+//! The explorer: one transaction under three-phase commit, by the hundred thousand
+//! schedules a second.
+//!
+//! ```text
+//!   seed ──▶ World: 1 to 4 participants and a coordinator, each a Node
+//!             │   deliver, lose, double · flush, crash, restart · wait · cut
+//!             ▼
+//!           Node { Site, disk }: keeps the machine as servers do
+//!             │
+//!             ▼
+//!           Check: agreement, votes, promises, equal attempts; in the end everybody knows
+//! ```
+//!
+//! The simulator beside it runs whole servers; it finds what is wrong between parts. What
+//! is wrong in the rules of an election shows once in a million schedules, and only if
+//! leaders crash while they lead in the wake of others. So here is nothing but the machine
+//! (`synod_common::commit::Site`), a disk that may lose what was not flushed, and a bag of
+//! messages.
+//!
+//! * `synod-sim core --protocol 3pc --schedules 1000000`
+//! * `synod-sim core --protocol 3pc --mutants` (with the feature): each deliberate bug must
+//!   be caught; [`Bug::Canary`] at once, or the explorer itself is blind.
+//!
+//! A schedule is its seed: the same number, the same events.
+//!
+//! *Deliberately absent*: time. Whoever waits may wait long enough at any moment.
+
+mod check;
+mod explore;
+mod node;
+mod world;
+
+pub use check::Seen;
+pub use explore::{Bug, Explored, explore, trace};
