@@ -253,6 +253,7 @@ impl Shard {
         self.timers.set(Timer::Housekeeping, now.mono + HOUSEKEEPING);
         self.link_to_shards(out);
         self.sites_again(out);
+        self.wait_for_decisions(now);
     }
 
     fn data_request(

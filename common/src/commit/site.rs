@@ -142,6 +142,21 @@ pub enum Say {
     Forgotten,
 }
 
+impl Say {
+    /// The timestamp at which it would have the transaction commit.
+    pub fn commits_at(self) -> Option<Timestamp> {
+        let verdict = match self {
+            Say::State { accepted, .. } => accepted,
+            Say::Pre { verdict, .. } | Say::Decided { verdict } => Some(verdict),
+            Say::Elect { .. } | Say::Accepted { .. } | Say::Refused { .. } | Say::Forgotten => None,
+        };
+        match verdict {
+            Some(Verdict::Commit(at)) => Some(at),
+            Some(Verdict::Abort) | None => None,
+        }
+    }
+}
+
 /// What is to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {

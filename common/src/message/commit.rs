@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::commit::Protocol;
+use crate::commit::{Protocol, Verdict};
 use crate::deadlock::{Handling, Standing};
 use crate::error::Reason;
 use crate::id::{ClusterId, Epoch, Incarnation, ShardId, TxnId};
@@ -205,6 +205,15 @@ pub enum Decision {
     /// The coordinator has no record of it. Whoever voted YES may conclude that
     /// it is aborted; whoever voted READ only that it is over.
     Forgotten,
+}
+
+impl From<Verdict> for Decision {
+    fn from(verdict: Verdict) -> Decision {
+        match verdict {
+            Verdict::Commit(at) => Decision::Commit(at),
+            Verdict::Abort => Decision::Abort,
+        }
+    }
 }
 
 impl CommitMessage {

@@ -15,7 +15,7 @@
 //! at `durable`. A one-phase transaction that only read is Deciding, too: its shard
 //! has nothing of it. `low_water` is the smallest `h`
 //! of a transaction whose participants may still have to begin, or whose outcome
-//! only its participant has durably; shards refuse what lies below it, so a
+//! only its participants have durably; shards refuse what lies below it, so a
 //! message that was long on its way can not begin a transaction again.
 
 pub mod one_phase;

@@ -8,7 +8,7 @@
 //! | Preparing     | ELECT, PRE of a site  | ABORT to all: it is missed, and nothing is pre-committed | –     |
 //! | PreCommitting | what sites say        | as `common/src/commit/site.rs` says             | PreCommitting |
 //! | PreCommitting | decided: commit       | log Committed (not forced); tell the client; COMMIT to YES, RELEASE to READ | Committing |
-//! | PreCommitting | decided: abort        | log Ended (not forced); tell the client; ABORT to YES | –       |
+//! | PreCommitting | decided: abort        | log Ended (not forced); tell the client; ABORT to all | –       |
 //! | PreCommitting | resend time, restart  | lead, or say it again                           | PreCommitting |
 //! | Committing, – | ELECT, PRE            | the outcome, or FORGOTTEN                       | the same      |
 //!

@@ -109,6 +109,9 @@ impl Shard {
         if let Some(decision) = self.decided.get(txn) {
             return Some(decision);
         }
+        if let Some(End::Site(verdict)) = self.over.get(txn) {
+            return Some((*verdict).into());
+        }
         match self.txns.get(&txn).map(|participant| &participant.stage) {
             Some(Stage::Prepared { .. }) if mutated!(self, PeerInDoubtAborts) => {
                 Some(Decision::Abort)
@@ -116,6 +119,8 @@ impl Shard {
             Some(Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. }) => None,
             // It may have come again after its end.
             _ if self.may_be_forgotten(h) => None,
+            // It will be decided.
+            _ if self.has_coordinator() && !self.voted_no(txn) => None,
             Some(Stage::Active | Stage::Preparing(_)) => self.never_vote(txn, h, out),
             None => match self.over.get(txn) {
                 Some(End::VotedNo(_)) => Some(Decision::Abort),
@@ -131,15 +136,18 @@ impl Shard {
         !self.was_welcomed() || self.over.is_past(h) || h <= self.born
     }
 
-    /// Makes sure that a transaction without a vote here gets none but NO, unless the
-    /// coordinator is there to decide.
+    fn voted_no(&self, txn: TxnId) -> bool {
+        matches!(self.over.get(txn), Some(End::VotedNo(_)))
+    }
+
+    /// Makes sure that a transaction without a vote here gets none but NO.
     pub(super) fn never_vote(
         &mut self,
         txn: TxnId,
         h: Timestamp,
         out: &mut Output,
     ) -> Option<Decision> {
-        if self.has_coordinator() || self.over.is_full() {
+        if self.over.is_full() {
             return None;
         }
         if self.txns.contains_key(&txn) {

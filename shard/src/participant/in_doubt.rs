@@ -1,6 +1,6 @@
 //! In doubt: voted, and heard nothing since. The voter asks the coordinator,
 //! for ever, less and less often, and the other participants while there is none. It
-//! never decides alone. In three-phase commit it leads them, instead of asking.
+//! never decides alone. In three-phase commit it leads them, besides.
 
 use std::time::Duration;
 
@@ -13,6 +13,10 @@ use synod_common::time::Now;
 use super::Stage;
 use crate::shard::{Shard, Timer};
 
+/// So many inquiries may be in vain, about 8 s long, before a site of three-phase commit
+/// leads although its link to the coordinator is up. That is longer than the others may
+/// wait for their locks.
+const PATIENCE: u32 = 4;
 /// The longest time between two inquiries.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
@@ -32,6 +36,7 @@ impl Shard {
             Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. } => return,
         };
         *asked = asked.saturating_add(1);
+        let in_vain = *asked > PATIENCE;
         let pause = self.settings.inquire_after.saturating_mul(1 << (*asked).min(10));
         let pause = pause.min(MAX_PAUSE);
         // Between three quarters and the whole of it.
@@ -41,18 +46,30 @@ impl Shard {
         out.send(to, RequestId::default(), message);
         if !self.has_coordinator() {
             self.ask_peers(txn, out);
+        }
+        if in_vain || !self.has_coordinator() {
             self.site_waited(txn, out);
         }
     }
 
-    /// Asks about every voter at once: the coordinator may be another one now, or gone.
-    pub(crate) fn inquire_all(&mut self, now: Now, out: &mut Output) {
+    /// After a restart: asks about every voter a little later, whoever is there by then.
+    pub(crate) fn wait_for_decisions(&mut self, now: Now) {
+        for txn in self.voters() {
+            self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
+        }
+    }
+
+    fn voters(&self) -> Vec<TxnId> {
         let voters = self.txns.iter().filter(|(_, participant)| match participant.stage {
             Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. } => true,
             Stage::Active | Stage::Preparing(_) => false,
         });
-        let voters: Vec<TxnId> = voters.map(|(txn, _)| *txn).collect();
-        for txn in voters {
+        voters.map(|(txn, _)| *txn).collect()
+    }
+
+    /// Asks about every voter at once: the coordinator may be another one now, or gone.
+    pub(crate) fn inquire_all(&mut self, now: Now, out: &mut Output) {
+        for txn in self.voters() {
             if self.has_coordinator() || !self.is_site(txn) {
                 self.inquire(now, txn, out);
             } else {

@@ -16,7 +16,7 @@
 //! | was decided here                 | that                                             |
 //! | was voted NO on here             | aborted                                          |
 //! | lies below the low-water mark    | forgotten: whoever is in doubt concludes that it is aborted |
-//! | is not known, or has not voted   | if the coordinator is gone for this one, too: makes sure that it never will, and aborted |
+//! | is not known, or has not voted   | makes sure that it never will, and aborted       |
 //!
 //! *Below the mark?* The mark passes a commit only once all its sites have acknowledged
 //! it durably. Whoever is still in doubt has not, so it was aborted. (Whoever asked long
@@ -26,13 +26,13 @@
 //! (`over.rs`), and votes are records. So what is above the mark and not known has never
 //! been voted on.
 //!
-//! Whoever is in doubt leads only while he misses the coordinator: that one leads
-//! otherwise, and of several leaders all but one work in vain.
+//! Whoever is in doubt leads at once when he misses the coordinator, and else when that one
+//! has not answered for long: it leads otherwise, and of several leaders all but one work in
+//! vain.
 
 use synod_common::commit::{Say, SiteId, Stable, Step, Verdict};
 use synod_common::id::{Peer, RequestId, TxnId};
 use synod_common::message::SiteMessage;
-use synod_common::message::commit::Decision;
 use synod_common::node::{Lsn, Output};
 use synod_common::time::Timestamp;
 
@@ -57,6 +57,10 @@ impl Shard {
             Some(Stage::Prepared { lsn, .. }) if *lsn > durable => {}
             Some(Stage::Prepared { record, site: Some(site), .. }) => {
                 let Some(from) = SiteId::of(from, &record.participants) else { return };
+                // Nobody has counted this shard's vote who says that.
+                if say.commits_at().is_some_and(|at| at < record.m) {
+                    return;
+                }
                 let step = site.hear(from, say);
                 self.take_step(txn, step, out);
             }
@@ -142,10 +146,8 @@ impl Shard {
             let peer = to.peer(&record.participants, record.coordinator);
             out.send_after(lsn, peer, NO_REPLY, SiteMessage { txn, h, say });
         }
-        match step.decided {
-            Some(Verdict::Commit(at)) => self.decide(txn, Decision::Commit(at), out),
-            Some(Verdict::Abort) => self.decide(txn, Decision::Abort, out),
-            None => {}
+        if let Some(verdict) = step.decided {
+            self.decide(txn, verdict.into(), out);
         }
     }
 

@@ -374,7 +374,7 @@ fn who_knows_nothing_of_it_answers_questions_only() {
 }
 
 #[test]
-fn who_has_not_voted_never_will_if_the_coordinator_is_gone_for_him_too() {
+fn who_has_not_voted_never_will() {
     let unknown = |_: &mut World| None;
     let active = |world: &mut World| incarnation_of(&world.read(txn(1), "k", ReadMode::Update));
     let waiting = |world: &mut World| {
@@ -387,9 +387,6 @@ fn who_has_not_voted_never_will_if_the_coordinator_is_gone_for_him_too() {
         for say in [ELECT, PRE] {
             let mut world = World::new();
             let given = case(&mut world);
-            // It will be decided.
-            assert_eq!(world.asked(say), []);
-            world.lose_coordinator();
             assert_eq!(world.asked(say), [Say::Decided { verdict: Verdict::Abort }]);
             assert!(!world.shard.known().any(|known| known == txn(1)), "its locks are free");
             // The coordinator is back, and it was slow.
@@ -444,15 +441,20 @@ fn what_no_site_can_have_said_is_ignored() {
     for say in [ELECT, PRE, Say::Decided { verdict: Verdict::Abort }, Say::Forgotten] {
         world.site(stranger, say);
     }
-    for impossible in [Ballot::NONE, ballot(0, 1), ballot(u32::MAX, 1), ballot(3, 3)] {
+    for impossible in [Ballot::NONE, ballot(0, 1), ballot(u32::MAX, 1), ballot(3, 3), ballot(3, 0)]
+    {
         world.other(Say::Elect { ballot: impossible });
         world.other(Say::Pre { ballot: impossible, verdict: AT });
     }
+    // Below what this shard has voted.
+    let early = Verdict::Commit(Timestamp(H - 1));
+    world.other(Say::Pre { ballot: ballot(3, 1), verdict: early });
+    world.other(Say::Decided { verdict: early });
     world.sync();
     assert_eq!(world.said(), []);
     assert_eq!(world.shard.stats().in_doubt, 1);
     // Nothing of it was promised.
-    world.other(Say::Elect { ballot: ballot(1, 0) });
+    world.other(Say::Elect { ballot: ballot(1, 1) });
     world.sync();
     assert!(matches!(world.said()[..], [(OTHER, Say::State { .. })]), "{:?}", world.said());
 }
@@ -472,8 +474,37 @@ fn a_transaction_in_two_phases_has_no_sites() {
     assert_eq!(world.shard.stats().in_doubt, 1);
 }
 
+/// Its link may be up, and its disk be stuck.
 #[test]
-fn who_restarts_without_a_coordinator_leads_when_it_finds_another_one() {
+fn who_asks_the_coordinator_in_vain_leads_in_the_end() {
+    let mut world = World::waiting();
+    for _ in 0..4 {
+        world.waits_long();
+        world.sync();
+        assert_eq!(world.said(), []);
+    }
+    world.waits_long();
+    world.sync();
+    world.elects();
+}
+
+/// Of sites one remembers it, although others forget.
+#[test]
+fn who_only_read_is_told_also_after_a_restart() {
+    let mut world = World::waiting_with(1);
+    world.decide(txn(1), Decision::Commit(Timestamp(H)));
+    world.sync();
+    world.write_checkpoint();
+    let mut world = world.crash_alone();
+    let before = world.sent.len();
+    let inquire = PeerMessage::Inquire { txn: txn(1), h: Timestamp(H) };
+    world.event(Event::Message { from: OTHER, request: RequestId(0), message: inquire.into() });
+    let told = PeerMessage::Decided { txn: txn(1), decision: Decision::Commit(Timestamp(H)) };
+    assert_eq!(world.sent[before..], [(OTHER, told.into())]);
+}
+
+#[test]
+fn who_restarts_without_a_coordinator_leads() {
     for checkpoint_bytes in [1, NEVER] {
         let mut world = World::waiting_with(checkpoint_bytes);
         if checkpoint_bytes == 1 {
@@ -481,8 +512,6 @@ fn who_restarts_without_a_coordinator_leads_when_it_finds_another_one() {
         }
         let mut world = world.crash_alone();
         assert_eq!(world.shard.stats().in_doubt, 1);
-        world.waits_long();
-        world.event(Event::Connected(OTHER));
         world.waits_long();
         world.sync();
         let ballot = world.elects();
