@@ -23,7 +23,7 @@ use synod_common::time::Timestamp;
 
 use super::Check;
 use crate::sim::deed::{Deed, fold};
-use crate::sim::history::{History, ReadsAt, Seen, Txn};
+use crate::sim::history::{History, Loose, ReadsAt, Seen, Txn};
 use crate::sim::ledger::Ledger;
 
 type State = BTreeMap<Key, Bytes>;
@@ -61,26 +61,31 @@ fn first_committer_wins(committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check
     Ok(())
 }
 
-/// What was read loosely was the newest at some time after all that was answered
-/// before the transaction began.
+/// What was read loosely was there at some time after all that was answered before the
+/// transaction began: without a lock, as of some timestamp; under a lock, at some moment.
+/// The two differ: who began before may commit after it at a smaller timestamp, as long as
+/// nobody who was answered had touched the same.
 fn read_committed(
     history: &History,
     committed: &BTreeMap<(Timestamp, TxnId), &Txn>,
     timeline: &Timeline,
 ) -> Check {
     for (id, txn) in history.txns.iter().filter(|(_, txn)| !txn.seen.loose.is_empty()) {
-        let answered = committed.iter().filter(|(_, t)| t.answered.is_some_and(|t| t < txn.begun));
+        let before = |t: &Txn| t.answered.is_some_and(|at| at < txn.begun);
+        let answered = committed.iter().filter(|(_, t)| before(t));
         let since = answered.map(|((at, _), _)| *at).max().unwrap_or(Timestamp::ZERO);
-        for (key, value) in &txn.seen.loose {
+        for Loose { key, value, locked } in &txn.seen.loose {
+            let over = |at: Timestamp| match locked {
+                false => at <= since,
+                true => committed
+                    .iter()
+                    .any(|((when, _), t)| *when == at && t.writes.contains_key(key) && before(t)),
+            };
             let versions = timeline.get(key).map_or(&[][..], |list| list);
-            let first = versions.first().map_or(Timestamp::MAX, |(at, _)| *at);
-            let absent = value.is_none() && first > since;
-            let mut replaced = versions.iter().skip(1).map(|(at, _)| *at);
-            let seen = versions.iter().any(|(_, version)| {
-                let until = replaced.next().unwrap_or(Timestamp::MAX);
-                version == value && until > since
-            });
-            if !seen && !absent {
+            let first = std::iter::once(&None).chain(versions.iter().map(|(_, version)| version));
+            let mut replaced = versions.iter().map(|(at, _)| *at);
+            let mut seen = first.map(|version| (version, replaced.next()));
+            if !seen.any(|(version, until)| version == value && !until.is_some_and(over)) {
                 return Err(format!("I22: {id} read {key} = {value:?}, which it was not then"));
             }
         }

@@ -20,7 +20,19 @@ pub struct Seen {
     /// Keys to which the transaction itself had done something before.
     pub after: Vec<(Key, Vec<Deed>, Option<Bytes>)>,
     /// Keys that were read each at its own time.
-    pub loose: Vec<(Key, Option<Bytes>)>,
+    pub loose: Vec<Loose>,
+}
+
+/// A key that was read at a time of its own.
+#[derive(Clone, Debug)]
+pub struct Loose {
+    /// The key.
+    pub key: Key,
+    /// What was there.
+    pub value: Option<Bytes>,
+    /// Whether it may have been read under a lock: then as of that moment, and not as
+    /// of a timestamp.
+    pub locked: bool,
 }
 
 impl Seen {

@@ -80,7 +80,7 @@ impl<'a> Attempt<'a> {
         if self.rng.chance(1_500) {
             self.check().await?;
         }
-        let Reader { seen, writes, loose } = self.reader;
+        let Reader { seen, writes, loose, .. } = self.reader;
         let reads_at = match (self.isolation, self.txn.reads_at()) {
             (Isolation::Optimistic, Some(at)) => ReadsAt::Validated(at),
             (Isolation::Snapshot, Some(at)) => ReadsAt::Snapshot(at),
@@ -155,7 +155,9 @@ impl<'a> Attempt<'a> {
 
     /// Reads keys in one of the ways in which that is possible.
     async fn read(&mut self, keys: &[Key]) -> Result<(), Error> {
-        let found = match self.rng.below(7) {
+        let way = self.rng.below(7);
+        self.reader.locked = !matches!(way, 0 | 3);
+        let found = match way {
             0 => self.txn.get_many(keys).await,
             1 => self.txn.get_many_for_update(keys).await,
             2 => match self.txn.get_many_for_update(keys).nowait().await {
@@ -233,6 +235,7 @@ impl<'a> Attempt<'a> {
 
     /// Reads what is free of some keys, or of a range.
     async fn take_free(&mut self) -> Result<(), Error> {
+        self.reader.locked = true;
         if self.rng.chance(5_000) {
             let keys: Vec<Key> =
                 (0..self.rng.within(1..=6)).map(|_| self.data.key(&mut self.rng)).collect();
@@ -265,6 +268,7 @@ impl<'a> Attempt<'a> {
         let scan = if self.rng.chance(5_000) && !self.reader.loose {
             self.txn.scan(range.clone())
         } else {
+            self.reader.locked = true;
             self.txn.scan_for_update(range.clone())
         };
         let rows = scan.collect().await?;
@@ -305,9 +309,10 @@ impl<'a> Attempt<'a> {
         limit: Option<usize>,
         reverse: bool,
     ) -> Result<(), Error> {
-        let scan = match self.rng.below(4) {
-            0 => self.txn.scan_for_update(range.clone()),
-            _ => self.txn.scan(range.clone()),
+        self.reader.locked = self.rng.below(4) == 0;
+        let scan = match self.reader.locked {
+            true => self.txn.scan_for_update(range.clone()),
+            false => self.txn.scan(range.clone()),
         };
         self.data.scan(&mut self.reader, scan, range, limit, reverse).await
     }

@@ -9,7 +9,7 @@ use synod_common::key::{Key, KeyRange};
 use synod_common::route::Router;
 
 use super::super::super::deed::Deed;
-use super::super::super::history::{Seen, Writes};
+use super::super::super::history::{Loose, Seen, Writes};
 
 /// What was read and written so far.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub struct Reader {
     pub writes: Writes,
     /// Whether each read is made at a time of its own.
     pub loose: bool,
+    /// Whether what comes next is read under locks, or may be.
+    pub locked: bool,
 }
 
 impl Reader {
@@ -32,7 +34,7 @@ impl Reader {
             return self.saw_own(key, value);
         }
         if self.loose {
-            self.seen.loose.push((key.clone(), value));
+            self.seen.loose.push(Loose { key: key.clone(), value, locked: self.locked });
             return Ok(());
         }
         if self.seen.keys.get(key).is_some_and(|before| *before != value) {
@@ -107,7 +109,9 @@ impl Reader {
         }
         between.push(KeyRange { start, end: covered.end });
         if self.loose {
-            let rows = rows.into_iter().map(|(key, value)| (key, Some(value)));
+            let locked = self.locked;
+            let rows =
+                rows.into_iter().map(|(key, value)| Loose { key, value: Some(value), locked });
             self.seen.loose.extend(rows);
             return Ok(());
         }
