@@ -13,6 +13,7 @@ use synod_common::time::{Mono, Now, Timestamp, Wall};
 
 use crate::Settings;
 use crate::checkpoint::Checkpoint;
+use crate::commit::three_phase::Settled;
 use crate::commit::{Commit, Then};
 use crate::deadlock::Detector;
 use crate::expiry::Expiry;
@@ -42,6 +43,9 @@ pub struct Coordinator {
     pub(crate) commits: BTreeMap<TxnId, Commit>,
     /// Transactions that are not over, by `h`.
     pub(crate) unfinished: BTreeSet<(Timestamp, TxnId)>,
+    /// Transactions in three-phase commit that some site may be in doubt about.
+    pub(crate) unsettled: BTreeSet<TxnId>,
+    pub(crate) settled: Settled,
     pub(crate) then: VecDeque<(Lsn, Then)>,
     pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
     pub(crate) safe_point: SafePoint,
@@ -106,6 +110,8 @@ impl Coordinator {
             outcomes: Outcomes::default(),
             commits: BTreeMap::new(),
             unfinished: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+            settled: Settled::default(),
             then: VecDeque::new(),
             parked: VecDeque::new(),
             safe_point: SafePoint::default(),
@@ -295,7 +301,8 @@ impl Coordinator {
             | CommitMessage::Release { .. }
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
-            | CommitMessage::SafePoint { .. } => {}
+            | CommitMessage::SafePoint { .. }
+            | CommitMessage::Settled { .. } => {}
         }
     }
 
@@ -315,6 +322,7 @@ impl Coordinator {
         };
         out.send(Peer::Shard(shard), RequestId::default(), message);
         self.tell_safe_point(shard, out);
+        self.settled.due = true;
         let open: Vec<TxnId> = self.commits.keys().copied().collect();
         for txn in open {
             self.settle_with(now, shard, txn, out);
@@ -347,6 +355,7 @@ impl Coordinator {
             let cutoff = Timestamp::of_wall(Wall(now.wall.0.saturating_sub(retention)));
             self.outcomes.forget(cutoff, self.settings.outcome_blocks);
             self.move_safe_point(out);
+            self.tell_settled(out);
         }
     }
 

@@ -18,12 +18,12 @@ pub enum Mutant {
     PreCommitUnforced,
     /// A restarted coordinator presumes abort of what it had pre-committed.
     SiteRecordIgnored,
-    /// The low-water mark passes a commit in three phases as soon as it is told.
-    LowWaterPassesSites,
-    /// The low-water mark passes a commit in three phases before its end is durable. The
+    /// A commit in three phases counts as settled as soon as it is told.
+    SettledWhenTold,
+    /// A commit in three phases counts as settled before its end is durable. The
     /// simulator would have to lose both the commit and its end, with all acknowledgements
     /// in between; a test of the coordinator shows that it would be noticed.
-    LowWaterBeforeEnd,
+    SettledBeforeEnd,
 }
 
 #[cfg(feature = "mutants")]
@@ -35,7 +35,7 @@ impl Mutant {
         Mutant::PinIgnored,
         Mutant::PreCommitUnforced,
         Mutant::SiteRecordIgnored,
-        Mutant::LowWaterPassesSites,
+        Mutant::SettledWhenTold,
     ];
 }
 

@@ -40,7 +40,10 @@ impl Coordinator {
                 let stage = Stage::Committing { at, unacknowledged: yes };
                 // Of three-phase commit more is known already.
                 match self.commits.get_mut(&txn) {
-                    Some(commit) => commit.stage = stage,
+                    Some(commit) => {
+                        commit.stage = stage;
+                        self.unfinished.remove(&(commit.h, txn));
+                    }
                     None => {
                         let (h, hi) = (Timestamp::ZERO, Timestamp::ZERO);
                         let (waiting, sites) = (vec![], vec![]);
@@ -53,6 +56,7 @@ impl Coordinator {
                 if let Some(commit) = self.commits.remove(&txn) {
                     self.unfinished.remove(&(commit.h, txn));
                 }
+                self.unsettled.remove(&txn);
             }
             Record::Site { .. } if mutated!(self, SiteRecordIgnored) => {}
             Record::Site { txn, h, sites, stable } => {

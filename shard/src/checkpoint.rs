@@ -23,6 +23,7 @@ use crate::mutant::mutated;
 use crate::over::End;
 use crate::participant::Stage;
 use crate::record::Record;
+use crate::settled::Mark;
 use crate::shard::Shard;
 
 const CHUNK_BYTES: usize = 256 << 10;
@@ -48,12 +49,13 @@ enum Progress {
 #[derive(Debug, Serialize, Deserialize)]
 enum Part {
     /// What is open and the shards, as records; what to remember of what is over; and the
-    /// low-water mark, below which nothing is.
+    /// marks below which nothing is.
     Meta {
         open: Vec<Record>,
         one_phase: Vec<OnePhaseEnd>,
         sites: Vec<SiteEnd>,
         low_water: Timestamp,
+        settled: Mark,
     },
     /// A chunk of the index.
     Versions(Bytes),
@@ -137,23 +139,25 @@ impl Shard {
             outcome.committed.map(|m| OnePhaseEnd { txn: outcome.txn, h: outcome.h, m })
         });
         let shards = Record::Shards(self.shards.clone());
-        let sites = self.over.sites().map(|(txn, h, verdict)| SiteEnd { txn, h, verdict });
+        let sites = self.settled.all().map(|(txn, h, verdict)| SiteEnd { txn, h, verdict });
         Part::Meta {
             open: open.chain(self.saved_resolutions()).chain([shards]).collect(),
             one_phase: one_phase.collect(),
             sites: sites.collect(),
             low_water: self.over.low_water(),
+            settled: self.settled.mark().clone(),
         }
     }
 
     /// Takes back one part.
     pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         match decode("a part of the checkpoint", bytes)? {
-            Part::Meta { open, one_phase, sites, low_water } => {
+            Part::Meta { open, one_phase, sites, low_water, settled } => {
                 self.over.raise(low_water);
+                self.settled.raise(settled);
                 let forgotten = mutated!(self, SiteEndForgotten);
                 for SiteEnd { txn, h, verdict } in sites.into_iter().filter(|_| !forgotten) {
-                    self.over.insert(txn, h, End::Site(verdict));
+                    self.settled.insert(txn, h, verdict);
                 }
                 for record in open {
                     self.apply(Lsn::default(), record);

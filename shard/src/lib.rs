@@ -38,6 +38,7 @@ mod recovery;
 #[cfg(feature = "driver")]
 pub mod server;
 mod settings;
+mod settled;
 mod shard;
 mod skip;
 mod snapshot;

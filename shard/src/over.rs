@@ -6,13 +6,11 @@
 //! that got this far is remembered until the coordinator's low-water mark has
 //! passed its `h`; what lies below the mark is refused unseen. One-phase commits
 //! are remembered durably, because this shard is the only one that knows of them
-//! at first; and so are decisions of three-phase commit, because other sites may have no
-//! one else to ask. The rest may be lost in a restart: the floor then starts at the end
+//! at first. (Decisions of three-phase commit, too: see `settled`.) The rest may be lost in a restart: the floor then starts at the end
 //! of the window that the late message carries, which refuses it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use synod_common::commit::Verdict;
 use synod_common::error::Reason;
 use synod_common::id::TxnId;
 use synod_common::message::bulk::OnePhaseOutcome;
@@ -34,8 +32,6 @@ pub enum End {
     VotedNo(Reason),
     /// The decision is carried out.
     Decided,
-    /// The same, in three-phase commit: other sites may ask for it.
-    Site(Verdict),
 }
 
 /// The memory of what is over.
@@ -85,23 +81,7 @@ impl Over {
     pub fn one_phase(&self) -> impl Iterator<Item = OnePhaseOutcome> {
         self.ends.iter().filter_map(|(&txn, (h, end))| match end {
             End::OnePhase(at) => Some(OnePhaseOutcome { txn, h: *h, committed: Some(*at) }),
-            End::OnePhaseRead(_)
-            | End::OnePhaseNo(_)
-            | End::VotedNo(_)
-            | End::Decided
-            | End::Site(_) => None,
-        })
-    }
-
-    /// Those of three-phase commit among them, with their `h`.
-    pub fn sites(&self) -> impl Iterator<Item = (TxnId, Timestamp, Verdict)> {
-        self.ends.iter().filter_map(|(&txn, (h, end))| match end {
-            End::Site(verdict) => Some((txn, *h, *verdict)),
-            End::OnePhase(_)
-            | End::OnePhaseRead(_)
-            | End::OnePhaseNo(_)
-            | End::VotedNo(_)
-            | End::Decided => None,
+            End::OnePhaseRead(_) | End::OnePhaseNo(_) | End::VotedNo(_) | End::Decided => None,
         })
     }
 

@@ -42,10 +42,11 @@ impl Shard {
                     return;
                 };
                 let (h, writes) = (record.h, record.writes.clone());
-                let end = site.as_ref().map_or(End::Decided, |_| End::Site(Verdict::Commit(at)));
+                let is_site = site.is_some() && !mutated!(self, SiteEndForgotten);
                 self.stats.in_doubt -= 1;
-                if !mutated!(self, SiteEndForgotten) {
-                    self.over.insert(txn, h, end);
+                self.over.insert(txn, h, End::Decided);
+                if is_site {
+                    self.settled.insert(txn, h, Verdict::Commit(at));
                 }
                 self.decided.insert(txn, Decision::Commit(at));
                 self.install(txn, at, &writes);
@@ -55,7 +56,7 @@ impl Shard {
                     self.txns.get(&txn).map(|t| &t.stage)
                 {
                     if site.is_some() && !mutated!(self, SiteEndForgotten) {
-                        self.over.insert(txn, record.h, End::Site(Verdict::Abort));
+                        self.settled.insert(txn, record.h, Verdict::Abort);
                     }
                     self.stats.in_doubt -= 1;
                     self.decided.insert(txn, Decision::Abort);

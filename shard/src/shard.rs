@@ -6,6 +6,7 @@ use std::time::Duration;
 use synod_common::deadlock::Handling;
 use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{Epoch, Peer, RequestId, SessionId, TxnId};
+use synod_common::message::bulk::List;
 use synod_common::message::data::ShardStatus;
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
@@ -28,6 +29,7 @@ use crate::participant::cooperate::Decided;
 use crate::participant::heuristic::{Resolutions, Resolving};
 use crate::participant::three_phase::HeardItself;
 use crate::participant::{Participant, Preparing, Stage};
+use crate::settled::{Mark, Settled};
 use crate::snapshot::{SnapshotRequest, What};
 use crate::wait::{Wait, WaitId};
 
@@ -58,6 +60,7 @@ pub struct Shard {
     /// The same, by the keys that they write.
     pub(crate) intents: Intents,
     pub(crate) over: Over,
+    pub(crate) settled: Settled,
     pub(crate) decided: Decided,
     /// All shards, as the newest map says.
     pub(crate) shards: Vec<ShardAddress>,
@@ -162,6 +165,7 @@ impl Shard {
             writers: BTreeSet::new(),
             intents: Intents::default(),
             over: Over::default(),
+            settled: Settled::default(),
             decided: Decided::default(),
             shards: Vec::new(),
             born: Timestamp::ZERO,
@@ -400,6 +404,10 @@ impl Shard {
             CommitMessage::Release { txn, at } => self.release(txn, at, out),
             CommitMessage::Window { hi } => self.window_is(now, request, hi, out),
             CommitMessage::SafePoint { at } => self.safe_point_is(at),
+            CommitMessage::Settled { epoch, number, below, open } => {
+                let open = List::read(&open).map_while(Result::ok).collect();
+                self.settled.raise(Mark { stamp: (epoch, number), below, open });
+            }
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
             | CommitMessage::Vote { .. }

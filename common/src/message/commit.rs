@@ -159,6 +159,20 @@ pub enum CommitMessage {
         /// The safe point.
         at: Timestamp,
     },
+    /// Coordinator: how far three-phase commits are settled: aborted, or acknowledged by
+    /// all their sites.
+    Settled {
+        /// My epoch.
+        epoch: Epoch,
+        /// Counts these within the epoch.
+        number: u64,
+        /// All that began to commit before this are decided.
+        below: Timestamp,
+        /// Those of them that are not settled; a [`List`](super::bulk::List) of
+        /// [`TxnId`].
+        #[serde(skip)]
+        open: Bytes,
+    },
 }
 
 /// What a client says of its transaction to all participants.
@@ -235,7 +249,8 @@ impl CommitMessage {
             | CommitMessage::Release { .. }
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
-            | CommitMessage::SafePoint { .. } => false,
+            | CommitMessage::SafePoint { .. }
+            | CommitMessage::Settled { .. } => false,
         }
     }
 
@@ -257,13 +272,15 @@ impl CommitMessage {
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
-            | CommitMessage::SafePoint { .. } => false,
+            | CommitMessage::SafePoint { .. }
+            | CommitMessage::Settled { .. } => false,
         }
     }
 
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
             CommitMessage::OnePhaseOutcomes { outcomes, .. } => Some(outcomes),
+            CommitMessage::Settled { open, .. } => Some(open),
             CommitMessage::Prepare { writes, .. }
             | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
             CommitMessage::Join { .. }
@@ -285,6 +302,7 @@ impl CommitMessage {
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
             CommitMessage::OnePhaseOutcomes { outcomes, .. } => Some(outcomes),
+            CommitMessage::Settled { open, .. } => Some(open),
             CommitMessage::Prepare { writes, .. }
             | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
             CommitMessage::Join { .. }

@@ -97,6 +97,8 @@ pub enum Then {
     Over(Timestamp, TxnId),
     /// Shards may be told of this safe point.
     Prune(Timestamp),
+    /// All sites of this transaction have acknowledged it.
+    Settled(TxnId),
     /// The own site of this transaction hears itself.
     Hear(TxnId, Say),
 }
@@ -297,6 +299,9 @@ impl Coordinator {
                     self.unfinished.remove(&(h, txn));
                 }
                 Some((_, Then::Prune(at))) => self.publish_safe_point(at, out),
+                Some((_, Then::Settled(txn))) => {
+                    self.unsettled.remove(&txn);
+                }
                 Some((_, Then::Hear(txn, say))) => self.site_heard_itself(now, txn, say, out),
                 None => {}
             }

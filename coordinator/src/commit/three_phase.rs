@@ -15,15 +15,17 @@
 //! *Presumed abort* holds here, too: without a record of its own this coordinator has
 //! told nobody to pre-commit, so nobody can have committed.
 //!
-//! *The low-water mark* passes a commit only when all have acknowledged it and that is
-//! durable: a participant concludes that whatever lies below the mark, and is still asked
-//! about, is aborted (`shard/src/participant/three_phase.rs`).
+//! *Settled* is a transaction that was aborted, or that all its sites have acknowledged and
+//! whose end is durable. Now and then the shards hear what is not: a participant concludes
+//! that whatever is settled, and somebody is still in doubt about, was aborted
+//! (`shard/src/settled.rs`).
 //!
 //! Who voted READ is no site: he has nothing to make durable. After a restart he asks.
 
 use synod_common::commit::{Say, Site, SiteId, Step, Verdict};
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
+use synod_common::message::bulk::List;
 use synod_common::message::commit::Decision;
 use synod_common::message::{CommitMessage, SiteMessage};
 use synod_common::node::{Lsn, Output};
@@ -62,6 +64,8 @@ impl Coordinator {
         let pre_committing = PreCommitting { site, lsn: Lsn::default(), read };
         commit.stage = Stage::PreCommitting(Box::new(pre_committing));
         commit.since = Some(now.mono);
+        self.unsettled.insert(txn);
+        self.settled.due = true;
         self.resend.push(now.mono, Deadline::Acks(txn));
         self.take_step(now, txn, step, out);
     }
@@ -182,6 +186,7 @@ impl Coordinator {
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
         out.append(&Record::Ended { txn });
+        self.unsettled.remove(&txn);
         self.aborted(txn, Reason::Abandoned, out);
     }
 
@@ -213,6 +218,32 @@ impl Coordinator {
         let stage = Stage::PreCommitting(Box::new(PreCommitting { site, lsn, read: Vec::new() }));
         let (hi, waiting) = (Timestamp::ZERO, Vec::new());
         self.unfinished.insert((h, txn));
+        self.unsettled.insert(txn);
         self.commits.insert(txn, Commit { h, hi, waiting, stage, sites, since: None });
     }
+
+    /// Tells the shards what is settled, if something may have changed.
+    pub(crate) fn tell_settled(&mut self, out: &mut Output) {
+        if !self.settled.due {
+            return;
+        }
+        self.settled.due = !self.unsettled.is_empty();
+        self.settled.number += 1;
+        let mut open = List::default();
+        self.unsettled.iter().for_each(|txn| open.push(txn));
+        let (epoch, number, below) = (self.epoch, self.settled.number, self.low_water());
+        let message = CommitMessage::Settled { epoch, number, below, open: open.finish() };
+        for shard in self.members.joined() {
+            out.send(Peer::Shard(shard), NO_REPLY, message.clone());
+        }
+    }
+}
+
+/// What shards were told is settled.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// How often in this epoch.
+    number: u64,
+    /// Whether they are to be told again.
+    pub(crate) due: bool,
 }

@@ -51,6 +51,7 @@ impl Coordinator {
         let (hi, low_water) = (self.oracle.hi(), self.low_water());
         let Some(commit) = self.commits.get(&txn) else { return };
         let terms = Terms { protocol: commit.protocol(), ..terms };
+        self.settled.due |= !commit.sites.is_empty();
         let participants = match &commit.sites[..] {
             [] => shards,
             sites => sites,
@@ -125,10 +126,10 @@ impl Coordinator {
             let message = CommitMessage::Decide { txn, decision: Decision::Commit(at) };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
-        // Every participant has voted: none begins again below the mark. Sites may still
-        // ask one another.
-        if commit.sites.is_empty() || mutated!(self, LowWaterPassesSites) {
-            self.unfinished.remove(&(commit.h, txn));
+        // Every participant has voted: none begins again below the mark.
+        self.unfinished.remove(&(commit.h, txn));
+        if mutated!(self, SettledWhenTold) {
+            self.unsettled.remove(&txn);
         }
         self.outcomes.insert(txn, at);
         self.stats.committed += 1;
@@ -158,11 +159,11 @@ impl Coordinator {
         unacknowledged.retain(|missing| *missing != shard);
         if unacknowledged.is_empty() {
             let lsn = out.append(&Record::Ended { txn });
-            if mutated!(self, LowWaterBeforeEnd) {
-                self.unfinished.remove(&(commit.h, txn));
+            if mutated!(self, SettledBeforeEnd) {
+                self.unsettled.remove(&txn);
             }
             if !commit.sites.is_empty() {
-                self.then.push_back((lsn, Then::Over(commit.h, txn)));
+                self.then.push_back((lsn, Then::Settled(txn)));
             }
             self.commits.remove(&txn);
         }

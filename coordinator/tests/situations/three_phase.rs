@@ -5,6 +5,7 @@
 
 use synod_common::commit::{Ballot, Say, SiteId, Verdict};
 use synod_common::message::SiteMessage;
+use synod_common::message::bulk::List;
 use synod_common::node::decode;
 use synod_coordinator::Record;
 
@@ -102,18 +103,16 @@ impl World {
         self.sync();
     }
 
-    /// The low-water mark that the next PREPARE carries, of a transaction that votes NO.
-    fn low_water(&mut self) -> Timestamp {
-        let txn = first(self.session());
-        self.commit(txn, &[1, 2]);
-        let mark = self.sent.iter().find_map(|(_, message)| match message {
-            Message::Commit(CommitMessage::Prepare { txn: of, low_water, .. }) if *of == txn => {
-                Some(*low_water)
-            }
+    /// Whether shards hear that nobody need be in doubt about it.
+    fn is_settled(&mut self, txn: TxnId, h: Timestamp) -> bool {
+        self.after_ms(600);
+        self.event(Event::Wake);
+        let told = self.sent.iter().rev().find_map(|(_, message)| match message {
+            Message::Commit(CommitMessage::Settled { below, open, .. }) => Some((*below, open)),
             _ => None,
         });
-        self.vote(1, txn, Vote::No(Reason::LockTimeout));
-        mark.expect("it was sent to a shard")
+        let (below, open) = told.expect("they are told");
+        h < below && List::<TxnId>::read(open).all(|other| other.unwrap() != txn)
     }
 
     /// A checkpoint begins behind all that is durable.
@@ -346,66 +345,66 @@ fn an_elected_site_gets_its_promise_when_that_is_durable() {
 }
 
 #[test]
-fn the_low_water_mark_waits_until_the_end_is_durable() {
-    low_water_waits(settings());
+fn it_is_settled_when_its_end_is_durable() {
+    is_settled_at_its_end(settings());
 }
 
 /// Rare in the simulator, so it is shown here that it would be noticed.
 #[cfg(feature = "mutants")]
 #[test]
 #[should_panic(expected = "the end is not durable")]
-fn a_low_water_mark_that_does_not_wait_is_noticed() {
-    let mutant = Some(synod_coordinator::Mutant::LowWaterBeforeEnd);
-    low_water_waits(Settings { mutant, ..settings() });
+fn one_that_is_settled_before_that_is_noticed() {
+    let mutant = Some(synod_coordinator::Mutant::SettledBeforeEnd);
+    is_settled_at_its_end(Settings { mutant, ..settings() });
 }
 
-fn low_water_waits(settings: Settings) {
+fn is_settled_at_its_end(settings: Settings) {
     let mut world = World::joined_with(settings);
     let (txn, h) = world.all_vote(1);
     world.sync();
     world.site(1, txn, Say::Accepted { ballot: FIRST });
     for shard in [1, 2] {
-        assert!(world.low_water() <= h);
+        assert!(!world.is_settled(txn, h));
         world.hear(shard, CommitMessage::Ack { txn });
     }
-    assert!(world.low_water() <= h, "the end is not durable");
+    assert!(!world.is_settled(txn, h), "the end is not durable");
     world.sync();
-    assert!(world.low_water() > h);
+    assert!(world.is_settled(txn, h));
 }
 
 #[test]
-fn the_low_water_mark_waits_also_after_a_restart() {
+fn it_is_not_settled_by_a_restart() {
     for is_committed in [false, true] {
         let (world, txn, h) =
             if is_committed { World::committing() } else { World::pre_committing() };
         let mut world = world.crash();
         world.join_all(Epoch(2));
-        assert!(world.low_water() <= h);
+        assert!(!world.is_settled(txn, h));
         if !is_committed {
             world.site(1, txn, Say::Decided { verdict: Verdict::Commit(h) });
         }
         for shard in [1, 2] {
-            assert!(world.low_water() <= h);
+            assert!(!world.is_settled(txn, h));
             world.hear(shard, CommitMessage::Ack { txn });
         }
-        assert!(world.low_water() <= h, "the end is not durable");
+        assert!(!world.is_settled(txn, h), "the end is not durable");
         world.sync();
-        assert!(world.low_water() > h);
+        assert!(world.is_settled(txn, h));
     }
 }
 
 /// Nobody need be told of it, so nothing need be durable.
 #[test]
-fn the_low_water_mark_passes_what_was_aborted() {
+fn what_was_aborted_is_settled() {
     let (world, txn, h) = World::pre_committing();
     let mut world = world.crash();
     world.join_all(Epoch(2));
     world.site(1, txn, Say::Decided { verdict: Verdict::Abort });
-    assert!(world.low_water() > h);
+    assert!(world.is_settled(txn, h));
 }
 
 #[test]
-fn a_checkpoint_keeps_what_is_open_and_the_low_water_mark() {
+fn a_checkpoint_keeps_what_is_open_and_not_settled() {
     let settings = || Settings { checkpoint_bytes: 1, ..settings() };
     for is_committed in [false, true] {
         let mut world = World::joined_with(settings());
@@ -427,13 +426,28 @@ fn a_checkpoint_keeps_what_is_open_and_the_low_water_mark() {
         } else {
             world.site(1, txn, Say::Decided { verdict: Verdict::Commit(at) });
         }
-        assert!(world.low_water() <= at);
+        assert!(!world.is_settled(txn, at));
         for shard in [1, 2] {
             world.hear(shard, CommitMessage::Ack { txn });
         }
         world.sync();
-        assert!(world.low_water() > at);
+        assert!(world.is_settled(txn, at));
     }
+}
+
+/// One dead participant keeps back nothing but what it has not acknowledged.
+#[test]
+fn others_go_on_when_one_does_not_acknowledge() {
+    let (mut world, txn, h) = World::committing();
+    let session = world.session();
+    let next = first(session);
+    world.commit(next, &[1, 2]);
+    let low_water = world.sent.iter().rev().find_map(|(_, message)| match message {
+        Message::Commit(CommitMessage::Prepare { low_water, .. }) => Some(*low_water),
+        _ => None,
+    });
+    assert!(low_water.expect("it is prepared") > h);
+    assert!(!world.is_settled(txn, h));
 }
 
 /// Its record may stand in the checkpoint only.

@@ -109,8 +109,8 @@ impl Shard {
         if let Some(decision) = self.decided.get(txn) {
             return Some(decision);
         }
-        if let Some(End::Site(verdict)) = self.over.get(txn) {
-            return Some((*verdict).into());
+        if let Some(verdict) = self.settled.get(txn) {
+            return Some(verdict.into());
         }
         match self.txns.get(&txn).map(|participant| &participant.stage) {
             Some(Stage::Prepared { .. }) if mutated!(self, PeerInDoubtAborts) => {
@@ -125,7 +125,7 @@ impl Shard {
             None => match self.over.get(txn) {
                 Some(End::VotedNo(_)) => Some(Decision::Abort),
                 Some(End::OnePhase(_) | End::OnePhaseRead(_) | End::OnePhaseNo(_)) => None,
-                Some(End::Decided | End::Site(_)) => None,
+                Some(End::Decided) => None,
                 None => self.never_vote(txn, h, out),
             },
         }

@@ -215,11 +215,10 @@ impl Shard {
     }
 
     fn resolved_is_over(&mut self, txn: TxnId, h: Timestamp, outcome: Verdict) {
-        let end = match self.is_site(txn) {
-            true => End::Site(outcome),
-            false => End::Decided,
-        };
-        self.over.insert(txn, h, end);
+        if self.is_site(txn) {
+            self.settled.insert(txn, h, outcome);
+        }
+        self.over.insert(txn, h, End::Decided);
         self.resolutions.ended(txn, outcome);
         self.txns.remove(&txn);
     }

@@ -91,7 +91,7 @@ impl Shard {
             Some(End::OnePhase(m)) => Vote::Yes(*m),
             Some(End::OnePhaseRead(m)) => Vote::Read(*m),
             Some(End::OnePhaseNo(reason)) => Vote::No(reason.clone()),
-            Some(End::VotedNo(_) | End::Decided | End::Site(_)) | None => return,
+            Some(End::VotedNo(_) | End::Decided) | None => return,
         };
         let to = Peer::Coordinator(self.settings.coordinator);
         out.send(to, NO_REPLY, CommitMessage::OnePhaseDone { txn, vote });

@@ -15,16 +15,15 @@
 //! |----------------------------------|--------------------------------------------------|
 //! | was decided here                 | that                                             |
 //! | was voted NO on here             | aborted                                          |
-//! | lies below the low-water mark    | forgotten: whoever is in doubt concludes that it is aborted |
+//! | is settled                       | forgotten: whoever is in doubt concludes that it is aborted |
 //! | is not known, or has not voted   | makes sure that it never will, and aborted       |
 //!
-//! *Below the mark?* The mark passes a commit only once all its sites have acknowledged
-//! it durably. Whoever is still in doubt has not, so it was aborted. (Whoever asked long
-//! ago, and is not in doubt any more, is told nothing wrong.)
+//! *Settled?* So the coordinator calls what was aborted, or is acknowledged durably by all
+//! its sites (`settled.rs`). Whoever is still in doubt has not acknowledged it, so it was
+//! aborted. (Whoever asked long ago, and is not in doubt any more, is told nothing wrong.)
 //!
-//! *Not known?* Decisions are remembered, over restarts too, until the mark passes them
-//! (`over.rs`), and votes are records. So what is above the mark and not known has never
-//! been voted on.
+//! *Not known?* Decisions are remembered, over restarts too, until they are settled, and
+//! votes are records. So what is not settled and not known has never been voted on.
 //!
 //! Whoever is in doubt leads at once when he misses the coordinator, and else when that one
 //! has not answered for long: it leads otherwise, and of several leaders all but one work in
@@ -84,17 +83,19 @@ impl Shard {
 
     /// What other sites are told of a transaction that has no vote here.
     fn known_to_sites(&mut self, txn: TxnId, h: Timestamp, out: &mut Output) -> Option<Say> {
+        let aborted = Say::Decided { verdict: Verdict::Abort };
+        if let Some(verdict) = self.settled.get(txn) {
+            return Some(Say::Decided { verdict });
+        }
+        if self.settled.is_settled(txn, h) {
+            return Some(Say::Forgotten);
+        }
         match self.over.get(txn) {
-            Some(End::Site(verdict)) => Some(Say::Decided { verdict: *verdict }),
-            Some(End::VotedNo(_)) => Some(Say::Decided { verdict: Verdict::Abort }),
+            Some(End::VotedNo(_)) => Some(aborted),
             Some(End::Decided | End::OnePhase(_) | End::OnePhaseRead(_) | End::OnePhaseNo(_)) => {
                 None
             }
-            None if self.over.is_past(h) => Some(Say::Forgotten),
-            None => {
-                let verdict = Verdict::Abort;
-                self.never_vote(txn, h, out).map(|_| Say::Decided { verdict })
-            }
+            None => self.never_vote(txn, h, out).map(|_| aborted),
         }
     }
 

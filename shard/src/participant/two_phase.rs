@@ -75,7 +75,7 @@ impl Shard {
         else {
             return;
         };
-        let end = site.as_ref().map_or(End::Decided, |_| End::Site(Verdict::Commit(at)));
+        let is_site = site.is_some();
         assert!(*lsn <= self.durable, "{txn} was committed before this shard voted");
         assert!(record.m <= at, "{txn} voted {} and was committed at {at}", record.m);
         let (writes, coordinator) = (record.writes.clone(), record.coordinator);
@@ -85,7 +85,10 @@ impl Shard {
         out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, ack);
         self.stats.in_doubt -= 1;
         self.timers.stop(Timer::Inquire(txn));
-        self.over.insert(txn, h, end);
+        self.over.insert(txn, h, End::Decided);
+        if is_site {
+            self.settled.insert(txn, h, Verdict::Commit(at));
+        }
         self.decided.insert(txn, Decision::Commit(at));
         self.install(txn, at, &writes);
     }
@@ -108,16 +111,18 @@ impl Shard {
     /// A voter is done without installing anything.
     fn end_vote(&mut self, txn: TxnId) {
         self.timers.stop(Timer::Inquire(txn));
-        let (h, end) = match self.txns.get(&txn).map(|participant| &participant.stage) {
+        let (h, is_site) = match self.txns.get(&txn).map(|participant| &participant.stage) {
             Some(Stage::Prepared { record, site, .. }) => {
                 self.stats.in_doubt -= 1;
-                let end = site.as_ref().map_or(End::Decided, |_| End::Site(Verdict::Abort));
-                (record.h, end)
+                (record.h, site.is_some())
             }
-            Some(Stage::ReadVoted { h, .. }) => (*h, End::Decided),
+            Some(Stage::ReadVoted { h, .. }) => (*h, false),
             Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
         };
-        self.over.insert(txn, h, end);
+        if is_site {
+            self.settled.insert(txn, h, Verdict::Abort);
+        }
+        self.over.insert(txn, h, End::Decided);
         self.forget(txn);
     }
 }

@@ -259,7 +259,7 @@ impl Shard {
             End::OnePhaseRead(m) => CommitMessage::OnePhaseDone { txn, vote: Vote::Read(m) },
             End::OnePhaseNo(why) => CommitMessage::OnePhaseDone { txn, vote: Vote::No(why) },
             End::VotedNo(why) => CommitMessage::Vote { txn, vote: Vote::No(why) },
-            End::Decided | End::Site(_) => return,
+            End::Decided => return,
         };
         out.send(Peer::Coordinator(to), NO_REPLY, message);
     }

@@ -5,6 +5,7 @@
 //! quorum.
 
 use synod_common::commit::{Ballot, Say, SiteId, Verdict};
+use synod_common::message::bulk::List;
 use synod_common::message::{PeerMessage, SiteMessage};
 
 use super::cooperate::{OTHER, commit};
@@ -77,6 +78,11 @@ impl World {
     }
 
     /// So long that it does not wait any longer.
+    fn settled(&mut self, number: u64, below: u64, open: &[TxnId]) {
+        let (epoch, below, open) = (Epoch(1), Timestamp(below), List::of(open));
+        self.hear(CommitMessage::Settled { epoch, number, below, open });
+    }
+
     fn waits_long(&mut self) {
         self.now.mono = self.now.mono + std::time::Duration::from_secs(5);
         self.event(Event::Wake);
@@ -327,7 +333,7 @@ fn who_has_not_voted_durably_says_nothing() {
 }
 
 #[test]
-fn a_decision_is_remembered_until_the_low_water_mark_passes_it() {
+fn a_decision_is_remembered_until_it_is_settled() {
     let cases = [(AT, commit(1150)), (Verdict::Abort, Decision::Abort)];
     let cases = cases.into_iter().flat_map(|case| [(1, case), (NEVER, case)]);
     for (checkpoint_bytes, (verdict, decision)) in cases {
@@ -345,20 +351,22 @@ fn a_decision_is_remembered_until_the_low_water_mark_passes_it() {
         assert_eq!(world.asked(PRE), decided);
         let mut world = world.crash();
         world.welcome(1, 2000);
-        world.raise_low_water(H);
+        world.settled(1, H, &[]);
         assert_eq!(world.asked(ELECT), decided);
-        world.raise_low_water(H + 1);
+        world.settled(2, H + 1, &[txn(1)]);
+        assert_eq!(world.asked(ELECT), decided);
+        world.settled(3, H + 1, &[]);
         assert_eq!(world.asked(ELECT), [Say::Forgotten]);
         assert_eq!(world.asked(PRE), [Say::Forgotten]);
     }
 }
 
 #[test]
-fn a_checkpoint_keeps_the_low_water_mark() {
+fn a_checkpoint_keeps_what_is_settled() {
     let mut world = World::waiting_with(1);
     world.decide(txn(1), commit(1150));
     world.sync();
-    world.raise_low_water(H + 1);
+    world.settled(1, H + 1, &[]);
     world.write_checkpoint();
     let mut world = world.crash_alone();
     assert_eq!(world.asked(ELECT), [Say::Forgotten]);

@@ -140,6 +140,7 @@ fn aim_of(message: &Message) -> Option<Aim> {
         CommitMessage::Vote { vote: Vote::No(_), .. }
         | CommitMessage::AskWindow
         | CommitMessage::Window { .. }
-        | CommitMessage::SafePoint { .. } => None,
+        | CommitMessage::SafePoint { .. }
+        | CommitMessage::Settled { .. } => None,
     }
 }

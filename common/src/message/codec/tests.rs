@@ -296,6 +296,13 @@ fn samples() -> Vec<Message> {
         CommitMessage::Window { hi: Timestamp(99) }.into(),
         CommitMessage::Call { epoch: Epoch(3) }.into(),
         CommitMessage::SafePoint { at: Timestamp(55) }.into(),
+        CommitMessage::Settled {
+            epoch: Epoch(3),
+            number: 4,
+            below: Timestamp(90),
+            open: List::of(&[txn()]),
+        }
+        .into(),
     ];
     let place = LockPlace::Key(Key::from("k"));
     let row =
