@@ -211,7 +211,7 @@ impl ShardFile {
         check_address("coordinator", &self.coordinator)?;
         let id = ShardId(self.id);
         let mut settings =
-            synod_shard::Settings::new(id, cluster_id(&self.cluster)?, CoordinatorId(1));
+            synod_shard::Settings::new(id, cluster_id(&self.cluster)?, &[CoordinatorId(1)]);
         set_ms("session_ttl_ms", self.session_ttl_ms, &mut settings.session_ttl)?;
         set_ms("lock_timeout_ms", self.lock_timeout_ms, &mut settings.lock_timeout)?;
         set_ms("report_after_ms", self.report_after_ms, &mut settings.report_after)?;
@@ -231,7 +231,7 @@ impl ShardFile {
             certs: base.join(self.certs),
             name: id.to_string(),
             segment_bytes,
-            coordinator_address: self.coordinator,
+            coordinator_addresses: vec![self.coordinator],
         };
         Ok(Planned { server, admin: self.admin })
     }

@@ -27,7 +27,7 @@ use synod_common::message::Message;
 use synod_common::node::Node;
 use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::Mono;
-use synod_coordinator::Coordinator;
+use synod_coordinator::Member;
 use synod_shard::Shard;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
@@ -186,11 +186,11 @@ fn open(dir: &Path, pending: Arc<Pending>) -> Result<(Hosts, BTreeMap<Peer, Host
         (1..=shards).map(|id| ShardAddress { id: ShardId(id), address: "embedded".to_owned() });
     let placement = Placement { epoch: 1, partition: Partition::Hash, shards: named.collect() };
     let settings = synod_coordinator::Settings::new(COORDINATOR, cluster, placement);
-    let coordinator = hosts.add("c1", Coordinator::new(settings))?;
+    let coordinator = hosts.add("c1", Member::new(settings))?;
     let you = Peer::Coordinator(COORDINATOR);
     let mut handles = BTreeMap::from([(you, coordinator.clone())]);
     for id in (1..=shards).map(ShardId) {
-        let settings = synod_shard::Settings::new(id, cluster, COORDINATOR);
+        let settings = synod_shard::Settings::new(id, cluster, &[COORDINATOR]);
         let shard = hosts.add(&id.to_string(), Shard::new(settings))?;
         shard.connect_host(Peer::Shard(id), &coordinator, you);
         for (other, host) in handles.range(Peer::Shard(ShardId(1))..) {

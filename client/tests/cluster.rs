@@ -83,13 +83,13 @@ impl Cluster {
 
 fn start_shard(dir: &Path, id: u16, listen: SocketAddr, coordinator: SocketAddr) -> shard::Server {
     shard::Server::start(shard::ServerConfig {
-        settings: synod_shard::Settings::new(ShardId(id), CLUSTER, CoordinatorId(1)),
+        settings: synod_shard::Settings::new(ShardId(id), CLUSTER, &[CoordinatorId(1)]),
         listen,
         data: dir.join(format!("s{id}")),
         certs: dir.join("certs"),
         name: format!("s{id}"),
         segment_bytes: 1 << 20,
-        coordinator_address: coordinator.to_string(),
+        coordinator_addresses: vec![coordinator.to_string()],
     })
     .unwrap()
 }

@@ -75,6 +75,8 @@ pub enum Reason {
     Abandoned,
     /// It is not in doubt on this shard, so there is nothing for an operator to decide.
     NotInDoubt,
+    /// Another coordinator of the group leads: the one at this address, if it is known.
+    NotLeader(Option<String>),
 }
 
 impl Reason {
@@ -94,6 +96,7 @@ impl Reason {
             | Reason::Fenced
             | Reason::Presumed
             | Reason::Abandoned
+            | Reason::NotLeader(_)
             | Reason::Conflict => true,
             Reason::ByClient
             | Reason::SnapshotTooOld(_)
@@ -125,6 +128,8 @@ impl fmt::Display for Reason {
             Reason::ByClient => f.write_str("given up by the client"),
             Reason::Presumed => f.write_str("no commit of it is known"),
             Reason::NotInDoubt => f.write_str("it is not in doubt on this shard"),
+            Reason::NotLeader(Some(at)) => write!(f, "the coordinator at {at} leads the group"),
+            Reason::NotLeader(None) => f.write_str("no coordinator leads the group"),
             Reason::Abandoned => {
                 f.write_str("its participants missed the coordinator, and aborted it without it")
             }

@@ -15,6 +15,7 @@
 //!      out.checkpoint  write the next part of a checkpoint ──▶ Event::CheckpointWritten
 //!      out.neighbours  keep links to these servers ──▶ Event::Connected, Event::Disconnected
 //!      out.wake      call again with Event::Wake at that time
+//!      out.restart   make the node anew from its log
 //! ```
 //!
 //! The driver carries the output out in this order. It may feed many events
@@ -23,7 +24,8 @@
 //!
 //! *Deliberately absent*: a core never learns that its log failed. A log whose
 //! fsync failed is poisoned and the server stops; what is durable is found out
-//! by recovery. A replicated log will add an event for entries that were lost.
+//! by recovery. Nor does a core take back what it has in mind: when its log turns out to
+//! be another one, it starts anew.
 
 use std::fmt;
 
@@ -145,6 +147,14 @@ impl Records {
         self.count += 1;
     }
 
+    /// Adds one that is serialized already.
+    pub fn push_bytes(&mut self, record: &[u8]) {
+        let len = u32::try_from(record.len()).expect("records are far below 4 GiB");
+        self.bytes.extend_from_slice(&len.to_le_bytes());
+        self.bytes.extend_from_slice(record);
+        self.count += 1;
+    }
+
     /// Whether there is nothing to append.
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -206,6 +216,9 @@ pub struct Output {
     pub neighbours: Option<Vec<Neighbour>>,
     /// When to call with [`Event::Wake`]; overwritten by every call of `handle`.
     pub wake: Option<Mono>,
+    /// What the node has in mind is not what its log will say. After all the above, the
+    /// driver closes its links, and makes it anew from what is durable, as after a crash.
+    pub restart: bool,
 }
 
 impl Output {
@@ -231,6 +244,23 @@ impl Output {
     pub fn append(&mut self, record: &impl Serialize) -> Lsn {
         let before = self.records.bytes.len();
         self.records.push(record);
+        self.appended(before)
+    }
+
+    /// As [`Output::force`], a record that is serialized already.
+    pub fn force_bytes(&mut self, record: &[u8]) -> Lsn {
+        self.forced += 1;
+        self.append_bytes(record)
+    }
+
+    /// As [`Output::append`], a record that is serialized already.
+    pub fn append_bytes(&mut self, record: &[u8]) -> Lsn {
+        let before = self.records.bytes.len();
+        self.records.push_bytes(record);
+        self.appended(before)
+    }
+
+    fn appended(&mut self, before: usize) -> Lsn {
         self.logged += (self.records.bytes.len() - before) as u64;
         self.last = self.last.next();
         self.last

@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::id::ShardId;
+use crate::id::{CoordinatorId, ShardId};
 use crate::key::{Key, KeyRange};
 use crate::limits;
 
@@ -40,6 +40,15 @@ pub enum Partition {
 pub struct ShardAddress {
     /// Which shard.
     pub id: ShardId,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// A member of the group of coordinators and where clients reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinatorAddress {
+    /// Which coordinator.
+    pub id: CoordinatorId,
     /// `host:port`.
     pub address: String,
 }

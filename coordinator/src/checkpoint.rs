@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use synod_common::commit::Stable;
 use synod_common::error::Corrupt;
 use synod_common::id::{Epoch, SessionId};
+use synod_common::message::group::Position;
 use synod_common::node::{CheckpointStep, Lsn, Output, decode};
 use synod_common::time::Timestamp;
 
 use crate::commit::{Commit, Stage};
 use crate::coordinator::Coordinator;
+use crate::group::Promise;
 use crate::outcomes::{SavedBlock, SavedForgotten};
 use crate::record::Record;
 
@@ -22,12 +24,12 @@ const BLOCKS_PER_PART: usize = 512;
 /// How far the checkpoint is that is being written.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoint {
-    logged: u64,
     progress: Option<Progress>,
 }
 
 #[derive(Debug)]
 enum Progress {
+    Group(Saved, Part),
     Open(Part),
     Outcomes(Option<(SessionId, u64)>),
     Forgotten,
@@ -45,24 +47,34 @@ enum Part {
     Outcomes(Vec<SavedBlock>),
     /// What may be missing from them; written last.
     Forgotten(SavedForgotten),
+    /// Where all this stands in the group's log; written first.
+    Group(Saved),
+}
+
+/// Where a checkpoint stands in the group's log.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    /// What the member has promised.
+    pub promise: Promise,
+    /// All entries up to this are in it.
+    pub base: Position,
 }
 
 impl Coordinator {
-    /// Begins a checkpoint when the log has grown enough.
-    pub(crate) fn begin_checkpoint(&mut self, out: &mut Output) {
-        self.checkpoint.logged += out.take_logged();
-        if self.checkpoint.progress.is_none()
-            && self.checkpoint.logged >= self.settings.checkpoint_bytes
-        {
-            self.checkpoint.logged = 0;
-            self.checkpoint.progress = Some(Progress::Open(self.open_commits()));
-            out.checkpoint = Some(CheckpointStep::Begin(self.durable.next()));
-        }
+    /// Whether a checkpoint is being written.
+    pub(crate) fn writes_checkpoint(&self) -> bool {
+        self.checkpoint.progress.is_some()
+    }
+
+    /// Begins a checkpoint.
+    pub(crate) fn begin_checkpoint(&mut self, saved: Saved) {
+        self.checkpoint.progress = Some(Progress::Group(saved, self.open_commits()));
     }
 
     /// Goes on when a step is on the disk.
     pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
         let (part, next) = match self.checkpoint.progress.take() {
+            Some(Progress::Group(saved, open)) => (Part::Group(saved), Progress::Open(open)),
             Some(Progress::Open(open)) => (open, Progress::Outcomes(None)),
             Some(Progress::Outcomes(after)) => {
                 let (blocks, next) = self.outcomes.save(after, BLOCKS_PER_PART);
@@ -107,17 +119,18 @@ impl Coordinator {
         Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
     }
 
-    /// Takes back one part.
-    pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+    /// Takes back one part. The first one says where all of them stand.
+    pub(crate) fn restore_part(&mut self, bytes: &[u8]) -> Result<Option<Saved>, Corrupt> {
         match decode("a part of the checkpoint", bytes)? {
             Part::Open { epoch, hi, open } => {
                 self.apply(Lsn::default(), Record::Started { epoch });
                 self.apply(Lsn::default(), Record::Window { hi });
                 open.into_iter().for_each(|record| self.apply(Lsn::default(), record));
             }
+            Part::Group(saved) => return Ok(Some(saved)),
             Part::Forgotten(forgotten) => self.outcomes.restore_forgotten(forgotten),
             Part::Outcomes(blocks) => blocks.iter().for_each(|block| self.outcomes.restore(block)),
         }
-        Ok(())
+        Ok(None)
     }
 }

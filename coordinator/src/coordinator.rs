@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use synod_common::error::{Corrupt, Reason};
-use synod_common::id::{Epoch, Peer, RequestId, SessionId, ShardId, TxnId};
+use synod_common::error::Reason;
+use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, SessionId, ShardId, TxnId};
 use synod_common::message::bulk::OnePhaseOutcomes;
 use synod_common::message::client::CoordinatorStatus;
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
-use synod_common::node::{Event, Lsn, Node, Output, Recovered};
+use synod_common::node::{Event, Lsn, Output};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 
 use crate::Settings;
 use crate::checkpoint::Checkpoint;
 use crate::commit::three_phase::Settled;
 use crate::commit::{Commit, Then};
+use crate::confirming::Confirming;
 use crate::deadlock::Detector;
 use crate::expiry::Expiry;
 use crate::membership::Members;
@@ -26,7 +27,7 @@ use crate::safe_point::SafePoint;
 use crate::session::Sessions;
 
 /// Requests that may wait for a window at once.
-const MAX_PARKED: usize = 10_000;
+pub(crate) const MAX_PARKED: usize = 10_000;
 /// How often leases and retentions are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
@@ -48,13 +49,13 @@ pub struct Coordinator {
     pub(crate) settled: Settled,
     pub(crate) then: VecDeque<(Lsn, Then)>,
     pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
+    pub(crate) confirming: Confirming,
     pub(crate) safe_point: SafePoint,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
     pub(crate) detector: Detector,
     pub(crate) housekeeping: Mono,
     pub(crate) started: Mono,
-    pub(crate) durable: Lsn,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) stats: Stats,
 }
@@ -114,13 +115,13 @@ impl Coordinator {
             settled: Settled::default(),
             then: VecDeque::new(),
             parked: VecDeque::new(),
+            confirming: Confirming::default(),
             safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),
             detector: Detector::new(settings.deadlocks.victim),
             housekeeping: Mono::default(),
             started: Mono::default(),
-            durable: Lsn::default(),
             checkpoint: Checkpoint::default(),
             stats: Stats::default(),
             settings,
@@ -168,12 +169,10 @@ impl Coordinator {
             (Peer::Client(_), Message::ClientRequest(asked)) => {
                 if self.serving != Serving::Yes {
                     out.send(from, request, ClientReply::Refused(Reason::NotReady));
-                } else if !self.must_park(&asked) {
-                    self.client_request(now, (from, request), asked, out);
-                } else if self.parked.len() < MAX_PARKED {
-                    self.parked.push_back(((from, request), asked));
+                } else if self.must_confirm(&asked) {
+                    self.confirm_first((from, request), asked, out);
                 } else {
-                    out.send(from, request, ClientReply::Refused(Reason::Overloaded));
+                    self.admit_request(now, (from, request), asked, out);
                 }
             }
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
@@ -188,6 +187,23 @@ impl Coordinator {
             // The driver lets through only what a role may send; what is left
             // here came before this coordinator serves, and will come again.
             _ => {}
+        }
+    }
+
+    /// Handles a request, or lets it wait for a window.
+    pub(crate) fn admit_request(
+        &mut self,
+        now: Now,
+        from: (Peer, RequestId),
+        request: ClientRequest,
+        out: &mut Output,
+    ) {
+        if !self.must_park(&request) {
+            self.client_request(now, from, request, out);
+        } else if self.parked.len() < MAX_PARKED {
+            self.parked.push_back((from, request));
+        } else {
+            out.send(from.0, from.1, ClientReply::Refused(Reason::Overloaded));
         }
     }
 
@@ -215,10 +231,14 @@ impl Coordinator {
                 return self.commit(now, from, (txn, terms), &parts, writes, out);
             }
             ClientRequest::Outcome { txn } => return self.outcome(from, txn, out),
-            ClientRequest::Status => ClientReply::Status(self.status()),
+            ClientRequest::Status => {
+                ClientReply::Status(self.status(Some((self.settings.id, self.epoch))))
+            }
             ClientRequest::Deadlocks => self.deadlocks(),
             ClientRequest::Commits { after, limit } => self.list_commits(now.mono, after, limit),
             ClientRequest::CommitOf { txn } => self.show_commit(now.mono, txn),
+            // The member of the group answers that.
+            ClientRequest::Follow { .. } => ClientReply::Refused(Reason::Malformed),
         };
         out.send(from.0, from.1, reply);
     }
@@ -250,13 +270,17 @@ impl Coordinator {
         }
     }
 
-    fn status(&self) -> CoordinatorStatus {
+    /// How it is, and who leads.
+    pub(crate) fn status(&self, leader: Option<(CoordinatorId, Epoch)>) -> CoordinatorStatus {
         CoordinatorStatus {
             id: self.settings.id,
             placement: self.settings.placement.clone(),
             joined: self.members.joined().collect(),
             sessions: self.sessions.len() as u64,
             committing: self.commits.len() as u64,
+            leader: leader.map(|(leader, _)| leader),
+            epoch: leader.map_or(self.epoch, |(_, epoch)| epoch),
+            group: self.settings.group.clone(),
         }
     }
 
@@ -269,12 +293,15 @@ impl Coordinator {
     ) {
         match message {
             CommitMessage::Join { cluster, epoch, boot, nonce, remembered } => {
+                self.members.reached(shard);
                 if cluster != self.settings.cluster {
                 } else if epoch != self.epoch {
                     let call = CommitMessage::Call { epoch: self.epoch };
                     out.send(Peer::Shard(shard), RequestId::default(), call);
-                } else if self.members.join(shard, nonce, remembered) {
-                    self.welcome(now, shard, nonce, boot, out);
+                } else if boot && !self.settings.group.is_empty() {
+                    self.join_confirmed(shard, nonce, remembered);
+                } else {
+                    self.join(now, shard, (nonce, remembered), boot, out);
                 }
             }
             CommitMessage::OnePhaseOutcomes { nonce, outcomes } => {
@@ -306,8 +333,19 @@ impl Coordinator {
         }
     }
 
-    /// Takes a shard in. What it owes or is owed is settled at once.
-    fn welcome(&mut self, now: Now, shard: ShardId, nonce: u64, boot: bool, out: &mut Output) {
+    /// Takes a shard in, once all that it remembers has arrived. What it owes or is owed is
+    /// settled at once.
+    pub(crate) fn join(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        (nonce, remembered): (u64, u32),
+        boot: bool,
+        out: &mut Output,
+    ) {
+        if !self.members.join(shard, nonce, remembered) {
+            return;
+        }
         let floor = match boot {
             true if mutated!(self, NoFloor) => Timestamp::ZERO,
             true => self.oracle.close(),
@@ -356,6 +394,30 @@ impl Coordinator {
             self.outcomes.forget(cutoff, self.settings.outcome_blocks);
             self.move_safe_point(out);
             self.tell_settled(out);
+            self.call(out);
+        }
+    }
+
+    /// Tells shards that have not joined that this one leads.
+    fn call(&self, out: &mut Output) {
+        if self.serving != Serving::Yes {
+            return;
+        }
+        for shard in self.members.missing() {
+            let call = CommitMessage::Call { epoch: self.epoch };
+            out.send(Peer::Shard(shard), RequestId::default(), call);
+        }
+    }
+
+    /// A link is up or down.
+    pub(crate) fn linked(&mut self, peer: Peer, up: bool) {
+        match peer {
+            Peer::Shard(shard) if up => self.members.reached(shard),
+            Peer::Shard(shard) => {
+                self.members.left(shard);
+                self.detector.left(shard);
+            }
+            Peer::Client(_) | Peer::Coordinator(_) => {}
         }
     }
 
@@ -375,12 +437,12 @@ impl Coordinator {
     }
 
     fn durable(&mut self, now: Now, lsn: Lsn, out: &mut Output) {
-        self.durable = self.durable.max(lsn);
         let opened = self.oracle.durable(lsn);
         if let Serving::After(start) = self.serving
             && start <= lsn
         {
             self.serving = Serving::Yes;
+            self.call(out);
         }
         self.log_durable(now, lsn, out);
         if opened && self.serving == Serving::Yes {
@@ -393,30 +455,30 @@ impl Coordinator {
     }
 }
 
-impl Node for Coordinator {
-    fn recover(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
-        self.recover_piece(recovered)
-    }
-
-    fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
+impl Coordinator {
+    /// Reacts to one event, while it leads.
+    pub(crate) fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
         match event {
-            Event::Start { .. } => self.start(now, out),
-            Event::Connected(_) => {}
-            Event::Disconnected(Peer::Shard(shard)) => {
-                self.members.left(shard);
-                self.detector.left(shard);
-                self.abort_waiting_for(shard, out);
+            Event::Start { .. } | Event::CheckpointWritten => {}
+            Event::Connected(peer) => self.linked(peer, true),
+            Event::Disconnected(peer) => {
+                self.linked(peer, false);
+                if let Peer::Shard(shard) = peer {
+                    self.abort_waiting_for(shard, out);
+                }
             }
-            Event::Disconnected(_) => {}
             Event::Message { from, request, message } => {
                 self.message(now, from, request, message, out);
             }
             Event::Wake => self.tick(now, out),
             Event::Durable(lsn) => self.durable(now, lsn, out),
-            Event::CheckpointWritten => self.checkpoint_written(out),
         }
+        self.after(now, out);
+    }
+
+    /// What follows every event.
+    pub(crate) fn after(&mut self, now: Now, out: &mut Output) {
         self.open_window(now, out);
-        self.begin_checkpoint(out);
         let (votes, resend) = (self.votes_due.next(), self.resend.next());
         let wakes = [votes, resend, self.detector.next(), Some(self.housekeeping)];
         out.wake = wakes.into_iter().flatten().min();

@@ -26,9 +26,11 @@
 
 mod checkpoint;
 mod commit;
+mod confirming;
 mod coordinator;
 mod deadlock;
 mod expiry;
+pub mod group;
 mod membership;
 mod mutant;
 mod oracle;
@@ -43,6 +45,7 @@ mod settings;
 mod txns;
 
 pub use coordinator::{Coordinator, Stats};
+pub use group::Member;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
 pub use record::Record;

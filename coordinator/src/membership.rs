@@ -18,6 +18,8 @@ pub struct Members {
 
 #[derive(Debug, Default)]
 struct Member {
+    /// The link to it is up.
+    reached: bool,
     /// Joined over the link that is up now.
     joined: bool,
     /// Joined at least once in this epoch.
@@ -59,9 +61,23 @@ impl Members {
         self.members.values().all(|member| member.heard)
     }
 
+    /// The link came up.
+    pub fn reached(&mut self, shard: ShardId) {
+        if let Some(member) = self.members.get_mut(&shard) {
+            member.reached = true;
+        }
+    }
+
+    /// Those that are there and have not joined.
+    pub fn missing(&self) -> impl Iterator<Item = ShardId> {
+        let missing = self.members.iter().filter(|(_, member)| member.reached && !member.joined);
+        missing.map(|(id, _)| *id)
+    }
+
     /// The link went down.
     pub fn left(&mut self, shard: ShardId) {
         if let Some(member) = self.members.get_mut(&shard) {
+            member.reached = false;
             member.joined = false;
         }
     }
@@ -80,7 +96,7 @@ impl Members {
     pub fn join(&mut self, shard: ShardId, nonce: u64, remembered: u32) -> bool {
         let Some(member) = self.members.get_mut(&shard) else { return false };
         let told = if member.nonce == nonce { member.told.len() } else { 0 };
-        if told < remembered as usize {
+        if told < remembered as usize || !member.reached {
             return false;
         }
         member.joined = true;

@@ -24,6 +24,8 @@ pub enum Mutant {
     /// simulator would have to lose both the commit and its end, with all acknowledgements
     /// in between; a test of the coordinator shows that it would be noticed.
     SettledBeforeEnd,
+    /// It hands out timestamps without being sure that it still leads.
+    LeadsUnconfirmed,
 }
 
 #[cfg(feature = "mutants")]

@@ -1,14 +1,17 @@
-//! What a coordinator writes into its log. Only append variants.
+//! What a coordinator writes into its log: the entries of its group's log, each as it is,
+//! and what only it has to remember. Only append variants.
 
 use serde::{Deserialize, Serialize};
 use synod_common::commit::Stable;
 use synod_common::id::{Epoch, ShardId, TxnId};
 use synod_common::time::Timestamp;
 
+use crate::group::Promise;
+
 /// A record of the coordinator's log. Applying one twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
-    /// The coordinator started. Forced before it serves.
+    /// A coordinator leads the group, or started. Its first entry; forced before it serves.
     Started {
         /// Its new epoch.
         epoch: Epoch,
@@ -58,4 +61,30 @@ pub enum Record {
         /// What must not be forgotten.
         stable: Stable,
     },
+    /// A member of a group has promised this. Forced before it says so. Of its own log
+    /// only.
+    Promised(Promise),
+    /// The entries of the group's log behind this one, as they stand before this, were
+    /// another leader's, and are none. Of a member's own log only.
+    Cut {
+        /// The last entry that counts.
+        index: u64,
+    },
+}
+
+impl Record {
+    /// The epoch that begins with this entry.
+    pub fn begins(&self) -> Option<Epoch> {
+        match self {
+            Record::Started { epoch } => Some(*epoch),
+            Record::Window { .. }
+            | Record::Committed { .. }
+            | Record::Ended { .. }
+            | Record::Outcome { .. }
+            | Record::SafePoint { .. }
+            | Record::Site { .. }
+            | Record::Promised(_)
+            | Record::Cut { .. } => None,
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! A restart: what the log says, and what follows from what it does not say.
+//! A restart, or taking over from another leader: what the log says, and what follows from
+//! what it does not say.
 //!
 //! A commit record without an end is committed and waits for acknowledgements. One that
 //! was pre-committed in three-phase commit may be decided, or not: its sites know.
@@ -9,7 +10,7 @@ use synod_common::error::Corrupt;
 use synod_common::id::{Epoch, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::Decision;
-use synod_common::node::{Lsn, Output, Recovered, decode};
+use synod_common::node::{Lsn, Output, decode};
 use synod_common::time::{Now, Timestamp};
 
 use crate::commit::{Commit, Stage};
@@ -18,16 +19,11 @@ use crate::mutant::mutated;
 use crate::record::Record;
 
 impl Coordinator {
-    pub(crate) fn recover_piece(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
-        match recovered {
-            Recovered::Checkpoint(part) => self.restore_part(part),
-            Recovered::Record(lsn, bytes) => {
-                self.durable = lsn;
-                let record = decode(format_args!("record {}", lsn.0), bytes)?;
-                self.apply(lsn, record);
-                Ok(())
-            }
-        }
+    /// Takes in an entry of the group's log that somebody else wrote, or this one before
+    /// a restart.
+    pub(crate) fn read(&mut self, index: Lsn, record: &[u8]) -> Result<(), Corrupt> {
+        self.apply(index, decode(format_args!("entry {}", index.0), record)?);
+        Ok(())
     }
 
     /// Applies a record of the past.
@@ -66,12 +62,15 @@ impl Coordinator {
             }
             Record::Outcome { txn, at } => self.outcomes.insert(txn, at),
             Record::SafePoint { at } => self.safe_point.recovered(at),
+            // These are no entries of the group's log.
+            Record::Promised(_) | Record::Cut { .. } => {}
         }
     }
 
-    /// Recovery is over: begin an epoch, and serve once it is durable.
-    pub(crate) fn start(&mut self, now: Now, out: &mut Output) {
-        self.epoch = Epoch(self.epoch.0 + 1);
+    /// It has read all that there is: begins an epoch, and serves once that is durable.
+    pub(crate) fn lead(&mut self, now: Now, epoch: Epoch, out: &mut Output) {
+        assert!(epoch > self.epoch, "{epoch} is over");
+        self.epoch = epoch;
         self.started = now.mono;
         self.detector.begin(self.epoch);
         out.force(&Record::Started { epoch: self.epoch });

@@ -12,7 +12,7 @@ use synod_common::driver::stats;
 
 pub use synod_common::driver::runner::ServerError;
 
-use crate::{Coordinator, Settings, Stats};
+use crate::{Member, Settings, Stats};
 
 /// What a coordinator server needs to know.
 #[derive(Clone, Debug)]
@@ -73,10 +73,11 @@ impl Server {
         };
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let shown = Arc::clone(&seen);
-        let observe = move |core: &Coordinator| {
-            *shown.lock() = Seen { ready: core.is_ready(), stats: core.stats() };
+        let observe = move |member: &Member| {
+            *shown.lock() = Seen { ready: member.is_ready(), stats: member.stats() };
         };
-        let runner = Runner::start(Coordinator::new(config.settings), place, observe)?;
+        let settings = config.settings;
+        let runner = Runner::start(move || Member::new(settings.clone()), place, observe)?;
         Ok(Server { runner, seen })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use synod_common::deadlock::Handling;
 use synod_common::id::{ClusterId, CoordinatorId};
-use synod_common::route::Placement;
+use synod_common::route::{CoordinatorAddress, Placement};
 
 /// Settings of a coordinator. Times are upper bounds on waiting, never part of
 /// an argument for safety.
@@ -14,6 +14,13 @@ pub struct Settings {
     pub id: CoordinatorId,
     /// The cluster it belongs to.
     pub cluster: ClusterId,
+    /// The members of its group, itself among them; none if it is alone.
+    pub group: Vec<CoordinatorAddress>,
+    /// The leader of a group says so often that it is there.
+    pub heartbeat: Duration,
+    /// A member that has heard no leader for this long, or for up to twice that, wants to
+    /// lead; a leader that has heard of no majority for this long stops.
+    pub patience: Duration,
     /// The shard map.
     pub placement: Placement,
     /// A session lapses when nothing was heard for this long.
@@ -51,6 +58,9 @@ impl Settings {
         Settings {
             id,
             cluster,
+            group: Vec::new(),
+            heartbeat: Duration::from_millis(75),
+            patience: Duration::from_millis(400),
             placement,
             session_ttl: Duration::from_secs(10),
             window: Duration::from_secs(3),

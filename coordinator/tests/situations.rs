@@ -11,7 +11,7 @@ use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
 use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
-use synod_coordinator::{Coordinator, Settings};
+use synod_coordinator::{Member, Settings};
 
 #[path = "situations/safe_point.rs"]
 mod safe_point;
@@ -28,7 +28,7 @@ type Checkpoint = (Lsn, Vec<Vec<u8>>);
 
 /// A coordinator of two shards with a log that is durable when it is told so.
 struct World {
-    coordinator: Coordinator,
+    coordinator: Member,
     out: Output,
     now: Now,
     log: Vec<Vec<u8>>,
@@ -55,7 +55,7 @@ impl World {
     }
 
     fn recover(settings: Settings, log: Vec<Vec<u8>>, checkpoint: Option<Checkpoint>) -> World {
-        let mut coordinator = Coordinator::new(settings);
+        let mut coordinator = Member::new(settings);
         let mut from = Lsn(1);
         if let Some((start, parts)) = &checkpoint {
             from = *start;
@@ -392,9 +392,9 @@ fn a_window_is_passed_once() {
 fn nothing_may_be_left_over() {
     let world = World::start(vec![]);
     let mut record = world.log[0].clone();
-    assert_eq!(Coordinator::new(settings()).recover(Recovered::Record(Lsn(1), &record)), Ok(()));
+    assert_eq!(Member::new(settings()).recover(Recovered::Record(Lsn(1), &record)), Ok(()));
     record.push(0);
-    assert!(Coordinator::new(settings()).recover(Recovered::Record(Lsn(1), &record)).is_err());
+    assert!(Member::new(settings()).recover(Recovered::Record(Lsn(1), &record)).is_err());
 }
 
 /// Also a commit that only read is told when it is durable, and not lost after.

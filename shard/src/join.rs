@@ -7,9 +7,11 @@
 //! closes the oracle's window, and the floor starts at its end, above every
 //! timestamp that was promised to anybody before the restart.
 
+use std::collections::BTreeSet;
+
 use synod_common::deadlock::Handling;
 use synod_common::error::Reason;
-use synod_common::id::{Epoch, Peer, RequestId, TxnId};
+use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
 use synod_common::node::{Neighbour, Output};
@@ -24,10 +26,12 @@ use crate::shard::{Shard, Timer};
 const PER_MESSAGE: usize = 36 * 4096;
 
 /// How far joining is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Joining {
-    /// Whether the link to the coordinator is up.
-    connected: bool,
+    /// The coordinators to whom there is a link.
+    connected: BTreeSet<CoordinatorId>,
+    /// The one that called last, or the only one.
+    pub(crate) leader: CoordinatorId,
     /// The attempt that is under way.
     nonce: Option<u64>,
     /// How often it was repeated.
@@ -36,20 +40,45 @@ pub struct Joining {
     welcomed: bool,
 }
 
+impl Joining {
+    /// Nobody is reached yet.
+    pub(crate) fn new(coordinators: &[CoordinatorId]) -> Joining {
+        Joining {
+            connected: BTreeSet::new(),
+            leader: coordinators.first().copied().unwrap_or(CoordinatorId(1)),
+            nonce: None,
+            tries: 0,
+            welcomed: false,
+        }
+    }
+}
+
 impl Shard {
-    /// The link to the coordinator is up.
-    pub(crate) fn connected(&mut self, now: Now, out: &mut Output) {
-        let nonce = self.random();
-        let welcomed = self.joining.welcomed;
-        self.joining = Joining { connected: true, nonce: Some(nonce), tries: 0, welcomed };
-        self.join(now, out);
+    /// The link to a coordinator is up. It may lead.
+    pub(crate) fn connected(&mut self, now: Now, coordinator: CoordinatorId, out: &mut Output) {
+        self.joining.connected.insert(coordinator);
+        if coordinator == self.joining.leader || !self.has_coordinator() {
+            self.join_anew(now, out);
+        } else {
+            // If it does, it answers with its epoch.
+            self.ask_to_join(coordinator, out);
+        }
     }
 
-    /// The link to the coordinator is down.
-    pub(crate) fn disconnected_from_coordinator(&mut self, now: Now, out: &mut Output) {
-        self.joining.connected = false;
+    /// The link to a coordinator is down.
+    pub(crate) fn disconnected_from_coordinator(
+        &mut self,
+        now: Now,
+        coordinator: CoordinatorId,
+        out: &mut Output,
+    ) {
+        self.joining.connected.remove(&coordinator);
+        if coordinator != self.joining.leader {
+            return;
+        }
         self.timers.stop(Timer::Join);
         self.inquire_all(now, out);
+        self.join_anew(now, out);
     }
 
     /// Whether the shard was welcomed since it started.
@@ -57,27 +86,61 @@ impl Shard {
         self.joining.welcomed
     }
 
-    /// Whether the link to the coordinator is up.
+    /// Whether the link to the coordinator that leads is up.
     pub(crate) fn has_coordinator(&self) -> bool {
-        self.joining.connected
+        self.joining.connected.contains(&self.joining.leader)
     }
 
-    /// The coordinator is of another epoch than this shard knew. From here on
-    /// nothing of an older one begins to commit; what did is told with the join.
-    pub(crate) fn called(&mut self, now: Now, epoch: Epoch, out: &mut Output) {
+    /// The coordinator that leads, as far as is known.
+    pub(crate) fn coordinator(&self) -> Peer {
+        Peer::Coordinator(self.joining.leader)
+    }
+
+    /// A coordinator leads an epoch that this shard did not know. From here on nothing of an
+    /// older one begins to commit; what did is told with the join.
+    pub(crate) fn called(
+        &mut self,
+        now: Now,
+        leader: CoordinatorId,
+        epoch: Epoch,
+        out: &mut Output,
+    ) {
+        if epoch < self.epoch || epoch == self.epoch && leader == self.joining.leader {
+            return;
+        }
+        self.joining.leader = leader;
         if epoch > self.epoch {
             self.epoch = epoch;
             self.abort_older_epochs(out);
-            self.join(now, out);
         }
+        self.join_anew(now, out);
     }
 
-    /// Asks to join, and again later unless welcomed. What is told is durable
-    /// before it is told.
+    /// Begins an attempt to join, under a name of its own.
+    fn join_anew(&mut self, now: Now, out: &mut Output) {
+        self.joining.nonce = Some(self.random());
+        self.joining.tries = 0;
+        self.join(now, out);
+    }
+
+    /// Asks whoever may lead, and again later unless welcomed.
     pub(crate) fn join(&mut self, now: Now, out: &mut Output) {
-        let Some(nonce) = self.joining.nonce.filter(|_| self.joining.connected) else { return };
+        if self.joining.nonce.is_none() || self.joining.connected.is_empty() {
+            return;
+        }
+        for coordinator in self.joining.connected.clone() {
+            self.ask_to_join(coordinator, out);
+        }
+        let pause = self.settings.join_retry.saturating_mul(1 << self.joining.tries.min(5));
+        self.joining.tries += 1;
+        self.timers.set(Timer::Join, now.mono + pause);
+    }
+
+    /// Asks one coordinator. What is told is durable before it is told.
+    fn ask_to_join(&self, coordinator: CoordinatorId, out: &mut Output) {
+        let nonce = self.joining.nonce.unwrap_or_default();
         let last = out.last_lsn();
-        let to = Peer::Coordinator(self.settings.coordinator);
+        let to = Peer::Coordinator(coordinator);
         let mut remembered = 0;
         let mut list = OnePhaseOutcomes::default();
         let tell = |list: &mut OnePhaseOutcomes, out: &mut Output| {
@@ -100,9 +163,6 @@ impl Shard {
         let epoch = self.epoch;
         let message = CommitMessage::Join { cluster, epoch, boot, nonce, remembered };
         out.send_after(last, to, RequestId::default(), message);
-        let pause = self.settings.join_retry.saturating_mul(1 << self.joining.tries.min(5));
-        self.joining.tries += 1;
-        self.timers.set(Timer::Join, now.mono + pause);
     }
 
     /// One-phase commits that are on their way to the disk.
@@ -117,12 +177,10 @@ impl Shard {
     }
 
     /// The coordinator takes this shard in.
-    #[expect(clippy::too_many_arguments, reason = "all of them are the message")]
     pub(crate) fn welcomed(
         &mut self,
         now: Now,
-        nonce: u64,
-        epoch: Epoch,
+        (leader, nonce, epoch): (CoordinatorId, u64, Epoch),
         floor: Timestamp,
         placement: Placement,
         handling: Handling,
@@ -135,7 +193,9 @@ impl Shard {
         if !self.joining.welcomed {
             self.born = floor;
         }
-        self.joining = Joining { nonce: None, welcomed: true, ..self.joining };
+        self.joining.leader = leader;
+        self.joining.nonce = None;
+        self.joining.welcomed = true;
         self.timers.stop(Timer::Join);
         if router.placement().shards != self.shards {
             self.shards.clone_from(&router.placement().shards);

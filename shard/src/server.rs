@@ -31,8 +31,8 @@ pub struct ServerConfig {
     pub name: String,
     /// Size of a log segment in bytes.
     pub segment_bytes: u64,
-    /// Where the coordinator is, as \`host:port\`.
-    pub coordinator_address: String,
+    /// Where the coordinators of its settings are, each as `host:port`, in that order.
+    pub coordinator_addresses: Vec<String>,
 }
 
 /// A shard server that runs.
@@ -73,17 +73,17 @@ impl Server {
             data: config.data,
             certs: config.certs,
             segment_bytes: config.segment_bytes,
-            dials: vec![Dial {
-                target: config.coordinator_address,
-                peer: Peer::Coordinator(config.settings.coordinator),
-            }],
+            dials: std::iter::zip(&config.settings.coordinators, config.coordinator_addresses)
+                .map(|(id, target)| Dial { target, peer: Peer::Coordinator(*id) })
+                .collect(),
         };
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let shown = Arc::clone(&seen);
         let observe = move |core: &Shard| {
             *shown.lock() = Seen { ready: core.is_ready(), stats: core.stats() };
         };
-        let runner = Runner::start(Shard::new(config.settings), place, observe)?;
+        let settings = config.settings;
+        let runner = Runner::start(move || Shard::new(settings.clone()), place, observe)?;
         Ok(Server { runner, seen })
     }
 

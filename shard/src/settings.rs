@@ -12,8 +12,8 @@ pub struct Settings {
     pub id: ShardId,
     /// The cluster it belongs to.
     pub cluster: ClusterId,
-    /// The coordinator it joins.
-    pub coordinator: CoordinatorId,
+    /// The coordinators, of which it joins the one that leads.
+    pub coordinators: Vec<CoordinatorId>,
     /// The locks of a session's transactions go when nothing was heard of the
     /// session for this long.
     pub session_ttl: Duration,
@@ -41,11 +41,11 @@ pub struct Settings {
 
 impl Settings {
     /// With defaults.
-    pub fn new(id: ShardId, cluster: ClusterId, coordinator: CoordinatorId) -> Settings {
+    pub fn new(id: ShardId, cluster: ClusterId, coordinators: &[CoordinatorId]) -> Settings {
         Settings {
             id,
             cluster,
-            coordinator,
+            coordinators: coordinators.to_vec(),
             session_ttl: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(5),
             inquire_after: Duration::from_millis(500),

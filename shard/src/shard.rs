@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use synod_common::deadlock::Handling;
 use synod_common::error::{Corrupt, Reason};
-use synod_common::id::{Epoch, Peer, RequestId, SessionId, TxnId};
+use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, SessionId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::data::ShardStatus;
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
@@ -152,7 +152,7 @@ impl Shard {
     pub fn new(settings: Settings) -> Shard {
         let (per_txn, total) = settings.max_locks;
         Shard {
-            joining: Joining::default(),
+            joining: Joining::new(&settings.coordinators),
             router: None,
             epoch: Epoch::default(),
             floor: Timestamp::ZERO,
@@ -353,15 +353,15 @@ impl Shard {
     fn coordinator_message(
         &mut self,
         now: Now,
-        request: RequestId,
+        (coordinator, request): (CoordinatorId, RequestId),
         message: CommitMessage,
         out: &mut Output,
     ) {
         match message {
             CommitMessage::Welcome { nonce, epoch, floor, placement, handling } => {
-                self.welcomed(now, nonce, epoch, floor, placement, handling, out);
+                self.welcomed(now, (coordinator, nonce, epoch), floor, placement, handling, out);
             }
-            CommitMessage::Call { epoch } => self.called(now, epoch, out),
+            CommitMessage::Call { epoch } => self.called(now, coordinator, epoch, out),
             // What comes before the welcome belongs to a life before this one.
             _ if self.router.is_none() => {}
             CommitMessage::Prepare {
@@ -377,7 +377,6 @@ impl Shard {
             } => {
                 self.over.raise(low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
-                let coordinator = self.settings.coordinator;
                 let preparing =
                     Preparing { h, hi, coordinator, participants, terms, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
@@ -394,7 +393,7 @@ impl Shard {
             } => {
                 self.over.raise(low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
-                let (coordinator, participants) = (self.settings.coordinator, Vec::new());
+                let participants = Vec::new();
                 let preparing =
                     Preparing { h, hi, coordinator, participants, terms, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
@@ -455,9 +454,9 @@ impl Node for Shard {
     fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
         match event {
             Event::Start { seed } => self.start(now, seed, out),
-            Event::Connected(Peer::Coordinator(_)) => self.connected(now, out),
-            Event::Disconnected(Peer::Coordinator(_)) => {
-                self.disconnected_from_coordinator(now, out);
+            Event::Connected(Peer::Coordinator(id)) => self.connected(now, id, out),
+            Event::Disconnected(Peer::Coordinator(id)) => {
+                self.disconnected_from_coordinator(now, id, out);
             }
             Event::Disconnected(client @ Peer::Client(_)) => self.disconnected(client, out),
             Event::Disconnected(Peer::Shard(shard)) => self.shard_left(shard),
@@ -469,8 +468,8 @@ impl Node for Shard {
                 (Peer::Client(_), Message::DataRequest(asked)) => {
                     self.data_request(now, from, request, asked, out);
                 }
-                (Peer::Coordinator(_), Message::Commit(message)) => {
-                    self.coordinator_message(now, request, message, out);
+                (Peer::Coordinator(id), Message::Commit(message)) => {
+                    self.coordinator_message(now, (id, request), message, out);
                 }
                 (Peer::Shard(shard), Message::Peer(message)) => {
                     self.peer_message(shard, &message, out);

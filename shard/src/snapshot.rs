@@ -81,7 +81,7 @@ impl Shard {
     /// Asks where the window ends, again and again while a read waits for it.
     pub(crate) fn ask_window(&mut self, now: Now, out: &mut Output) {
         if !self.ahead.is_empty() {
-            let to = Peer::Coordinator(self.settings.coordinator);
+            let to = self.coordinator();
             self.last_ask += 1;
             out.send(to, RequestId(self.last_ask), CommitMessage::AskWindow);
             self.timers.set(Timer::AskWindow, now.mono + self.settings.inquire_after);

@@ -98,7 +98,7 @@ impl Shard {
             Stage::ReadVoted { h, m, asked, .. } => ShardStage::ReadVoted {
                 h: *h,
                 m: *m,
-                coordinator: self.settings.coordinator,
+                coordinator: self.joining.leader,
                 asked: *asked,
             },
             Stage::OnePhase { record, asked, .. } => ShardStage::OnePhase {

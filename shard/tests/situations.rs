@@ -65,7 +65,10 @@ struct World {
 }
 
 fn settings() -> Settings {
-    Settings { checkpoint_bytes: 1 << 30, ..Settings::new(ShardId(1), CLUSTER, CoordinatorId(1)) }
+    Settings {
+        checkpoint_bytes: 1 << 30,
+        ..Settings::new(ShardId(1), CLUSTER, &[CoordinatorId(1)])
+    }
 }
 
 fn placement(partition: Partition, shards: &[u16]) -> Placement {

@@ -144,13 +144,13 @@ fn plans(local: &Local, base: u16, deadlocks: Handling) -> Result<Vec<Plan>> {
     let shards = (0..file.shards).map(|i| {
         let id = ShardId(i + 1);
         let config = shard::ServerConfig {
-            settings: synod_shard::Settings::new(id, cluster, c1),
+            settings: synod_shard::Settings::new(id, cluster, &[c1]),
             listen: loopback(base + SHARD + i),
             data: dir.join(id.to_string()),
             certs: certs.clone(),
             name: id.to_string(),
             segment_bytes: SEGMENT_BYTES,
-            coordinator_address: loopback(base).to_string(),
+            coordinator_addresses: vec![loopback(base).to_string()],
         };
         Plan::Shard(Box::new(config))
     });

@@ -37,10 +37,12 @@ pub enum CloseCode {
     Replaced,
     /// A bug on the side that closed.
     Internal,
+    /// The server starts anew.
+    Restarting,
 }
 
 impl CloseCode {
-    const ALL: [CloseCode; 11] = [
+    const ALL: [CloseCode; 12] = [
         CloseCode::Done,
         CloseCode::Malformed,
         CloseCode::TooLarge,
@@ -52,6 +54,7 @@ impl CloseCode {
         CloseCode::Stopping,
         CloseCode::Replaced,
         CloseCode::Internal,
+        CloseCode::Restarting,
     ];
 
     /// As it travels.
@@ -76,6 +79,7 @@ impl CloseCode {
             CloseCode::TooMany => "too many connections",
             CloseCode::WrongIdentity => "the certificate does not bear out the claimed identity",
             CloseCode::Stopping => "the server is stopping",
+            CloseCode::Restarting => "the server starts anew",
             CloseCode::Replaced => "a newer connection took its place",
             CloseCode::Internal => "internal error",
         }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::close::CloseCode;
 use super::inbox::{Inbound, Inbox, LinkId};
 use super::link::{Link, SendError};
+use super::log::LogCounters;
 use super::stats::Stats;
 use crate::id::{ClientId, Peer, RequestId};
 use crate::message::Message;
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub inbox: Inbox,
     pub limits: HostLimits,
     pub stats: Arc<Stats>,
+    pub log: Arc<LogCounters>,
     /// The newest that the node asked for. Nobody listens where hosts are joined
     /// within the process.
     pub neighbours: watch::Sender<Vec<Neighbour>>,
@@ -67,6 +69,7 @@ impl HostHandle {
             inbox: Inbox::new(limits.inbox_bytes),
             limits,
             stats: Arc::default(),
+            log: Arc::default(),
             neighbours: watch::Sender::default(),
             next_link: AtomicU64::new(1),
             stop: AtomicBool::new(false),
@@ -87,6 +90,11 @@ impl HostHandle {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.0.stop.load(Ordering::Acquire)
+    }
+
+    /// What its log has counted.
+    pub fn log(&self) -> Arc<LogCounters> {
+        self.0.log.clone()
     }
 
     /// What it has counted.

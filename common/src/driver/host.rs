@@ -18,6 +18,9 @@
 //! handled; and per link the replies that wait to be sent, until when the link's
 //! remaining messages are put aside.
 //!
+//! A node that asks for it is made anew from its log: its links are closed, and all that
+//! it had in mind is gone, as after a crash.
+//!
 //! *Deliberately absent*: more than one thread per node. A core is one struct.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -77,7 +80,13 @@ pub struct Host<N> {
     steps_told: u64,
     clock: Clock,
     observe: Option<Observe<N>>,
+    remake: Option<Remake<N>>,
 }
+
+/// Makes the node and its log anew. The log that was there is closed first, so that all of
+/// it is durable.
+pub type Remake<N> =
+    Box<dyn FnMut() -> Result<(N, Arc<GroupCommit>), HostError> + std::marker::Send>;
 
 struct Entry {
     link: LinkId,
@@ -131,12 +140,19 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
             log,
             clock: Clock { origin: Instant::now() },
             observe: None,
+            remake: None,
         }
     }
 
     /// Shows the node to `observe` after every batch.
     pub fn observed(mut self, observe: Observe<N>) -> Host<N> {
         self.observe = Some(observe);
+        self
+    }
+
+    /// Lets the node ask to be made anew.
+    pub fn remade(mut self, remake: Remake<N>) -> Host<N> {
+        self.remake = Some(remake);
         self
     }
 
@@ -151,9 +167,7 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
     /// # Errors
     /// If the log fails.
     pub async fn run(mut self) -> Result<(), HostError> {
-        let seed = RandomState::new().hash_one(SystemTime::now());
-        self.node.handle(self.clock.now(), Event::Start { seed }, &mut self.out);
-        self.carry_out()?;
+        self.start()?;
         let mut timer = Timer::new(self.clock.instant(Mono(u64::MAX)));
         let mut batch = Vec::new();
         while !self.handle.is_stopping() {
@@ -166,9 +180,39 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
             })
             .await;
             self.turn(&mut batch)?;
+            if self.out.restart {
+                self.restart()?;
+            }
             tokio::task::yield_now().await;
         }
         self.stop().await
+    }
+
+    fn start(&mut self) -> Result<(), HostError> {
+        let seed = RandomState::new().hash_one(SystemTime::now());
+        self.node.handle(self.clock.now(), Event::Start { seed }, &mut self.out);
+        self.carry_out()
+    }
+
+    /// Makes the node anew. Nothing else can be done meanwhile.
+    fn restart(&mut self) -> Result<(), HostError> {
+        for entry in std::mem::take(&mut self.links).into_values() {
+            entry.handle.abort(CloseCode::Restarting);
+        }
+        for batch in self.aside.drain(..) {
+            batch.gate.add_permits(1);
+            self.handle.0.inbox.release(batch.permits as usize);
+        }
+        self.held.clear();
+        let remake = self.remake.as_mut();
+        let remake = remake.ok_or(HostError::Panicked("it can not start anew".into()))?;
+        let (node, log) = remake()?;
+        tracing::info!("started anew from the log");
+        self.told = log.durable_lsn();
+        self.steps_told = log.steps_done();
+        self.out = Output::new(self.told);
+        (self.node, self.log) = (node, log);
+        self.start()
     }
 
     /// Sets the timer to what the node, or what was put aside, waits for.

@@ -46,7 +46,8 @@ pub struct LogCounters {
 
 impl LogThread {
     /// Starts the threads. `disk` is another handle to the log's disk, for the
-    /// checkpoints. The group must begin with the log's last record.
+    /// checkpoints. The group must begin with the log's last record. The counters go on
+    /// from where they are.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -56,9 +57,9 @@ impl LogThread {
         identity: Identity,
         group: Arc<GroupCommit>,
         pace: Pace,
+        counters: Arc<LogCounters>,
     ) -> io::Result<LogThread> {
         assert_eq!(wal.last_lsn(), group.durable_lsn(), "the group begins where the log ends");
-        let counters = Arc::new(LogCounters::default());
         let segment_bytes = wal.segment_bytes();
         let log = Builder::new().name(format!("{}-log", identity.node)).spawn({
             let (group, counters) = (group.clone(), counters.clone());
@@ -239,7 +240,8 @@ mod tests {
         assert!(lsns.is_empty());
         let group = Arc::new(GroupCommit::new(wal.last_lsn(), Box::new(|| ())));
         let thread =
-            LogThread::spawn(wal, disk, identity(), group.clone(), Pace::default()).unwrap();
+            LogThread::spawn(wal, disk, identity(), group.clone(), Pace::default(), Arc::default())
+                .unwrap();
         for number in 1..=300u64 {
             let lsn = group.submit(record(&[number as u8; 1000]), number % 3 > 0).unwrap();
             assert_eq!(lsn, Lsn(number));
@@ -275,7 +277,9 @@ mod tests {
         let (wal, ..) = open(disk.clone(), options);
         let group = Arc::new(GroupCommit::new(Lsn(0), Box::new(|| ())));
         let pace = Pace { patience: Duration::from_millis(2), linger: Duration::ZERO };
-        let thread = LogThread::spawn(wal, disk.clone(), identity(), group.clone(), pace).unwrap();
+        let thread =
+            LogThread::spawn(wal, disk.clone(), identity(), group.clone(), pace, Arc::default())
+                .unwrap();
         group.submit(record(b"lazy"), false).unwrap();
         wait_for(|| group.durable_lsn() == Lsn(1));
         let name = disk.list().unwrap().into_iter().find(|name| name.ends_with(".wal")).unwrap();
@@ -293,8 +297,14 @@ mod tests {
             let _ = sender.send(());
         });
         let group = Arc::new(GroupCommit::new(Lsn(0), waker));
-        let thread =
-            LogThread::spawn(wal, disk.clone(), identity(), group.clone(), Pace::default());
+        let thread = LogThread::spawn(
+            wal,
+            disk.clone(),
+            identity(),
+            group.clone(),
+            Pace::default(),
+            Arc::default(),
+        );
         disk.fail_syncs(1);
         group.submit(record(b"x"), true).unwrap();
         receiver.recv_timeout(Duration::from_secs(10)).unwrap();

@@ -49,6 +49,6 @@ pub fn recover<D: Disk + Clone + 'static>(
         node.recover(Recovered::Record(lsn, record))
     })?;
     let group = Arc::new(GroupCommit::new(wal.last_lsn(), handle.waker()));
-    let thread = LogThread::spawn(wal, disk, identity, group.clone(), pace);
+    let thread = LogThread::spawn(wal, disk, identity, group.clone(), pace, handle.0.log.clone());
     Ok(OpenLog { group, thread: thread.map_err(RecoverError::Thread)? })
 }

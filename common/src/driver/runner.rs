@@ -7,20 +7,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::endpoint::{BindError, Endpoint, Settings};
 use super::folder::{Folder, FolderError};
 use super::handle::{HostHandle, HostLimits};
-use super::host::{Host, HostError};
-use super::log::LogCounters;
+use super::host::{Host, HostError, Remake};
+use super::log::{LogCounters, LogThread};
 use super::recover::{OpenLog, RecoverError, recover};
 use super::server::{Dial, serve};
 use super::stats::Stats;
 use super::tls::{CertError, Identity};
 use crate::id::ClusterId;
 use crate::node::Node;
-use crate::sync::Pace;
+use crate::sync::{GroupCommit, Pace};
 use crate::wal;
 
 /// Where a server lives and whom it dials.
@@ -93,13 +94,14 @@ struct Started {
 }
 
 impl Runner {
-    /// Recovers the node from its folder and serves. `observe` sees the node
-    /// after every batch, and must be quick.
+    /// Recovers a node from its folder and serves. `make` makes one that knows nothing, at
+    /// the start and when it asks to be made anew. `observe` sees the node after every
+    /// batch, and must be quick.
     ///
     /// # Errors
     /// If it can not start; nothing was changed then but what recovery repairs.
     pub fn start<N: Node + Send + 'static>(
-        node: N,
+        make: impl FnMut() -> N + Send + 'static,
         place: Place,
         observe: impl FnMut(&N) + Send + 'static,
     ) -> Result<Runner, ServerError> {
@@ -109,7 +111,7 @@ impl Runner {
         let thread = thread::Builder::new()
             .name(name.clone())
             .spawn(move || {
-                let result = run(node, &place, Box::new(observe), &tell);
+                let result = run(make, &place, Box::new(observe), &tell);
                 let error = result.as_ref().err().map(|error| match error {
                     ServerError::Stopped { error, .. } => error.clone(),
                     error => error.to_string(),
@@ -179,7 +181,7 @@ fn join(
 pub type Observe<N> = Box<dyn FnMut(&N) + Send>;
 
 fn run<N: Node + Send + 'static>(
-    mut node: N,
+    make: impl FnMut() -> N + Send + 'static,
     place: &Place,
     observe: Observe<N>,
     tell: &mpsc::SyncSender<Started>,
@@ -191,15 +193,54 @@ fn run<N: Node + Send + 'static>(
     let endpoint = Endpoint::bind(place.listen, identity, Settings::default())?;
     let address = endpoint.local_addr().unwrap_or(place.listen);
     let handle = HostHandle::new(HostLimits::default());
-    let OpenLog { group, thread } =
-        open_log(&mut node, &place.name, place.cluster, &place.data, place.segment_bytes, &handle)?;
-    let log = Arc::clone(thread.counters());
-    let host = Host::new(node, group, handle.clone()).observed(observe);
+    let (mut opener, log) = (Opener::new(make, place.clone(), handle.clone()), handle.log());
+    let (node, group) = opener.open()?;
+    let thread = Arc::clone(&opener.thread);
+    let host = Host::new(node, group, handle.clone()).observed(observe).remade(opener.remake());
     let _ = tell.send(Started { address, handle, log });
     let served = runtime.block_on(serve(host, endpoint, place.dials.clone()));
-    let closed = thread.stop();
+    let thread = thread.lock().take();
+    let closed = thread.map_or(Ok(()), LogThread::stop);
     served.map_err(|error: HostError| stopped(&place.name, &error.to_string()))?;
     closed.map_err(|error| stopped(&place.name, &error.to_string()))
+}
+
+/// Opens a node's folder, again and again.
+struct Opener<M> {
+    make: M,
+    place: Place,
+    handle: HostHandle,
+    /// Of the log that is open.
+    thread: Arc<Mutex<Option<LogThread>>>,
+}
+
+impl<M> Opener<M> {
+    fn new(make: M, place: Place, handle: HostHandle) -> Opener<M> {
+        Opener { make, place, handle, thread: Arc::default() }
+    }
+
+    fn open<N: Node>(&mut self) -> Result<(N, Arc<GroupCommit>), ServerError>
+    where
+        M: FnMut() -> N,
+    {
+        let Place { name, cluster, data, segment_bytes, .. } = &self.place;
+        let mut node = (self.make)();
+        let open = open_log(&mut node, name, *cluster, data, *segment_bytes, &self.handle)?;
+        *self.thread.lock() = Some(open.thread);
+        Ok((node, open.group))
+    }
+
+    fn remake<N: Node>(mut self) -> Remake<N>
+    where
+        M: FnMut() -> N + Send + 'static,
+    {
+        Box::new(move || {
+            let failed = |error: &dyn std::fmt::Display| HostError::Log(error.to_string());
+            let thread = self.thread.lock().take();
+            thread.map_or(Ok(()), LogThread::stop).map_err(|error| failed(&error))?;
+            self.open().map_err(|error| failed(&error))
+        })
+    }
 }
 
 /// Opens the folder of a node and recovers the node from it. `handle` is the one

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::Terms;
 use crate::error::Reason;
-use crate::id::{CoordinatorId, Incarnation, SessionId, ShardId, TxnId};
-use crate::route::Placement;
+use crate::id::{CoordinatorId, Epoch, Incarnation, SessionId, ShardId, TxnId};
+use crate::route::{CoordinatorAddress, Placement};
 use crate::time::Timestamp;
 
 /// What a client asks of a coordinator. Every request gets one reply.
@@ -74,6 +74,12 @@ pub enum ClientRequest {
         /// Its name.
         txn: TxnId,
     },
+    /// Tell me as soon as you know a leader of a later epoch than this. Every member of
+    /// the group answers it, the leader too; the newest one of a connection counts.
+    Follow {
+        /// The epoch of the leader that I know.
+        epoch: Epoch,
+    },
 }
 
 /// One shard's part in a transaction.
@@ -130,6 +136,13 @@ pub enum ClientReply {
     },
     /// The answer to [`ClientRequest::CommitOf`]; none if it is not being committed.
     CommitOf(Option<Box<super::txns::Commit>>),
+    /// The answer to [`ClientRequest::Follow`].
+    Leader {
+        /// The epoch that it leads.
+        epoch: Epoch,
+        /// Where it is, as `host:port`; none if this is who answers.
+        address: Option<String>,
+    },
 }
 
 /// What became of a transaction.
@@ -169,6 +182,12 @@ pub struct CoordinatorStatus {
     pub sessions: u64,
     /// Transactions between COMMIT and the last acknowledgement.
     pub committing: u64,
+    /// Who leads, as far as it knows.
+    pub leader: Option<CoordinatorId>,
+    /// The epoch that it leads or has promised to somebody.
+    pub epoch: Epoch,
+    /// The members of the group; none if it is alone.
+    pub group: Vec<CoordinatorAddress>,
 }
 
 impl ClientRequest {
@@ -184,7 +203,8 @@ impl ClientRequest {
             | ClientRequest::Deadlocks
             | ClientRequest::Pinned { .. }
             | ClientRequest::Commits { .. }
-            | ClientRequest::CommitOf { .. } => None,
+            | ClientRequest::CommitOf { .. }
+            | ClientRequest::Follow { .. } => None,
         }
     }
 
@@ -200,7 +220,8 @@ impl ClientRequest {
             | ClientRequest::Deadlocks
             | ClientRequest::Pinned { .. }
             | ClientRequest::Commits { .. }
-            | ClientRequest::CommitOf { .. } => None,
+            | ClientRequest::CommitOf { .. }
+            | ClientRequest::Follow { .. } => None,
         }
     }
 }
@@ -216,7 +237,8 @@ impl ClientReply {
             | ClientReply::Outcome(_)
             | ClientReply::Status(_)
             | ClientReply::Refused(_)
-            | ClientReply::CommitOf(_) => None,
+            | ClientReply::CommitOf(_)
+            | ClientReply::Leader { .. } => None,
         }
     }
 
@@ -230,7 +252,8 @@ impl ClientReply {
             | ClientReply::Outcome(_)
             | ClientReply::Status(_)
             | ClientReply::Refused(_)
-            | ClientReply::CommitOf(_) => None,
+            | ClientReply::CommitOf(_)
+            | ClientReply::Leader { .. } => None,
         }
     }
 }

@@ -4,7 +4,8 @@
 //!   client ──ClientRequest──▶ coordinator ──CommitMessage──▶ shard
 //!      ▲◀────ClientReply────────┘       ◀──CommitMessage────┘  ▲
 //!      │                                 ◀─DeadlockMessage─▶   │ ◀─PeerMessage─▶ shard
-//!      │                                 ◀───SiteMessage───▶   │ ◀─SiteMessage─▶ shard
+//!      │     coordinator                 ◀───SiteMessage───▶   │ ◀─SiteMessage─▶ shard
+//!      │      ◀─GroupMessage─▶ coordinator                    │
 //!      └──────────────────DataRequest / DataReply──────────────┘
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod codec;
 pub mod commit;
 pub mod data;
 pub mod deadlock;
+pub mod group;
 pub mod peer;
 pub mod site;
 pub mod txns;
@@ -36,6 +38,7 @@ pub use client::{ClientReply, ClientRequest};
 pub use commit::CommitMessage;
 pub use data::{DataReply, DataRequest};
 pub use deadlock::DeadlockMessage;
+pub use group::GroupMessage;
 pub use peer::PeerMessage;
 pub use site::SiteMessage;
 
@@ -60,6 +63,8 @@ pub enum Message {
     Peer(PeerMessage),
     /// Between coordinator and shard, and between shards.
     Site(SiteMessage),
+    /// Between coordinators of a group.
+    Group(GroupMessage),
 }
 
 impl Message {
@@ -72,6 +77,7 @@ impl Message {
             Message::Commit(message) => message.bulk(),
             Message::Deadlock(message) => message.bulk(),
             Message::ClientReply(message) => message.bulk(),
+            Message::Group(message) => message.bulk(),
             Message::Peer(_) | Message::Site(_) => None,
         }
     }
@@ -84,6 +90,7 @@ impl Message {
             Message::Commit(message) => message.bulk_mut(),
             Message::Deadlock(message) => message.bulk_mut(),
             Message::ClientReply(message) => message.bulk_mut(),
+            Message::Group(message) => message.bulk_mut(),
             Message::Peer(_) | Message::Site(_) => None,
         }
     }
@@ -98,7 +105,8 @@ impl Message {
             | Message::ClientReply(_)
             | Message::DataRequest(_)
             | Message::DataReply(_)
-            | Message::Deadlock(_) => false,
+            | Message::Deadlock(_)
+            | Message::Group(_) => false,
         }
     }
 
@@ -118,6 +126,7 @@ impl Message {
             (Message::Commit(message), Peer::Coordinator(_)) => !message.is_from_shard(),
             (Message::Deadlock(_) | Message::Peer(_), Peer::Shard(_)) => true,
             (Message::Site(_), Peer::Shard(_) | Peer::Coordinator(_)) => true,
+            (Message::Group(_), Peer::Coordinator(_)) => true,
             (Message::Deadlock(message), Peer::Coordinator(_)) => message.is_from_coordinator(),
             _ => false,
         }
@@ -141,5 +150,6 @@ into_message!(
     Commit(CommitMessage),
     Deadlock(DeadlockMessage),
     Peer(PeerMessage),
-    Site(SiteMessage)
+    Site(SiteMessage),
+    Group(GroupMessage)
 );

@@ -25,7 +25,7 @@ impl World {
     fn moved(&mut self) -> Timestamp {
         self.event(Event::Wake);
         self.sync();
-        self.coordinator.safe_point().0
+        self.coordinator.core().safe_point().0
     }
 
     fn pin(&mut self, session: SessionId, pin: Timestamp) {
@@ -57,7 +57,7 @@ fn it_is_durable_before_a_shard_hears_of_it_and_survives_a_restart() {
     let both = [1, 2].map(|shard| (Peer::Shard(ShardId(shard)), at));
     assert_eq!(world.safe_points(), both);
     let mut world = world.crash();
-    assert_eq!(world.coordinator.safe_point().0, at);
+    assert_eq!(world.coordinator.core().safe_point().0, at);
     let join = |epoch| CommitMessage::Join {
         cluster: CLUSTER,
         epoch,
@@ -85,7 +85,7 @@ fn it_stays_below_a_pin_as_long_as_the_session_lives() {
         world.pass(9);
         assert!(world.moved() < pin);
     }
-    assert_eq!(world.coordinator.safe_point().0, Timestamp(pin.0 - 1));
+    assert_eq!(world.coordinator.core().safe_point().0, Timestamp(pin.0 - 1));
     // Nothing more is heard: the session lapses, and the pin with it.
     world.pass(11);
     world.moved();

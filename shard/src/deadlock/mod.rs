@@ -152,7 +152,7 @@ impl Shard {
             Scheme::WoundWait => self.wound_voters(now.mono, out),
             Scheme::WaitDie => 0,
         };
-        let coordinator = Peer::Coordinator(self.settings.coordinator);
+        let coordinator = self.coordinator();
         for deadlock in std::mem::take(&mut self.deadlocks.broken) {
             let message = DeadlockMessage::Broken { deadlock: Box::new(deadlock) };
             out.send(coordinator, NO_REPLY, message);

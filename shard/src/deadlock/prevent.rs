@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use synod_common::deadlock::{Cause, Deadlock, Scheme};
 use synod_common::error::Reason;
-use synod_common::id::{Peer, TxnId};
+use synod_common::id::TxnId;
 use synod_common::message::DeadlockMessage;
 use synod_common::node::Output;
 use synod_common::time::Mono;
@@ -139,7 +139,7 @@ impl Shard {
         for (txn, waiter) in wounds {
             let deadlock = Box::new(self.prevented(txn, waiter, txn));
             let message = DeadlockMessage::Wound { txn, deadlock };
-            out.send(Peer::Coordinator(self.settings.coordinator), NO_REPLY, message);
+            out.send(self.coordinator(), NO_REPLY, message);
         }
         count
     }

@@ -3,7 +3,6 @@
 //! with many waits the timer slows down.
 
 use bytes::Bytes;
-use synod_common::id::Peer;
 use synod_common::message::DeadlockMessage;
 use synod_common::message::bulk::List;
 use synod_common::message::deadlock::Wait;
@@ -34,7 +33,7 @@ impl Shard {
         reporting.number += 1;
         let (life, number) = (self.deadlocks.life, self.deadlocks.reporting.number);
         let message = DeadlockMessage::Waits { life, number, waits };
-        out.send(Peer::Coordinator(self.settings.coordinator), NO_REPLY, message);
+        out.send(self.coordinator(), NO_REPLY, message);
         count
     }
 

@@ -199,7 +199,7 @@ impl Shard {
         else {
             return;
         };
-        let (h, to) = (record.h, Peer::Coordinator(record.coordinator));
+        let (h, to) = (record.h, self.coordinator());
         let (outcome, decision) = match decision {
             Decision::Commit(at) => (Verdict::Commit(at), decision),
             Decision::Abort | Decision::Forgotten => (Verdict::Abort, Decision::Abort),

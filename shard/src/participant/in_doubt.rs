@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::id::{RequestId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::Vote;
 use synod_common::node::Output;
@@ -42,7 +42,7 @@ impl Shard {
         // Between three quarters and the whole of it.
         let pause = pause - pause / 4 * u32::try_from(jitter).unwrap_or(0) / 256;
         self.timers.set(Timer::Inquire(txn), now.mono + pause);
-        let to = Peer::Coordinator(self.settings.coordinator);
+        let to = self.coordinator();
         out.send(to, RequestId::default(), message);
         if !self.has_coordinator() {
             self.ask_peers(txn, out);

@@ -72,7 +72,7 @@ impl Shard {
             Some(Stage::Active) => self.abort(txn, &Reason::Presumed, out),
             Some(Stage::OnePhase { lsn, record, .. }) if *lsn <= self.durable => {
                 let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(record.m) };
-                let to = Peer::Coordinator(record.coordinator);
+                let to = self.coordinator();
                 return out.send(to, NO_REPLY, done);
             }
             // The answer is still to come.
@@ -93,7 +93,7 @@ impl Shard {
             Some(End::OnePhaseNo(reason)) => Vote::No(reason.clone()),
             Some(End::VotedNo(_) | End::Decided) | None => return,
         };
-        let to = Peer::Coordinator(self.settings.coordinator);
+        let to = self.coordinator();
         out.send(to, NO_REPLY, CommitMessage::OnePhaseDone { txn, vote });
     }
 }

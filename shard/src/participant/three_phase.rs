@@ -144,7 +144,7 @@ impl Shard {
                 self.heard_itself.push_back((*said, txn, say));
                 continue;
             }
-            let peer = to.peer(&record.participants, record.coordinator);
+            let peer = to.peer(&record.participants, self.joining.leader);
             out.send_after(lsn, peer, NO_REPLY, SiteMessage { txn, h, say });
         }
         if let Some(verdict) = step.decided {

@@ -17,7 +17,7 @@
 
 use synod_common::commit::Verdict;
 use synod_common::error::Reason;
-use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::id::{RequestId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::Decision;
 use synod_common::node::Output;
@@ -63,7 +63,7 @@ impl Shard {
                     self.abort(txn, &Reason::LocksLost, out);
                 }
                 let ack = CommitMessage::Ack { txn };
-                let to = Peer::Coordinator(self.settings.coordinator);
+                let to = self.coordinator();
                 out.send_after(out.last_lsn(), to, NO_REPLY, ack);
             }
             (Some(Stage::OnePhase { .. }) | None, _) => {}
@@ -78,11 +78,11 @@ impl Shard {
         let is_site = site.is_some();
         assert!(*lsn <= self.durable, "{txn} was committed before this shard voted");
         assert!(record.m <= at, "{txn} voted {} and was committed at {at}", record.m);
-        let (writes, coordinator) = (record.writes.clone(), record.coordinator);
+        let writes = record.writes.clone();
         let h = record.h;
         let lsn = out.append(&Record::Committed { txn, at });
         let ack = CommitMessage::Ack { txn };
-        out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, ack);
+        out.send_after(lsn, self.coordinator(), NO_REPLY, ack);
         self.stats.in_doubt -= 1;
         self.timers.stop(Timer::Inquire(txn));
         self.over.insert(txn, h, End::Decided);

@@ -237,7 +237,7 @@ impl Shard {
 
     /// The same request again: the same vote again, from the record.
     fn repeat_vote(&mut self, txn: TxnId, out: &mut Output) {
-        let coordinator = Peer::Coordinator(self.settings.coordinator);
+        let coordinator = self.coordinator();
         match self.txns.get(&txn).map(|participant| &participant.stage) {
             Some(Stage::Prepared { lsn, record, .. }) => {
                 let vote = CommitMessage::Vote { txn, vote: Vote::Yes(record.m) };

@@ -16,7 +16,7 @@ impl World {
                 drain::check_shard(index, shard)?;
             }
             if let Some(coordinator) = core.coordinator() {
-                drain::check_coordinator(coordinator)?;
+                drain::check_coordinator(coordinator.core())?;
             }
         }
         Ok(())

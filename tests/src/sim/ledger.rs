@@ -161,7 +161,11 @@ impl Ledger {
                 self.committed.insert(txn, at);
                 agreement::check(self, txn)?;
             }
-            Fact::Coordinator(CoordinatorRecord::Ended { .. }) => {}
+            Fact::Coordinator(
+                CoordinatorRecord::Ended { .. }
+                | CoordinatorRecord::Promised(_)
+                | CoordinatorRecord::Cut { .. },
+            ) => {}
             Fact::Coordinator(CoordinatorRecord::Site { txn, sites, stable, .. }) => {
                 sites::named(self, txn, &sites);
                 sites::entered(self, server, txn, stable)?;

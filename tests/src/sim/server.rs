@@ -6,7 +6,7 @@ use synod_common::error::Corrupt;
 use synod_common::id::{CoordinatorId, Peer, ShardId};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered, Send};
 use synod_common::time::{Mono, Now};
-use synod_coordinator::Coordinator;
+use synod_coordinator::Member;
 use synod_shard::Shard;
 
 use super::clock::Clock;
@@ -46,7 +46,7 @@ pub struct Server {
 #[derive(Debug)]
 pub enum Core {
     /// The coordinator's.
-    Coordinator(Box<Coordinator>),
+    Coordinator(Box<Member>),
     /// A shard's.
     Shard(Box<Shard>),
 }
@@ -80,7 +80,7 @@ impl Core {
     }
 
     /// The coordinator, if it is one.
-    pub fn coordinator(&self) -> Option<&Coordinator> {
+    pub fn coordinator(&self) -> Option<&Member> {
         match self {
             Core::Coordinator(core) => Some(core),
             Core::Shard(_) => None,

@@ -279,10 +279,10 @@ impl World {
             {
                 settings.mutant = self.mutation.and_then(Mutation::of_coordinator);
             }
-            Core::Coordinator(Box::new(synod_coordinator::Coordinator::new(settings)))
+            Core::Coordinator(Box::new(synod_coordinator::Member::new(settings)))
         } else {
             let id = ShardId(index as u16);
-            let mut settings = synod_shard::Settings::new(id, CLUSTER, COORDINATOR);
+            let mut settings = synod_shard::Settings::new(id, CLUSTER, &[COORDINATOR]);
             settings.session_ttl = self.sizes.session_ttl;
             settings.lock_timeout = self.patience(300);
             settings.inquire_after = Duration::from_millis(100);
@@ -405,7 +405,7 @@ impl World {
             self.asked.check(index, shard, &server.out.sends[said..])?;
         }
         if let Some(coordinator) = core.coordinator() {
-            self.safe_points.coordinator(coordinator)?;
+            self.safe_points.coordinator(coordinator.core())?;
         }
         if server.flush_due {
             return Ok(());

@@ -11,7 +11,7 @@ use synod_common::message::Message;
 use synod_common::node::{Event, Lsn, Node, Output, Send};
 use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Wall};
-use synod_coordinator::Coordinator;
+use synod_coordinator::Member;
 use synod_shard::Shard;
 use tokio::sync::oneshot;
 
@@ -70,7 +70,7 @@ pub struct Cluster {
     /// What the clients do.
     pub executor: Executor,
     now: Mono,
-    coordinator: (Coordinator, Output),
+    coordinator: (Member, Output),
     shards: Vec<(Shard, Output)>,
     on_the_way: VecDeque<Letter>,
     counted: Counted,
@@ -95,10 +95,10 @@ impl Cluster {
         };
         let mut settings = synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement);
         settings.deadlocks.scheme = scheme;
-        let coordinator = (Coordinator::new(settings), Output::new(Lsn(0)));
+        let coordinator = (Member::new(settings), Output::new(Lsn(0)));
         let shard = |id: usize| {
             let settings =
-                synod_shard::Settings::new(ShardId(id as u16), CLUSTER, CoordinatorId(1));
+                synod_shard::Settings::new(ShardId(id as u16), CLUSTER, &[CoordinatorId(1)]);
             (Shard::new(settings), Output::new(Lsn(0)))
         };
         let mut cluster = Cluster {

@@ -16,7 +16,7 @@ use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, 
 use synod_common::node::{Event, Output};
 use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
-use synod_coordinator::Coordinator;
+use synod_coordinator::Member;
 use synod_shard::Shard;
 use synod_tests::invariants::Check;
 use synod_tests::invariants::deadlocks::{self, Observed};
@@ -97,7 +97,7 @@ impl Cluster {
     fn core(&self, node: usize, shards: u16) -> Core {
         if node > 0 {
             let mut settings =
-                synod_shard::Settings::new(ShardId(node as u16), CLUSTER, COORDINATOR);
+                synod_shard::Settings::new(ShardId(node as u16), CLUSTER, &[COORDINATOR]);
             settings.lock_timeout = std::time::Duration::from_secs(1_000);
             return Core::Shard(Box::new(Shard::new(settings)));
         }
@@ -111,7 +111,7 @@ impl Cluster {
         let mut settings = synod_coordinator::Settings::new(COORDINATOR, CLUSTER, placement);
         settings.deadlocks = self.handling;
         settings.vote_timeout = std::time::Duration::from_secs(1_000);
-        Core::Coordinator(Box::new(Coordinator::new(settings)))
+        Core::Coordinator(Box::new(Member::new(settings)))
     }
 
     fn connect(&mut self, shard: usize) {

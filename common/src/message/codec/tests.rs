@@ -16,12 +16,13 @@ use crate::message::client::{CoordinatorStatus, Outcome, Part};
 use crate::message::commit::{Decision, Terms, Validation, Vote};
 use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
 use crate::message::deadlock::{Edge, Holder, Link, Probe, Wait};
+use crate::message::group::{Entries, Position};
 use crate::message::txns::{Commit, CommitStage, Holds, Resolution, ShardStage, ShardTxn};
 use crate::message::{
     ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
-    PeerMessage, SiteMessage,
+    GroupMessage, PeerMessage, SiteMessage,
 };
-use crate::route::{Partition, Placement, ShardAddress};
+use crate::route::{CoordinatorAddress, Partition, Placement, ShardAddress};
 use crate::time::{Timestamp, Wall};
 
 fn session() -> SessionId {
@@ -118,6 +119,9 @@ fn samples() -> Vec<Message> {
         joined: vec![ShardId(2)],
         sessions: 4,
         committing: 5,
+        leader: Some(CoordinatorId(2)),
+        epoch: Epoch(3),
+        group: vec![CoordinatorAddress { id: CoordinatorId(2), address: "b:7401".to_owned() }],
     };
     let reasons = vec![
         Reason::Deadlock(Box::new(deadlock())),
@@ -148,6 +152,8 @@ fn samples() -> Vec<Message> {
         Reason::Conflict,
         Reason::NotAnInteger(Key::from("k")),
         Reason::CheckFailed(Key::from("k")),
+        Reason::NotLeader(None),
+        Reason::NotLeader(Some("b:7401".to_owned())),
     ];
     let mut all: Vec<Message> = vec![
         ClientRequest::OpenSession.into(),
@@ -332,6 +338,7 @@ fn samples() -> Vec<Message> {
     ]);
     all.extend(of_sites());
     all.extend(of_txns());
+    all.extend(of_groups());
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
     all
@@ -355,6 +362,30 @@ fn ballot() -> Ballot {
 fn stable() -> Stable {
     let phase = Phase::Pre(Verdict::Commit(Timestamp(90)));
     Stable { phase, attempt: Ballot::first(SiteId(2)), elected: ballot() }
+}
+
+/// Everything that members of a group say, and what clients hear of them.
+fn of_groups() -> Vec<Message> {
+    let (epoch, last) = (Epoch(3), Position { epoch: Epoch(2), index: 300 });
+    let mut entries = Entries::default();
+    entries.push(epoch, b"record");
+    let all = [
+        GroupMessage::Canvass { epoch, last },
+        GroupMessage::Would { epoch },
+        GroupMessage::Elect { epoch, last },
+        GroupMessage::Elected { epoch },
+        GroupMessage::Append { epoch, before: last, committed: 299, entries: entries.finish() },
+        GroupMessage::Appended { epoch, index: 301 },
+        GroupMessage::Missing { epoch, index: 200 },
+        GroupMessage::Confirm { epoch, round: 7, committed: 299 },
+        GroupMessage::Confirmed { epoch, round: 7 },
+        GroupMessage::Stale { epoch },
+    ];
+    let mut all = all.map(Message::from).to_vec();
+    all.push(ClientRequest::Follow { epoch }.into());
+    all.push(ClientReply::Leader { epoch, address: Some("b:7401".to_owned()) }.into());
+    all.push(ClientReply::Leader { epoch, address: None }.into());
+    all
 }
 
 /// Everything that sites say.

@@ -1,0 +1,392 @@
+//! A member of the group as a node: between the network and its own log on one side, its
+//! replica and the core of a coordinator on the other. It computes nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use synod_common::error::{Corrupt, Reason};
+use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId};
+use synod_common::message::group::Entries;
+use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message};
+use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered, Send, decode};
+use synod_common::time::Now;
+
+use super::log::{Entry, Log};
+use super::places::Places;
+use super::replica::{Pace, Promise, Replica, Step, Turn, When};
+use crate::checkpoint::Saved;
+use crate::record::Record;
+use crate::{Coordinator, Settings, Stats};
+
+/// Bytes of entries that are kept in memory for members that are behind.
+const KEEP_BYTES: usize = 64 << 20;
+/// Clients that may wait for another leader at once.
+const MAX_FOLLOWING: usize = 100_000;
+
+/// A coordinator of a group, perhaps its only one.
+#[derive(Debug)]
+pub struct Member {
+    replica: Replica,
+    core: Coordinator,
+    /// What the core asks for, in terms of the group's log.
+    inner: Output,
+    /// What the core wants sent once an entry is committed.
+    held: VecDeque<(Lsn, Send)>,
+    places: Places,
+    /// The core has heard of all that is committed up to here.
+    applied: u64,
+    /// The round that is to confirm what the core waits with.
+    round: Option<u64>,
+    /// Clients that want to hear of a leader of a later epoch.
+    following: BTreeMap<Peer, (RequestId, Epoch)>,
+    /// It does no more until it starts anew.
+    stopped: bool,
+    logged: u64,
+    recovering: (Promise, Log),
+}
+
+impl Member {
+    /// One that knows nothing yet.
+    pub fn new(settings: Settings) -> Member {
+        Member {
+            replica: replica(&settings, Promise::default(), Log::default()),
+            core: Coordinator::new(settings),
+            inner: Output::default(),
+            held: VecDeque::new(),
+            places: Places::default(),
+            applied: 0,
+            round: None,
+            following: BTreeMap::new(),
+            stopped: false,
+            logged: 0,
+            recovering: (Promise::default(), Log::default()),
+        }
+    }
+
+    /// The core of a coordinator, which works while this one leads.
+    pub fn core(&self) -> &Coordinator {
+        &self.core
+    }
+
+    /// Who leads and what is committed.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Counters for people.
+    pub fn stats(&self) -> Stats {
+        self.core.stats()
+    }
+
+    /// Whether it serves clients, or can say who does.
+    pub fn is_ready(&self) -> bool {
+        match self.replica.leads() {
+            true => self.core.is_ready(),
+            false => self.replica.leader().is_some(),
+        }
+    }
+
+    fn start(&mut self, now: Now, seed: u64, out: &mut Output) {
+        let (promise, log) = std::mem::take(&mut self.recovering);
+        let epoch = promise.epoch.max(self.core.epoch).max(log.last().epoch);
+        let promise = if epoch > promise.epoch { Promise { epoch, to: None } } else { promise };
+        self.applied = log.base().index;
+        self.replica = replica(&self.core.settings, promise, log);
+        let step = self.replica.start(now.mono, seed);
+        self.carry_out(now, step, out);
+    }
+
+    /// Does what the replica asks for, in the order that it says.
+    fn carry_out(&mut self, now: Now, step: Step, out: &mut Output) {
+        let Step { promise, cut, append, messages, turn } = step;
+        if let Some(promise) = promise {
+            out.force(&Record::Promised(promise));
+        }
+        if let Some(index) = cut {
+            out.force(&Record::Cut { index });
+            self.places.cut(index);
+        }
+        for entry in append {
+            self.places.push(out.force_bytes(&entry.record));
+        }
+        self.send(messages, out);
+        match turn {
+            Some(Turn::Leads(epoch)) => self.lead(now, epoch),
+            Some(Turn::Stops) => {
+                self.stopped = true;
+                out.restart = true;
+            }
+            None => {}
+        }
+    }
+
+    fn send(&self, messages: Vec<(CoordinatorId, GroupMessage, When)>, out: &mut Output) {
+        let last = out.last_lsn();
+        for (to, message, when) in messages {
+            let to = Peer::Coordinator(to);
+            match when {
+                When::Now => out.send(to, RequestId::default(), message),
+                When::Durable => out.send_after(last, to, RequestId::default(), message),
+            }
+        }
+    }
+
+    /// The core has to know all that there is; then it begins an epoch.
+    fn lead(&mut self, now: Now, epoch: Epoch) {
+        let last = self.replica.log().last().index;
+        self.apply(last);
+        self.inner = Output::new(Lsn(last));
+        self.core.lead(now, epoch, &mut self.inner);
+    }
+
+    /// Lets the core read entries that somebody else wrote.
+    fn apply(&mut self, upto: u64) {
+        while self.applied < upto {
+            self.applied += 1;
+            let entry = self.replica.log().get(self.applied).expect("it is kept until applied");
+            let read = self.core.read(Lsn(self.applied), &entry.record);
+            read.expect("it was looked at when it came");
+        }
+    }
+
+    /// Lets the core and the replica go on until neither has anything for the other.
+    fn settle(&mut self, now: Now, out: &mut Output) {
+        while !self.stopped && self.replica.leads() {
+            self.tell_committed(now);
+            self.confirm(now, out);
+            out.sends.append(&mut self.inner.sends);
+            self.held.extend(self.inner.held.drain(..));
+            self.release(out);
+            if self.inner.records.is_empty() {
+                break;
+            }
+            self.append(now, out);
+        }
+        if !self.replica.leads() {
+            self.apply(self.replica.committed());
+        }
+        let keep = if self.core.settings.group.is_empty() { 0 } else { KEEP_BYTES };
+        self.replica.forget(self.applied, keep);
+        self.tell_leader(out);
+        self.begin_checkpoint(out);
+        let wake = self.inner.wake.filter(|_| self.replica.leads());
+        out.wake = [wake, self.replica.due()].into_iter().flatten().min();
+    }
+
+    /// For the core, what is committed is durable.
+    fn tell_committed(&mut self, now: Now) {
+        let committed = self.replica.committed();
+        if committed > self.applied {
+            self.applied = committed;
+            self.core.handle(now, Event::Durable(Lsn(committed)), &mut self.inner);
+        }
+    }
+
+    /// Asks whether this one still leads, on behalf of all that waits for it.
+    fn confirm(&mut self, now: Now, out: &mut Output) {
+        if self.round.is_some_and(|round| round <= self.replica.confirmed()) {
+            self.round = None;
+            self.core.confirmed(now, &mut self.inner);
+        }
+        if self.round.is_none() && self.core.begins_round() {
+            let (round, step) = self.replica.confirm();
+            self.round = Some(round);
+            self.send(step.messages, out);
+        }
+    }
+
+    fn release(&mut self, out: &mut Output) {
+        while self.held.front().is_some_and(|(lsn, _)| lsn.0 <= self.applied) {
+            out.sends.extend(self.held.pop_front().map(|(_, send)| send));
+        }
+    }
+
+    /// The records of the core are the group's.
+    fn append(&mut self, now: Now, out: &mut Output) {
+        let (records, forced) = self.inner.take_records();
+        let entries = records.iter().map(Bytes::copy_from_slice);
+        let mut step = self.replica.append(now.mono, entries, forced > 0);
+        for (number, entry) in step.append.drain(..).enumerate() {
+            let lsn = match number < forced {
+                true => out.force_bytes(&entry.record),
+                false => out.append_bytes(&entry.record),
+            };
+            self.places.push(lsn);
+        }
+        self.carry_out(now, step, out);
+    }
+
+    fn begin_checkpoint(&mut self, out: &mut Output) {
+        self.logged += out.take_logged();
+        if self.logged < self.core.settings.checkpoint_bytes || self.core.writes_checkpoint() {
+            return;
+        }
+        let index = self.applied.min(self.replica.durable());
+        let Some(base) = self.replica.log().at(index) else { return };
+        self.logged = 0;
+        self.core.begin_checkpoint(Saved { promise: self.replica.promise(), base });
+        let start = self.places.lsn_of(index + 1).unwrap_or(out.last_lsn().next());
+        self.places.forget(index);
+        out.checkpoint = Some(CheckpointStep::Begin(start));
+    }
+
+    /// A client asks while another one leads, or for what each member can say.
+    fn answer(&mut self, from: (Peer, RequestId), request: &ClientRequest, out: &mut Output) {
+        let reply = match request {
+            ClientRequest::Status => ClientReply::Status(self.core.status(self.replica.leader())),
+            ClientRequest::Follow { epoch } if self.following.len() < MAX_FOLLOWING => {
+                self.following.insert(from.0, (from.1, *epoch));
+                return;
+            }
+            ClientRequest::Follow { .. } => ClientReply::Refused(Reason::Overloaded),
+            _ => {
+                let leader = self.replica.leader().and_then(|(leader, _)| self.address(leader));
+                ClientReply::Refused(Reason::NotLeader(leader))
+            }
+        };
+        out.send(from.0, from.1, reply);
+    }
+
+    fn address(&self, member: CoordinatorId) -> Option<String> {
+        let group = &self.core.settings.group;
+        group.iter().find(|other| other.id == member).map(|other| other.address.clone())
+    }
+
+    /// Tells those who wait for it that there is another leader.
+    fn tell_leader(&mut self, out: &mut Output) {
+        let Some((leader, epoch)) = self.replica.leader() else { return };
+        if self.following.values().all(|(_, known)| *known >= epoch) {
+            return;
+        }
+        let me = self.core.settings.id;
+        let address = if leader == me { None } else { self.address(leader) };
+        self.following.retain(|client, (request, known)| {
+            let news = *known < epoch;
+            if news {
+                let address = address.clone();
+                out.send(*client, *request, ClientReply::Leader { epoch, address });
+            }
+            !news
+        });
+    }
+
+    fn message(
+        &mut self,
+        now: Now,
+        from: Peer,
+        request: RequestId,
+        message: Message,
+        out: &mut Output,
+    ) {
+        let leads = self.replica.leads();
+        match (from, message) {
+            (Peer::Coordinator(member), Message::Group(message)) => {
+                if is_sound(&message) {
+                    let step = self.replica.hear(now.mono, member, message);
+                    self.carry_out(now, step, out);
+                }
+            }
+            (Peer::Client(_), Message::ClientRequest(asked))
+                if !leads
+                    || matches!(asked, ClientRequest::Status | ClientRequest::Follow { .. }) =>
+            {
+                self.answer((from, request), &asked, out);
+            }
+            (from, message) if leads => {
+                let event = Event::Message { from, request, message };
+                self.core.handle(now, event, &mut self.inner);
+            }
+            // Shards speak to whoever leads.
+            _ => {}
+        }
+    }
+}
+
+/// The replica of a member with these settings.
+fn replica(settings: &Settings, promise: Promise, log: Log) -> Replica {
+    let members = settings.group.iter().map(|member| member.id);
+    let pace = Pace { heartbeat: settings.heartbeat, patience: settings.patience };
+    Replica::new(settings.id, members.chain([settings.id]), pace, promise, log)
+}
+
+/// Whether all entries in it are records.
+fn is_sound(message: &GroupMessage) -> bool {
+    let GroupMessage::Append { entries, .. } = message else { return true };
+    Entries::read(entries)
+        .all(|entry| entry.is_ok_and(|(_, record)| decode::<Record>("an entry", &record).is_ok()))
+}
+
+impl Node for Member {
+    fn recover(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt> {
+        let (promise, log) = &mut self.recovering;
+        match recovered {
+            Recovered::Checkpoint(part) => {
+                if let Some(saved) = self.core.restore_part(part)? {
+                    *promise = saved.promise;
+                    *log = Log::from(saved.base);
+                    self.places = Places::from(saved.base.index);
+                }
+            }
+            Recovered::Record(lsn, bytes) => {
+                match decode::<Record>(format_args!("record {}", lsn.0), bytes)? {
+                    Record::Promised(newer) => *promise = newer,
+                    Record::Cut { index } if index < log.base().index => {
+                        return Err(Corrupt::new(format!("record {} cuts too much", lsn.0)));
+                    }
+                    Record::Cut { index } => {
+                        log.cut(index);
+                        self.places.cut(index);
+                    }
+                    record => {
+                        let epoch = record.begins().unwrap_or(log.last().epoch);
+                        if epoch < log.last().epoch {
+                            return Err(Corrupt::new(format!("record {} is too old", lsn.0)));
+                        }
+                        log.push(Entry { epoch, record: Bytes::copy_from_slice(bytes) });
+                        self.places.push(lsn);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
+        if self.stopped {
+            return;
+        }
+        match event {
+            Event::Start { seed } => self.start(now, seed, out),
+            Event::Wake => {
+                let step = self.replica.tick(now.mono);
+                self.carry_out(now, step, out);
+                if self.replica.leads() && self.inner.wake.is_some_and(|wake| wake <= now.mono) {
+                    self.core.handle(now, Event::Wake, &mut self.inner);
+                }
+            }
+            Event::Durable(lsn) => {
+                if let Some(index) = self.places.index_at(lsn) {
+                    self.replica.is_durable(index);
+                }
+            }
+            Event::CheckpointWritten => self.core.checkpoint_written(out),
+            Event::Connected(Peer::Coordinator(member)) => {
+                let step = self.replica.connected(now.mono, member);
+                self.carry_out(now, step, out);
+            }
+            Event::Disconnected(Peer::Coordinator(_)) => {}
+            Event::Connected(peer) => self.core.linked(peer, true),
+            Event::Disconnected(peer) => {
+                self.following.remove(&peer);
+                match self.replica.leads() {
+                    true => self.core.handle(now, event, &mut self.inner),
+                    false => self.core.linked(peer, false),
+                }
+            }
+            Event::Message { from, request, message } => {
+                self.message(now, from, request, message, out);
+            }
+        }
+        self.settle(now, out);
+    }
+}

@@ -1,0 +1,757 @@
+//! One member of a group of coordinators: whom it follows or whether it leads, and what is
+//! decided in the log that they share.
+//!
+//! ```text
+//!                silent for long             a majority would
+//!   Following ──────────────────▶ Canvassing ────────────────▶ Standing
+//!       ▲                              │                           │ a majority has promised
+//!       └── a leader, or an epoch ─────┴───────────────────────────┤
+//!           that is later                                          ▼
+//!                                        (the member starts anew) ◀── Leading
+//! ```
+//!
+//! | as         | on                                   | do                                            | next |
+//! |------------|--------------------------------------|-----------------------------------------------|------|
+//! | Following  | nothing heard for long               | CANVASS(e) to all, e above all heard of       | Canvassing |
+//! | Canvassing | WOULD(e) of a majority               | *force* promise := (e, me); ELECT(e) to all   | Standing |
+//! | Canvassing, Standing | nothing heard for long     | CANVASS(e) to all                             | Canvassing |
+//! | Standing   | ELECTED(e) of a majority             |                                               | Leading |
+//! | any        | CANVASS(e, last), e > promise, last ≥ mine, no leader heard of lately | WOULD(e)     | the same |
+//! | any        | ELECT(e, last), e > promise or promised to it, last ≥ mine | *force* promise := (e, it); ELECTED(e) | Following |
+//! | any        | APPEND(e, before, …), e ≥ promise, `before` is in the log | *force* promise and entries; APPENDED | Following |
+//! | any        | APPEND(e, before, …), e ≥ promise, `before` is not | *force* promise; MISSING         | Following |
+//! | any        | CONFIRM(e, r), e ≥ promise           | *force* promise; CONFIRMED(e, r)              | Following |
+//! | any        | any of these with e < promise        | STALE(promise)                                | the same |
+//! | Leading    | new entries                          | *force* them; APPEND to who has taken what came before | the same |
+//! | Leading    | APPENDED(e, i)                       | committed := what a majority has, if it is of e | the same |
+//! | Leading    | CONFIRMED(e, r) of a majority        | it led when round r began                     | the same |
+//! | Leading    | STALE(e') or a promise of e' > e; no majority heard for long | stop          | starts anew |
+//!
+//! An *epoch* is a term of office. A majority promises it to one member only, so it has
+//! one leader, who alone writes entries of it; and who promised it follows nobody older.
+//! An entry is *committed* when a majority has it durably, and the leader wrote it: each
+//! later leader got promises of a majority, one of them by a member with that entry, and
+//! nobody promises to a member whose log ends before its own.
+//!
+//! A leader that stops knows things that may come to nothing: entries that no majority
+//! has, and all that follows from them. It does not take them back one by one; it starts
+//! anew from its log, as after a crash.
+//!
+//! *Worked example.* Of c1, c2, c3, c1 leads epoch 4 and is cut off with entries 8 and 9,
+//! which only it has. c2 and c3 hear nothing; c2 asks c3, gets its promise, leads epoch 5
+//! and writes other entries 8 and 9, which are committed. c1 asks whether it still leads,
+//! before it hands out any timestamp, and gets no majority: it stops. When it hears c2,
+//! it drops its 8 and 9, of epoch 4, for those of epoch 5.
+//!
+//! *Deliberately absent*: members that come and go; who the members are is configured.
+//! Clocks: how long somebody waits says when to try, never what is true.
+//!
+//! Source: Ongaro, Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014),
+//! with the canvass (PreVote) and the confirmation of leadership from Ongaro's thesis,
+//! §9.6 and §6.4. Departure: no heartbeat carries entries, so that confirmations never
+//! wait for a disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use synod_common::id::{CoordinatorId, Epoch};
+use synod_common::message::GroupMessage;
+use synod_common::message::group::{Entries, Position};
+use synod_common::time::Mono;
+
+use super::log::{Entry, Log};
+
+/// Bytes of entries in one message, unless one alone has more.
+const MESSAGE_BYTES: usize = 1 << 20;
+/// Messages with entries that may be on their way to one member.
+const MOST_IN_FLIGHT: u8 = 2;
+/// An epoch so far above all that was heard of is none.
+const MOST_EPOCHS: u32 = 1 << 20;
+
+/// What a member has promised: to follow nobody of an older epoch, and in this one, at
+/// most one.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct Promise {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Who may lead it.
+    pub to: Option<CoordinatorId>,
+}
+
+/// How long things take at most, if nothing is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// A leader says so often that it is there.
+    pub heartbeat: Duration,
+    /// Who has heard nothing for so long, or for up to twice that, wants to lead; a leader
+    /// that has heard of no majority for so long stops.
+    pub patience: Duration,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Force this promise.
+    pub promise: Option<Promise>,
+    /// Write down that the log ends with this index.
+    pub cut: Option<u64>,
+    /// Force these, behind that.
+    pub append: Vec<Entry>,
+    /// Send these; those that say so, when all that was to be forced is durable.
+    pub messages: Vec<(CoordinatorId, GroupMessage, When)>,
+    /// What has become of the member.
+    pub turn: Option<Turn>,
+}
+
+/// When a message may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At once.
+    Now,
+    /// When the log is durable so far.
+    Durable,
+}
+
+/// What has become of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It leads this epoch. Its first entry must be one of its own.
+    Leads(Epoch),
+    /// It led, and does no more.
+    Stops,
+}
+
+/// One member.
+#[derive(Debug)]
+pub struct Replica {
+    me: CoordinatorId,
+    members: BTreeSet<CoordinatorId>,
+    pace: Pace,
+    promise: Promise,
+    log: Log,
+    /// The own log is durable up to this index.
+    durable: u64,
+    committed: u64,
+    role: Role,
+    /// The latest epoch that anybody has spoken of.
+    seen: Epoch,
+    /// When a leader was last heard of, and who.
+    heard: Option<Mono>,
+    due: Mono,
+    random: u64,
+    #[cfg(feature = "mutants")]
+    mutant: Option<super::Mutant>,
+}
+
+#[derive(Debug)]
+enum Role {
+    Following(Option<CoordinatorId>),
+    Canvassing(Epoch, BTreeSet<CoordinatorId>),
+    Standing(BTreeSet<CoordinatorId>),
+    Leading(Leading),
+}
+
+#[derive(Debug)]
+struct Leading {
+    /// The first entry of the own epoch.
+    first: u64,
+    followers: BTreeMap<CoordinatorId, Follower>,
+    round: u64,
+    confirmed: u64,
+}
+
+#[derive(Debug)]
+struct Follower {
+    /// It has all up to this.
+    matched: u64,
+    /// It may have all up to this.
+    likely: u64,
+    /// It was sent all up to this.
+    sent: u64,
+    in_flight: u8,
+    sent_at: Mono,
+    heard: Mono,
+    /// The last round that it has confirmed.
+    round: u64,
+}
+
+/// Whether a deliberate bug is switched on.
+macro_rules! mutated {
+    ($replica:expr, $mutant:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $replica.mutant == Some(super::Mutant::$mutant)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+
+impl Replica {
+    /// A member that has promised this and has this log, all of it durable and only what
+    /// lies before it known to be committed.
+    pub fn new(
+        me: CoordinatorId,
+        members: impl IntoIterator<Item = CoordinatorId>,
+        pace: Pace,
+        promise: Promise,
+        log: Log,
+    ) -> Replica {
+        let members: BTreeSet<CoordinatorId> = members.into_iter().collect();
+        assert!(members.contains(&me), "{me} is a member of its group");
+        Replica {
+            me,
+            members,
+            pace,
+            promise,
+            durable: log.last().index,
+            committed: log.base().index,
+            log,
+            role: Role::Following(None),
+            seen: promise.epoch,
+            heard: None,
+            due: Mono::default(),
+            random: 1,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    /// With a deliberate bug.
+    #[cfg(feature = "mutants")]
+    pub fn mutated(self, mutant: Option<super::Mutant>) -> Replica {
+        Replica { mutant, ..self }
+    }
+
+    /// The member begins: one that is alone leads at once, others listen first.
+    pub fn start(&mut self, now: Mono, seed: u64) -> Step {
+        self.random = seed | 1;
+        let mut step = Step::default();
+        match self.majority() {
+            // Its first entry says that it leads, so the promise needs no record.
+            1 => {
+                let epoch = Epoch(self.promise.epoch.max(self.log.last().epoch).0 + 1);
+                self.promise = Promise { epoch, to: Some(self.me) };
+                self.lead(now, &mut step);
+            }
+            _ => self.wait(now),
+        }
+        step
+    }
+
+    /// What it has promised.
+    pub fn promise(&self) -> Promise {
+        self.promise
+    }
+
+    /// The end of the log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// All up to this index is decided.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// The own log is durable up to this index.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Whether it leads.
+    pub fn leads(&self) -> bool {
+        matches!(self.role, Role::Leading(_))
+    }
+
+    /// Who leads, in which epoch, as far as it knows.
+    pub fn leader(&self) -> Option<(CoordinatorId, Epoch)> {
+        match self.role {
+            Role::Following(leader) => leader.map(|leader| (leader, self.promise.epoch)),
+            Role::Leading(_) => Some((self.me, self.promise.epoch)),
+            Role::Canvassing(..) | Role::Standing(_) => None,
+        }
+    }
+
+    /// It led when this round began.
+    pub fn confirmed(&self) -> u64 {
+        match &self.role {
+            Role::Leading(leading) => leading.confirmed,
+            Role::Following(_) | Role::Canvassing(..) | Role::Standing(_) => 0,
+        }
+    }
+
+    /// When to call [`Replica::tick`].
+    pub fn due(&self) -> Option<Mono> {
+        (self.members.len() > 1).then_some(self.due)
+    }
+
+    /// Keeps only so many bytes of what is decided and was made use of up to here.
+    pub fn forget(&mut self, index: u64, keep: usize) {
+        self.log.forget(index.min(self.committed).min(self.durable), keep);
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Mono) -> Step {
+        let mut step = Step::default();
+        if now < self.due || self.members.len() == 1 {
+            return step;
+        }
+        match self.role {
+            Role::Leading(_) => self.heartbeat(now, &mut step),
+            Role::Following(_) | Role::Canvassing(..) | Role::Standing(_) => {
+                let epoch = Epoch(self.seen.0.saturating_add(1));
+                self.role = Role::Canvassing(epoch, BTreeSet::from([self.me]));
+                self.wait(now);
+                let last = self.log.last();
+                self.tell_all(&GroupMessage::Canvass { epoch, last }, When::Now, &mut step);
+            }
+        }
+        step
+    }
+
+    /// Hears a member. What comes from others, or can not be, is ignored.
+    pub fn hear(&mut self, now: Mono, from: CoordinatorId, message: GroupMessage) -> Step {
+        let mut step = Step::default();
+        if from == self.me || !self.members.contains(&from) {
+            return step;
+        }
+        match message {
+            GroupMessage::Canvass { epoch, last } => {
+                self.saw(epoch);
+                self.canvassed(now, from, epoch, last, &mut step);
+            }
+            GroupMessage::Elect { epoch, last } => {
+                self.saw(epoch);
+                self.asked_to_elect(now, from, epoch, last, &mut step);
+            }
+            GroupMessage::Append { epoch, before, committed, entries } => {
+                if self.follow(now, from, epoch, &mut step) {
+                    self.take(from, before, committed, &entries, &mut step);
+                }
+            }
+            GroupMessage::Confirm { epoch, round, committed } => {
+                if self.follow(now, from, epoch, &mut step) {
+                    let confirmed = GroupMessage::Confirmed { epoch, round };
+                    step.messages.push((from, confirmed, When::Now));
+                    self.learn(epoch, committed);
+                }
+            }
+            GroupMessage::Would { epoch } => self.would(now, from, epoch, &mut step),
+            GroupMessage::Elected { epoch } => self.elected(now, from, epoch, &mut step),
+            GroupMessage::Appended { epoch, index } => {
+                self.appended(now, from, epoch, index, &mut step);
+            }
+            GroupMessage::Missing { epoch, index } => {
+                self.missing(now, from, epoch, index, &mut step);
+            }
+            GroupMessage::Confirmed { epoch, round } => {
+                self.round_confirmed(now, from, epoch, round);
+            }
+            GroupMessage::Stale { epoch } => {
+                self.saw(epoch);
+                if self.seen > self.promise.epoch {
+                    self.stop(&mut step);
+                }
+            }
+        }
+        step
+    }
+
+    /// The link to a member is up: what was on its way to it may be lost.
+    pub fn connected(&mut self, now: Mono, member: CoordinatorId) -> Step {
+        let mut step = Step::default();
+        if let Role::Leading(leading) = &mut self.role
+            && let Some(follower) = leading.followers.get_mut(&member)
+        {
+            follower.rewind();
+            self.send_entries(now, member, &mut step);
+        }
+        step
+    }
+
+    /// The leader has more entries. Those that nobody waits for leave with the next that
+    /// somebody does, or with the next heartbeat.
+    pub fn append(
+        &mut self,
+        now: Mono,
+        records: impl IntoIterator<Item = Bytes>,
+        urgent: bool,
+    ) -> Step {
+        let mut step = Step::default();
+        assert!(self.leads(), "only the leader appends");
+        let epoch = self.promise.epoch;
+        for record in records {
+            let entry = Entry { epoch, record };
+            self.log.push(entry.clone());
+            step.append.push(entry);
+        }
+        if urgent {
+            self.send_all_entries(now, &mut step);
+        }
+        step
+    }
+
+    /// The own log is durable up to this index.
+    pub fn is_durable(&mut self, index: u64) {
+        self.durable = index;
+        self.count();
+    }
+
+    /// Asks whether it still leads; the answer is there when [`Replica::confirmed`] has
+    /// come to the round that this returns.
+    pub fn confirm(&mut self) -> (u64, Step) {
+        let mut step = Step::default();
+        let alone = self.members.len() == 1;
+        let Role::Leading(leading) = &mut self.role else { return (u64::MAX, step) };
+        leading.round += 1;
+        let round = leading.round;
+        if alone || mutated!(self, NeverConfirms) {
+            leading.confirmed = round;
+        }
+        let (epoch, committed) = (self.promise.epoch, self.committed);
+        self.tell_all(&GroupMessage::Confirm { epoch, round, committed }, When::Now, &mut step);
+        (round, step)
+    }
+
+    fn majority(&self) -> usize {
+        if mutated!(self, MinorityDecides) {
+            return self.members.len() / 2;
+        }
+        self.members.len() / 2 + 1
+    }
+
+    fn tell_all(&self, message: &GroupMessage, when: When, step: &mut Step) {
+        let others = self.members.iter().filter(|member| **member != self.me);
+        step.messages.extend(others.map(|member| (*member, message.clone(), when)));
+    }
+
+    /// Waits for a leader, and not as long as others do.
+    fn wait(&mut self, now: Mono) {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let share = f64::from(self.random as u32) / f64::from(u32::MAX);
+        self.due = now + self.pace.patience + self.pace.patience.mul_f64(share);
+    }
+
+    fn saw(&mut self, epoch: Epoch) {
+        if epoch.0 <= self.seen.0.saturating_add(MOST_EPOCHS) {
+            self.seen = self.seen.max(epoch);
+        }
+    }
+
+    fn stop(&mut self, step: &mut Step) {
+        if self.leads() {
+            step.turn = Some(Turn::Stops);
+        }
+    }
+
+    fn promise_to(&mut self, now: Mono, epoch: Epoch, to: CoordinatorId, step: &mut Step) {
+        self.stop(step);
+        self.seen = self.seen.max(epoch);
+        let promise = Promise { epoch, to: Some(to) };
+        if promise != self.promise {
+            self.promise = promise;
+            step.promise = Some(promise);
+        }
+        self.role = Role::Following(None);
+        self.wait(now);
+    }
+}
+
+// Elections.
+impl Replica {
+    fn canvassed(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        last: Position,
+        step: &mut Step,
+    ) {
+        if epoch <= self.promise.epoch {
+            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
+            return step.messages.push((from, stale, When::Now));
+        }
+        let lately = self.heard.is_some_and(|heard| now.since(heard) < self.pace.patience);
+        if last >= self.log.last() && !lately && !self.leads() && epoch <= self.seen {
+            step.messages.push((from, GroupMessage::Would { epoch }, When::Now));
+        }
+    }
+
+    fn would(&mut self, now: Mono, from: CoordinatorId, epoch: Epoch, step: &mut Step) {
+        let majority = self.majority();
+        let Role::Canvassing(asked, who) = &mut self.role else { return };
+        if *asked != epoch || epoch <= self.promise.epoch {
+            return;
+        }
+        who.insert(from);
+        if who.len() >= majority {
+            self.promise_to(now, epoch, self.me, step);
+            self.role = Role::Standing(BTreeSet::from([self.me]));
+            let last = self.log.last();
+            self.tell_all(&GroupMessage::Elect { epoch, last }, When::Durable, step);
+        }
+    }
+
+    fn asked_to_elect(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        last: Position,
+        step: &mut Step,
+    ) {
+        let again = epoch == self.promise.epoch && self.promise.to == Some(from);
+        if epoch <= self.promise.epoch && !again && !mutated!(self, PromisesTwice) {
+            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
+            return step.messages.push((from, stale, When::Now));
+        }
+        let complete = last >= self.log.last() || mutated!(self, ElectsAnybody);
+        if complete && epoch <= self.seen {
+            self.promise_to(now, epoch, from, step);
+            step.messages.push((from, GroupMessage::Elected { epoch }, When::Durable));
+        }
+    }
+
+    fn elected(&mut self, now: Mono, from: CoordinatorId, epoch: Epoch, step: &mut Step) {
+        let majority = self.majority();
+        let Role::Standing(who) = &mut self.role else { return };
+        if epoch != self.promise.epoch {
+            return;
+        }
+        who.insert(from);
+        if who.len() >= majority {
+            self.lead(now, step);
+        }
+    }
+
+    fn lead(&mut self, now: Mono, step: &mut Step) {
+        let last = self.log.last().index;
+        let follower = |_: &CoordinatorId| Follower {
+            matched: 0,
+            likely: last,
+            sent: last,
+            in_flight: 0,
+            sent_at: now,
+            heard: now,
+            round: 0,
+        };
+        let others = self.members.iter().filter(|member| **member != self.me);
+        let followers = others.map(|member| (*member, follower(member))).collect();
+        let (first, round, confirmed) = (last + 1, 0, 0);
+        self.role = Role::Leading(Leading { first, followers, round, confirmed });
+        self.due = now + self.pace.heartbeat;
+        step.turn = Some(Turn::Leads(self.promise.epoch));
+    }
+}
+
+// Following.
+impl Replica {
+    /// Whether the leader of this epoch is to be followed; if so, it is.
+    fn follow(&mut self, now: Mono, leader: CoordinatorId, epoch: Epoch, step: &mut Step) -> bool {
+        self.saw(epoch);
+        if epoch < self.promise.epoch && !mutated!(self, FollowsStale) {
+            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
+            step.messages.push((leader, stale, When::Now));
+            return false;
+        }
+        if epoch > self.seen || self.leads() && epoch == self.promise.epoch {
+            return false;
+        }
+        if epoch > self.promise.epoch {
+            self.promise_to(now, epoch, leader, step);
+        }
+        self.role = Role::Following(Some(leader));
+        self.heard = Some(now);
+        self.wait(now);
+        step.turn.is_none()
+    }
+
+    fn take(
+        &mut self,
+        from: CoordinatorId,
+        before: Position,
+        committed: u64,
+        entries: &Bytes,
+        step: &mut Step,
+    ) {
+        let epoch = self.promise.epoch;
+        let missing = |index| (from, GroupMessage::Missing { epoch, index }, When::Now);
+        // What is decided is common, also where it is kept no more.
+        let known = before.index <= self.committed || self.log.at(before.index) == Some(before);
+        if !known && !mutated!(self, GapsIgnored) {
+            let last = self.log.last().index;
+            let common = if before.index > last { last } else { self.committed };
+            return step.messages.push(missing(common));
+        }
+        let Ok(entries) = Entries::read(entries).collect::<Result<Vec<_>, _>>() else { return };
+        let mut index = before.index;
+        for (of, record) in entries {
+            index += 1;
+            let here = self.log.at(index);
+            if index <= self.committed || here.is_some_and(|here| here.epoch == of) {
+                continue;
+            }
+            if here.is_some() {
+                self.log.cut(index - 1);
+                self.durable = self.durable.min(index - 1);
+                step.cut = Some(index - 1);
+            }
+            if of < self.log.last().epoch || of > epoch {
+                return;
+            }
+            let entry = Entry { epoch: of, record };
+            self.log.push(entry.clone());
+            step.append.push(entry);
+        }
+        self.committed = self.committed.max(committed.min(index));
+        let when = if mutated!(self, AcknowledgesEarly) { When::Now } else { When::Durable };
+        step.messages.push((from, GroupMessage::Appended { epoch, index }, when));
+    }
+
+    /// The leader says that so much is decided. What is here of its own epoch it wrote, and
+    /// all before that is as it has it.
+    fn learn(&mut self, epoch: Epoch, committed: u64) {
+        if self.log.last().epoch == epoch {
+            self.committed = self.committed.max(committed.min(self.log.last().index));
+        }
+    }
+}
+
+// Leading.
+impl Replica {
+    fn heartbeat(&mut self, now: Mono, step: &mut Step) {
+        let (majority, patience) = (self.majority(), self.pace.patience);
+        let Role::Leading(leading) = &mut self.role else { return };
+        let heard = |follower: &&mut Follower| now.since(follower.heard) < patience;
+        if 1 + leading.followers.values_mut().filter(heard).count() < majority {
+            return self.stop(step);
+        }
+        for follower in leading.followers.values_mut() {
+            if follower.matched < follower.sent && now.since(follower.sent_at) >= patience {
+                follower.rewind();
+            }
+        }
+        self.due = now + self.pace.heartbeat;
+        self.send_all_entries(now, step);
+        step.messages.append(&mut self.confirm().1.messages);
+    }
+
+    fn appended(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        index: u64,
+        step: &mut Step,
+    ) {
+        let last = self.log.last().index;
+        let Some(follower) = self.follower(now, from, epoch) else { return };
+        if index > last {
+            return;
+        }
+        follower.matched = follower.matched.max(index);
+        follower.sent = follower.sent.max(index);
+        follower.in_flight = follower.in_flight.saturating_sub(1);
+        self.count();
+        self.send_entries(now, from, step);
+    }
+
+    fn missing(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        index: u64,
+        step: &mut Step,
+    ) {
+        let last = self.log.last().index;
+        let Some(follower) = self.follower(now, from, epoch) else { return };
+        follower.likely = index.min(last);
+        follower.rewind();
+        self.send_entries(now, from, step);
+    }
+
+    fn round_confirmed(&mut self, now: Mono, from: CoordinatorId, epoch: Epoch, round: u64) {
+        let majority = self.majority();
+        let Some(follower) = self.follower(now, from, epoch) else { return };
+        follower.round = follower.round.max(round);
+        let Role::Leading(leading) = &mut self.role else { return };
+        let asked = leading.round;
+        let rounds = leading.followers.values().map(|follower| follower.round.min(asked));
+        let mut rounds: Vec<u64> = rounds.chain([asked]).collect();
+        rounds.sort_unstable_by(|a, b| b.cmp(a));
+        leading.confirmed = leading.confirmed.max(rounds[majority - 1]);
+    }
+
+    fn follower(
+        &mut self,
+        now: Mono,
+        member: CoordinatorId,
+        epoch: Epoch,
+    ) -> Option<&mut Follower> {
+        let Role::Leading(leading) = &mut self.role else { return None };
+        let follower = leading.followers.get_mut(&member)?;
+        if epoch != self.promise.epoch {
+            return None;
+        }
+        follower.heard = now;
+        Some(follower)
+    }
+
+    /// Counts what a majority has.
+    fn count(&mut self) {
+        let majority = self.majority();
+        let Role::Leading(leading) = &self.role else { return };
+        let matched = leading.followers.values().map(|follower| follower.matched);
+        let own = if mutated!(self, OwnUnforced) { self.log.last().index } else { self.durable };
+        let mut matched: Vec<u64> = matched.chain([own]).collect();
+        matched.sort_unstable_by(|a, b| b.cmp(a));
+        let index = matched[majority - 1];
+        // What an earlier leader wrote is not decided by being counted: a later one may
+        // still drop it. It is when something of this epoch behind it is.
+        if index >= leading.first || mutated!(self, CountsOldEntries) {
+            self.committed = self.committed.max(index);
+        }
+    }
+
+    fn send_all_entries(&mut self, now: Mono, step: &mut Step) {
+        let Role::Leading(leading) = &self.role else { return };
+        let followers: Vec<CoordinatorId> = leading.followers.keys().copied().collect();
+        for member in followers {
+            self.send_entries(now, member, step);
+        }
+    }
+
+    /// Sends a member what it has not been sent, as long as it takes it.
+    fn send_entries(&mut self, now: Mono, member: CoordinatorId, step: &mut Step) {
+        let (epoch, committed, last) = (self.promise.epoch, self.committed, self.log.last().index);
+        let Role::Leading(leading) = &mut self.role else { return };
+        let Some(follower) = leading.followers.get_mut(&member) else { return };
+        while follower.sent < last && follower.in_flight < MOST_IN_FLIGHT {
+            // It is too far behind.
+            let Some(before) = self.log.at(follower.sent) else { return };
+            let (entries, upto) = self.log.behind(follower.sent, MESSAGE_BYTES);
+            let append = GroupMessage::Append { epoch, before, committed, entries };
+            step.messages.push((member, append, When::Now));
+            follower.sent = upto;
+            follower.in_flight += 1;
+            follower.sent_at = now;
+        }
+    }
+}
+
+impl Follower {
+    /// What was on its way may be lost.
+    fn rewind(&mut self) {
+        self.sent = if self.matched > 0 { self.matched } else { self.likely };
+        self.in_flight = 0;
+    }
+}
