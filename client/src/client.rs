@@ -15,7 +15,8 @@ use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, 
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
-use crate::net::Net;
+use crate::coordinators::Coordinators;
+use crate::net::{self, Net};
 use crate::retry::Patience;
 use crate::session::Session;
 use crate::timestamps::Timestamps;
@@ -30,7 +31,7 @@ pub struct Client {
 /// What the clones of a client share.
 pub(crate) struct Shared {
     pub(crate) net: Arc<dyn Net>,
-    pub(crate) coordinator: Peer,
+    pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) timestamps: Arc<Timestamps>,
     session: Mutex<Option<Arc<Session>>>,
     opening: tokio::sync::Mutex<()>,
@@ -40,11 +41,22 @@ impl Client {
     /// A client in the given world. Programs use
     /// [`Client::connect`](Client::connect) or `Client::embedded`.
     pub fn over(net: Arc<dyn Net>, coordinator: CoordinatorId) -> Client {
-        let coordinator = Peer::Coordinator(coordinator);
-        let timestamps = Timestamps::new(Arc::clone(&net), coordinator);
+        let coordinators = Coordinators::one(Arc::clone(&net), coordinator);
+        Client::with(net, coordinators)
+    }
+
+    /// As [`Client::over`], where there is a group of coordinators, at these addresses. The
+    /// world hears of them as c1, c2, …, in this order.
+    pub fn over_group(net: Arc<dyn Net>, addresses: impl IntoIterator<Item = String>) -> Client {
+        let coordinators = Coordinators::at(Arc::clone(&net), addresses);
+        Client::with(net, coordinators)
+    }
+
+    fn with(net: Arc<dyn Net>, coordinators: Arc<Coordinators>) -> Client {
+        let timestamps = Timestamps::new(Arc::clone(&net), Arc::clone(&coordinators));
         let session = Mutex::new(None);
         let opening = tokio::sync::Mutex::new(());
-        Client { shared: Arc::new(Shared { net, coordinator, timestamps, session, opening }) }
+        Client { shared: Arc::new(Shared { net, coordinators, timestamps, session, opening }) }
     }
 
     /// Runs `work` as a transaction and commits it. If it is aborted and may be
@@ -211,18 +223,28 @@ impl Client {
     /// a program that exits at once does not wait for.
     pub async fn close(self) {
         drop(self.shared.session.lock().take());
+        self.shared.coordinators.close();
         self.shared.net.close().await;
     }
 
-    /// How the coordinator sees the cluster.
+    /// How the coordinator that leads sees the cluster.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it can not be reached.
     pub async fn status(&self) -> Result<CoordinatorStatus, Error> {
-        match self.shared.ask(ClientRequest::Status).await? {
-            ClientReply::Status(status) => Ok(status),
-            _ => Err(Error::protocol()),
-        }
+        status_in(self.shared.ask_patiently(ClientRequest::Status).await?)
+    }
+
+    /// How the coordinator at an address (`host:port`) sees itself and its group, whether
+    /// it leads or not.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it can not be reached.
+    pub async fn coordinator_status(&self, address: &str) -> Result<CoordinatorStatus, Error> {
+        let coordinators = &self.shared.coordinators;
+        let one = coordinators.named(address);
+        let one = one.ok_or_else(|| Error::Misuse("too many coordinators".to_owned()))?;
+        status_in(coordinators.ask_one(one, ClientRequest::Status).await?)
     }
 
     /// How a shard is.
@@ -268,13 +290,21 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`] if the coordinator can not be reached.
     pub async fn deadlocks(&self) -> Result<Vec<Happened>, Error> {
-        match self.shared.ask(ClientRequest::Deadlocks).await? {
+        match self.shared.ask_patiently(ClientRequest::Deadlocks).await? {
             ClientReply::Deadlocks { list } => {
                 let list: Result<_, _> = List::read(&list).collect();
                 list.map_err(|_| Error::protocol())
             }
             _ => Err(Error::protocol()),
         }
+    }
+}
+
+fn status_in(reply: ClientReply) -> Result<CoordinatorStatus, Error> {
+    match reply {
+        ClientReply::Status(status) => Ok(status),
+        ClientReply::Refused(reason) => Err(Error::from_reason(reason, None)),
+        _ => Err(Error::protocol()),
     }
 }
 
@@ -329,17 +359,18 @@ impl Shared {
     }
 
     async fn open_session(&self) -> Result<Arc<Session>, Error> {
-        let ClientReply::SessionOpened { session, ttl_ms, now, placement } =
-            self.ask(ClientRequest::OpenSession).await?
-        else {
+        let (granter, reply) = self.coordinators.ask(ClientRequest::OpenSession).await?;
+        let ClientReply::SessionOpened { session, ttl_ms, now, placement } = reply else {
             return Err(Error::protocol());
         };
+        self.coordinators.granted(granter, session.epoch);
         for shard in &placement.shards {
             self.net.learn(Peer::Shard(shard.id), &shard.address);
         }
         let router = Router::new(placement).map_err(|bad| Error::Corrupt(bad.to_string()))?;
         let net = Arc::clone(&self.net);
-        let session = Session::new(net, self.coordinator, session, router, now);
+        let by = (Arc::clone(&self.coordinators), granter);
+        let session = Session::new(net, by, session, router, now);
         let pause = Duration::from_millis(u64::from(ttl_ms / 3).max(1));
         self.net.spawn(Box::pin(Session::keep_alive(Arc::downgrade(&session), pause)));
         Ok(session)
@@ -361,26 +392,25 @@ impl Shared {
 
     /// Why a server did not answer.
     pub(crate) fn unreachable(&self, peer: Peer) -> Error {
-        let trouble = self.net.trouble(peer);
-        trouble.unwrap_or_else(|| Error::Unavailable(format!("{peer} can not be reached")))
+        net::unreachable(&*self.net, peer)
     }
 
-    /// Asks the coordinator; a refusal is an error.
-    pub(crate) async fn ask(&self, request: ClientRequest) -> Result<ClientReply, Error> {
-        let reply = self.net.request(self.coordinator, request.into()).await;
-        match reply.map_err(|_| self.unreachable(self.coordinator))? {
-            Message::ClientReply(ClientReply::Refused(reason)) => {
-                Err(Error::from_reason(reason, None))
+    /// Asks the coordinator that leads, patient only while none does. A refusal is an error.
+    pub(crate) async fn ask_patiently(&self, request: ClientRequest) -> Result<ClientReply, Error> {
+        let mut patience = Patience::new(self);
+        loop {
+            match self.coordinators.ask(request.clone()).await {
+                Ok((_, reply)) => return Ok(reply),
+                Err(error) if retry::is_leaderless(&error) => patience.after(error).await?,
+                Err(error) => return Err(error),
             }
-            Message::ClientReply(reply) => Ok(reply),
-            _ => Err(Error::protocol()),
         }
     }
 
     /// Asks for an outcome once.
     pub(crate) async fn outcome(&self, txn: TxnId) -> Result<Outcome, Error> {
-        match self.ask(ClientRequest::Outcome { txn }).await? {
-            ClientReply::Outcome(outcome) => Ok(outcome),
+        match self.coordinators.ask(ClientRequest::Outcome { txn }).await? {
+            (_, ClientReply::Outcome(outcome)) => Ok(outcome),
             _ => Err(Error::protocol()),
         }
     }

@@ -39,15 +39,22 @@ impl Txn {
             protocol: self.protocol(),
         };
         let message = ClientRequest::Commit { txn: self.held.id, terms, parts, writes };
-        let reply = self.held.shared.net.request(self.held.shared.coordinator, message.into());
+        let coordinators = &self.held.shared.coordinators;
+        let leader = coordinators.leader();
+        let reply = self.held.shared.net.request(leader, message.into());
         let outcome = match self.within_timeout(reply).await {
             Some(Ok(Message::ClientReply(ClientReply::Outcome(outcome)))) => outcome,
             // Refused before it was looked at: it has had no effect.
             Some(Ok(Message::ClientReply(ClientReply::Refused(reason)))) => {
+                coordinators.refused(leader, &reason);
                 Outcome::Aborted(reason)
             }
             Some(Ok(_)) => return Err(Error::InDoubt(self.held.id)),
-            Some(Err(Unreachable)) | None => self.resolve().await?,
+            Some(Err(Unreachable)) => {
+                coordinators.pass_by(leader);
+                self.resolve().await?
+            }
+            None => self.resolve().await?,
         };
         match outcome {
             Outcome::Committed(at) => {
@@ -56,8 +63,11 @@ impl Txn {
                 Ok(Committed { txn: self.held.id, at: Some(at) })
             }
             Outcome::Aborted(reason) => {
-                if matches!(reason, Reason::SessionLost | Reason::StaleEpoch) {
-                    self.held.session.lose();
+                match reason {
+                    Reason::SessionLost | Reason::StaleEpoch | Reason::NotLeader(_) => {
+                        self.held.session.lose();
+                    }
+                    _ => {}
                 }
                 Err(self.ended(reason))
             }

@@ -19,6 +19,7 @@
 //!
 //! ```text
 //!   Client ── session ── the lease under which locks are held, and the map
+//!     │      and who leads the coordinators
 //!     ├── Txn       reads and locks go straight to the shards; writes wait here
 //!     │             and travel with COMMIT, to the coordinator
 //!     └── Snapshot  reads at one timestamp on all shards, without locks
@@ -33,6 +34,7 @@
 
 mod client;
 mod commit;
+mod coordinators;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;

@@ -31,6 +31,11 @@ pub trait Net: Send + Sync + 'static {
     /// Where a server can be reached; told before the first message to it.
     fn learn(&self, peer: Peer, address: &str);
 
+    /// Nobody waits for this server any more: the link to it is closed, and every request
+    /// without a reply ends as [`Unreachable`]. A later request makes another link. In a
+    /// world with one coordinator nobody asks for this.
+    fn forget(&self, _peer: Peer) {}
+
     /// Why a server was last unreachable, if it is known.
     fn trouble(&self, _peer: Peer) -> Option<Error> {
         None
@@ -59,6 +64,12 @@ pub trait Net: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server can not be reached")]
 pub struct Unreachable;
+
+/// Why a server did not answer.
+pub(crate) fn unreachable(net: &dyn Net, peer: Peer) -> Error {
+    let trouble = net.trouble(peer);
+    trouble.unwrap_or_else(|| Error::Unavailable(format!("{peer} can not be reached")))
+}
 
 /// A reply that is on its way.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,7 +17,7 @@ use synod_common::driver::close::{CloseCode, CloseReason, ConnectError};
 use synod_common::driver::endpoint::{Endpoint, Expect, Settings};
 use synod_common::driver::link::{Link, Sink};
 use synod_common::driver::tls::{Identity, Role};
-use synod_common::id::{CoordinatorId, Peer, RequestId, ShardId};
+use synod_common::id::{Peer, RequestId, ShardId};
 use synod_common::message::Message;
 use synod_common::time::Mono;
 use tokio::runtime::Handle;
@@ -75,9 +75,6 @@ impl Client {
     ) -> Result<Client, Error> {
         let addresses = parse_url(url)?;
         let net = QuicNet::new(credentials.0)?;
-        // One coordinator for now, whatever its number.
-        let coordinator = CoordinatorId(1);
-        net.state.learn_all(Peer::Coordinator(coordinator), addresses);
         for (shard, address) in shards {
             if !address.rsplit_once(':').is_some_and(is_host_and_port) {
                 let bad = format!("'{address}' is no address of {shard}; give it as HOST:PORT");
@@ -85,7 +82,7 @@ impl Client {
             }
             net.learn(Peer::Shard(*shard), address);
         }
-        Ok(Client::over(Arc::new(net), coordinator))
+        Ok(Client::over_group(Arc::new(net), addresses))
     }
 }
 
@@ -116,12 +113,14 @@ struct QuicNet {
 struct State {
     endpoint: Endpoint,
     routes: Mutex<BTreeMap<Peer, Route>>,
+    /// The client is gone: no link is wanted any more.
+    closed: AtomicBool,
 }
 
 /// The way to one server.
 #[derive(Default)]
 struct Route {
-    addresses: Vec<String>,
+    address: Option<String>,
     link: Way,
     trouble: Option<Error>,
 }
@@ -154,7 +153,8 @@ impl QuicNet {
             .map_err(|_| Error::Misuse("connect must be called within a tokio runtime".into()))?;
         let endpoint = Endpoint::client(identity, Settings::default())
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        let state = Arc::new(State { endpoint, routes: Mutex::default() });
+        let state =
+            Arc::new(State { endpoint, routes: Mutex::default(), closed: AtomicBool::new(false) });
         let random = (RandomState::new(), AtomicU64::new(0));
         Ok(QuicNet { state, runtime, origin: Instant::now(), random })
     }
@@ -176,13 +176,10 @@ impl QuicNet {
 }
 
 impl State {
-    fn learn_all(&self, peer: Peer, addresses: Vec<String>) {
-        self.routes.lock().entry(peer).or_default().addresses = addresses;
-    }
-
-    /// Takes out the links that are up.
+    /// Takes out the links that are up, for good.
     fn take_links(&self) -> Vec<Link> {
         let mut routes = self.routes.lock();
+        self.closed.store(true, Ordering::Relaxed);
         let ways = routes.values_mut().map(|route| std::mem::take(&mut route.link));
         ways.filter_map(|way| match way {
             Way::Up(link, _) => Some(link),
@@ -193,21 +190,23 @@ impl State {
 
     /// Makes the link to a server and sends what waits for it.
     async fn dial(self: Arc<Self>, to: Peer) {
-        let addresses = self.routes.lock().entry(to).or_default().addresses.clone();
+        let address = self.routes.lock().entry(to).or_default().address.clone();
         let expect = match to {
             Peer::Coordinator(_) => Some(Expect::any(Role::Coordinator)),
             Peer::Shard(_) | Peer::Client(_) => Expect::node(to),
         };
-        let mut trouble = Error::Unavailable(format!("no address of {to} is known"));
-        for (address, expect) in addresses.iter().zip(std::iter::repeat(&expect)) {
-            let Some(expect) = expect else { break };
-            let pending = Arc::new(Pending::default());
-            let sink = ClientSink { state: Arc::clone(&self), to, pending: Arc::clone(&pending) };
-            match self.endpoint.dial(address, expect, sink).await {
-                Ok(link) => return self.up(to, &link, &pending),
-                Err(error) => trouble = from_connect(&error),
+        let trouble = match (address, expect) {
+            (Some(address), Some(expect)) => {
+                let pending = Arc::new(Pending::default());
+                let (state, answers) = (Arc::clone(&self), Arc::clone(&pending));
+                let sink = ClientSink { state, to, pending: answers };
+                match self.endpoint.dial(&address, &expect, sink).await {
+                    Ok(link) => return self.up(to, &link, &pending),
+                    Err(error) => from_connect(&error),
+                }
             }
-        }
+            _ => Error::Unavailable(format!("no address of {to} is known")),
+        };
         let mut routes = self.routes.lock();
         let route = routes.entry(to).or_default();
         route.link = Way::None;
@@ -218,7 +217,10 @@ impl State {
         let mut routes = self.routes.lock();
         let route = routes.entry(to).or_default();
         route.trouble = None;
-        let way = if pending.0.lock().closed {
+        let way = if self.closed.load(Ordering::Relaxed) {
+            link.close(CloseCode::Done);
+            Way::None
+        } else if pending.0.lock().closed {
             Way::None
         } else {
             Way::Up(link.clone(), Arc::clone(pending))
@@ -265,6 +267,13 @@ impl Pending {
             self.0.lock().replies.remove(&request);
         }
     }
+
+    /// Nothing is answered any more: dropping what is returned says so to all that wait.
+    fn close(&self) -> BTreeMap<RequestId, oneshot::Sender<Message>> {
+        let mut pending = self.0.lock();
+        pending.closed = true;
+        std::mem::take(&mut pending.replies)
+    }
 }
 
 /// Takes what a server answers.
@@ -290,10 +299,7 @@ impl Sink for ClientSink {
     }
 
     fn closed(&mut self, reason: CloseReason) {
-        let mut pending = self.pending.0.lock();
-        pending.closed = true;
-        let unanswered = std::mem::take(&mut pending.replies);
-        drop(pending);
+        let unanswered = self.pending.close();
         let mut routes = self.state.routes.lock();
         let route = routes.entry(self.to).or_default();
         let ours = matches!(&route.link, Way::Up(_, up) if Arc::ptr_eq(up, &self.pending));
@@ -318,7 +324,22 @@ impl Net for QuicNet {
     }
 
     fn learn(&self, peer: Peer, address: &str) {
-        self.state.learn_all(peer, vec![address.to_owned()]);
+        self.state.routes.lock().entry(peer).or_default().address = Some(address.to_owned());
+    }
+
+    fn forget(&self, peer: Peer) {
+        let mut routes = self.state.routes.lock();
+        let Some(route) = routes.get_mut(&peer) else { return };
+        if let Way::Dialing(waiting) = &mut route.link {
+            let unanswered = std::mem::take(waiting);
+            drop(routes);
+            // Dropping the replies answers the requests.
+            drop(unanswered);
+        } else if let Way::Up(link, pending) = std::mem::take(&mut route.link) {
+            drop(routes);
+            link.close(CloseCode::Done);
+            drop(pending.close());
+        }
     }
 
     fn trouble(&self, peer: Peer) -> Option<Error> {

@@ -35,6 +35,21 @@ pub(crate) fn is_worth_it(error: &Error) -> bool {
     }
 }
 
+/// Whether somebody answered, but no coordinator leads.
+pub(crate) fn is_leaderless(error: &Error) -> bool {
+    matches!(error, Error::Retry(refusal) if matches!(refusal.reason, Reason::NotLeader(_)))
+}
+
+/// What is said when patience is used up: nothing was aborted that never began.
+fn nothing_done(error: Error) -> Error {
+    match error {
+        Error::Retry(refusal) if matches!(refusal.reason, Reason::NotLeader(_)) => {
+            Error::Unavailable(refusal.reason.to_string())
+        }
+        error => error,
+    }
+}
+
 /// How long harmless requests are repeated.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -60,13 +75,16 @@ impl<'a> Patience<'a> {
         let passing = match &error {
             Error::Unavailable(_) => true,
             Error::Retry(refusal) => {
-                matches!(refusal.reason, Reason::NotReady | Reason::Overloaded)
+                matches!(
+                    refusal.reason,
+                    Reason::NotReady | Reason::Overloaded | Reason::NotLeader(_)
+                )
             }
             _ => false,
         };
         let net = &self.shared.net;
         if !passing || net.now().since(self.began) >= PATIENCE {
-            return Err(error);
+            return Err(nothing_done(error));
         }
         self.attempt += 1;
         net.sleep(pause(self.attempt, net.random())).await;

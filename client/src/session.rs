@@ -3,9 +3,9 @@
 //!
 //! A task on the side says every third of the time to live that the client is
 //! alive, to the coordinator and to every shard that it has used, which of its
-//! transactions are over, and which is the oldest of its snapshots. When the coordinator no longer knows the session
-//! (it restarted, or the client was silent for too long), the next transaction
-//! opens another one.
+//! transactions are over, and which is the oldest of its snapshots. When the coordinator no
+//! longer knows the session (it restarted, another one leads, or the client was silent for
+//! too long), the next transaction opens another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +18,7 @@ use synod_common::message::{ClientReply, ClientRequest, DataRequest, Message};
 use synod_common::route::Router;
 use synod_common::time::Timestamp;
 
+use crate::coordinators::Coordinators;
 use crate::net::Net;
 
 /// An open session.
@@ -25,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) router: Router,
     net: Arc<dyn Net>,
+    coordinators: Arc<Coordinators>,
+    /// Who granted it. It means nothing to another one.
     coordinator: Peer,
     /// The newest timestamp seen, as the age of new transactions.
     newest: AtomicU64,
@@ -44,7 +47,7 @@ struct Names {
 impl Session {
     pub(crate) fn new(
         net: Arc<dyn Net>,
-        coordinator: Peer,
+        (coordinators, coordinator): (Arc<Coordinators>, Peer),
         id: SessionId,
         router: Router,
         now: Timestamp,
@@ -53,6 +56,7 @@ impl Session {
             id,
             router,
             net,
+            coordinators,
             coordinator,
             newest: AtomicU64::new(now.0),
             lost: AtomicBool::new(false),
@@ -113,7 +117,7 @@ impl Session {
 
     /// Whether another session is needed.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+        self.lost.load(Ordering::Relaxed) || self.coordinators.is_past(self.id.epoch)
     }
 
     /// Keeps the session until it is dropped or lost.

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use synod_common::id::Peer;
-use synod_common::message::{ClientReply, ClientRequest, Message};
+use synod_common::message::{ClientReply, ClientRequest};
 use synod_common::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::coordinators::Coordinators;
 use crate::net::Net;
 
 type Waiter = oneshot::Sender<Result<Timestamp, Error>>;
@@ -19,7 +19,7 @@ type Waiter = oneshot::Sender<Result<Timestamp, Error>>;
 /// Gathers callers.
 pub(crate) struct Timestamps {
     net: Arc<dyn Net>,
-    coordinator: Peer,
+    coordinators: Arc<Coordinators>,
     gathering: Mutex<Gathering>,
 }
 
@@ -30,8 +30,8 @@ struct Gathering {
 }
 
 impl Timestamps {
-    pub(crate) fn new(net: Arc<dyn Net>, coordinator: Peer) -> Arc<Timestamps> {
-        Arc::new(Timestamps { net, coordinator, gathering: Mutex::default() })
+    pub(crate) fn new(net: Arc<dyn Net>, coordinators: Arc<Coordinators>) -> Arc<Timestamps> {
+        Arc::new(Timestamps { net, coordinators, gathering: Mutex::default() })
     }
 
     /// A timestamp that is drawn after this call.
@@ -59,17 +59,10 @@ impl Timestamps {
                 }
                 std::mem::take(&mut gathering.waiting)
             };
-            let reply = self.net.request(self.coordinator, ClientRequest::Timestamp.into()).await;
-            let drawn = match reply {
-                Ok(Message::ClientReply(ClientReply::Timestamp(at))) => Ok(at),
-                Ok(Message::ClientReply(ClientReply::Refused(reason))) => {
-                    Err(Error::from_reason(reason, None))
-                }
+            let drawn = match self.coordinators.ask(ClientRequest::Timestamp).await {
+                Ok((_, ClientReply::Timestamp(at))) => Ok(at),
                 Ok(_) => Err(Error::protocol()),
-                Err(unreachable) => {
-                    let trouble = self.net.trouble(self.coordinator);
-                    Err(trouble.unwrap_or_else(|| Error::Unavailable(unreachable.to_string())))
-                }
+                Err(error) => Err(error),
             };
             for waiter in waiting {
                 let _ = waiter.send(drawn.clone());

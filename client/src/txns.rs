@@ -103,7 +103,7 @@ impl Client {
         after: Option<TxnId>,
         limit: u32,
     ) -> Result<TxnPage<Commit>, Error> {
-        match self.shared.ask(ClientRequest::Commits { after, limit }).await? {
+        match self.shared.ask_patiently(ClientRequest::Commits { after, limit }).await? {
             ClientReply::Commits { resume, commits } => {
                 let rows: Result<_, _> = List::read(&commits).collect();
                 Ok(TxnPage { rows: rows.map_err(|_| Error::protocol())?, resume })
@@ -117,7 +117,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`] if the coordinator can not be reached.
     pub async fn commit_of(&self, txn: TxnId) -> Result<Option<Commit>, Error> {
-        match self.shared.ask(ClientRequest::CommitOf { txn }).await? {
+        match self.shared.ask_patiently(ClientRequest::CommitOf { txn }).await? {
             ClientReply::CommitOf(found) => Ok(found.map(|found| *found)),
             _ => Err(Error::protocol()),
         }

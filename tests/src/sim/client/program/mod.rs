@@ -189,6 +189,9 @@ impl World {
                     self.transmit(from, to, request, &message);
                 }
             }
+            Action::Forget(peer) => {
+                running.replies.retain(|_, (from, _)| Some(*from) != index(peer));
+            }
             Action::Sleep(after, timer) => {
                 self.wake_client(client, after);
                 running.timers.insert(self.clients[client].timer, timer);

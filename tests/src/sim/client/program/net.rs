@@ -23,6 +23,8 @@ use super::notes::Note;
 pub enum Action {
     /// A message, with where its reply goes if there will be one.
     Send(Peer, RequestId, Message, Option<oneshot::Sender<Message>>),
+    /// What waits for a reply of this server waits no longer.
+    Forget(Peer),
     /// Wake me after so many microseconds.
     Sleep(u64, oneshot::Sender<()>),
     /// Run this on the side.
@@ -115,6 +117,10 @@ impl Net for SimNet {
     }
 
     fn learn(&self, _peer: Peer, _address: &str) {}
+
+    fn forget(&self, peer: Peer) {
+        self.push(Action::Forget(peer));
+    }
 
     fn sleep(&self, time: Duration) -> BoxFuture<()> {
         let (sender, receiver) = oneshot::channel();
