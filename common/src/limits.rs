@@ -28,6 +28,10 @@ pub const REPLY_BYTES: usize = 16 << 20;
 /// Shards of one cluster.
 pub const SHARDS: usize = 256;
 
+/// How many coordinators a group may have: one more would need a larger majority, and
+/// survive no more failures.
+pub const GROUP_SIZES: [usize; 3] = [1, 3, 5];
+
 /// A limit that was passed, by name, so that an error can state it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use synod_common::driver::folder::{Folder, FolderError};
 use synod_common::driver::log::LogCounters;
 use synod_common::driver::runner::{Place, Runner};
+use synod_common::driver::server::Dial;
 use synod_common::driver::stats;
+use synod_common::id::Peer;
 
 pub use synod_common::driver::runner::ServerError;
 
@@ -29,6 +32,9 @@ pub struct ServerConfig {
     pub name: String,
     /// Size of a log segment in bytes.
     pub segment_bytes: u64,
+    /// Its group is new, so it may begin with an empty folder. Otherwise a member without
+    /// its folder does not start: it may have promised something that it does not know.
+    pub founding: bool,
 }
 
 /// A coordinator server that runs.
@@ -62,6 +68,11 @@ impl Server {
     /// # Errors
     /// If it can not start; the error is one line that says what to do.
     pub fn start(config: ServerConfig) -> Result<Server, ServerError> {
+        let is_member = config.settings.group.len() > 1;
+        if is_member && !config.founding && !Folder::is_marked(&config.data)? {
+            return Err(FolderError::Lost(config.data).into());
+        }
+        let dials = dials(&config.settings);
         let place = Place {
             name: config.name,
             cluster: config.settings.cluster,
@@ -69,7 +80,7 @@ impl Server {
             data: config.data,
             certs: config.certs,
             segment_bytes: config.segment_bytes,
-            dials: Vec::new(),
+            dials,
         };
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let shown = Arc::clone(&seen);
@@ -112,4 +123,12 @@ impl Server {
     pub fn stop(self) -> Result<(), ServerError> {
         self.runner.stop()
     }
+}
+
+/// The members that it keeps a link to: of two, the one with the larger number dials.
+fn dials(settings: &Settings) -> Vec<Dial> {
+    let smaller = settings.group.iter().filter(|member| member.id < settings.id);
+    let dial = smaller
+        .map(|member| Dial { target: member.address.clone(), peer: Peer::Coordinator(member.id) });
+    dial.collect()
 }

@@ -34,6 +34,11 @@ pub enum FolderError {
     /// Its log is gone.
     #[error("the data folder {0} has lost its log; restore it from a backup, nothing was changed")]
     LogMissing(PathBuf),
+    /// It should be there and is not.
+    #[error(
+        "the data folder {0} is not there, or empty: a coordinator without it has lost what it promised its group, and may not take part any more; restore it as it last was, or, if its whole group is new, start each member once with --new"
+    )]
+    Lost(PathBuf),
     /// The system refuses.
     #[error("can not use the data folder {dir}: {error}")]
     Io {
@@ -82,6 +87,15 @@ impl Folder {
             return Err(FolderError::LogMissing(dir.to_owned()));
         }
         Ok((Folder { dir: dir.to_owned(), marked, text }, files))
+    }
+
+    /// Whether a node has marked the folder as its own.
+    ///
+    /// # Errors
+    /// If that can not be seen.
+    pub fn is_marked(dir: &Path) -> Result<bool, FolderError> {
+        let found = dir.join(MARK).try_exists();
+        found.map_err(|error| FolderError::Io { dir: dir.to_owned(), error })
     }
 
     /// Marks the folder as this node's, now that it has a log.
