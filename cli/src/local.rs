@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   synod-data/lock           held while the cluster runs
-//!   synod-data/cluster.toml   its id, how many shards, where they are split
+//!   synod-data/cluster.toml   its id, how many servers, where its shards are split
+//!   synod-data/founding       until its group of coordinators has served once
 //!   synod-data/certs/         ca, c1, s1, …, client, operator
 //!   synod-data/c1/  s1/  …    the servers' data folders
 //! ```
@@ -27,6 +28,7 @@ use crate::server_file;
 const CLUSTER: &str = "cluster.toml";
 const CERTS: &str = "certs";
 const LOCK: &str = "lock";
+const FOUNDING: &str = "founding";
 
 /// What `cluster.toml` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,9 +38,16 @@ pub struct Cluster {
     pub cluster: String,
     /// How many shards it has.
     pub shards: u16,
+    /// How many coordinators.
+    #[serde(default = "one")]
+    pub coordinators: u16,
     /// Where the shards are split; by hash if nowhere.
     #[serde(default)]
     pub split: Vec<String>,
+}
+
+fn one() -> u16 {
+    1
 }
 
 /// What was asked for on the command line.
@@ -46,6 +55,8 @@ pub struct Cluster {
 pub struct Wanted {
     /// How many shards.
     pub shards: Option<u16>,
+    /// How many coordinators.
+    pub coordinators: Option<u16>,
     /// Where to split.
     pub split: Option<Vec<String>>,
 }
@@ -60,8 +71,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// Opens the folder of a cluster, or makes a new one with `shards` shards
-    /// unless something else is wanted.
+    /// Opens the folder of a cluster, or makes a new one with `shards` shards and one
+    /// coordinator unless something else is wanted.
     ///
     /// # Errors
     /// If another process uses it, if it is something else, or a cluster of
@@ -82,17 +93,22 @@ impl Local {
                 0 => shards,
                 cuts => u16::try_from(cuts + 1).context("too many splits")?,
             });
-            Cluster { cluster: new_cluster_id().to_string(), shards, split: splits }
+            let coordinators = wanted.coordinators.unwrap_or(1);
+            let cluster = new_cluster_id().to_string();
+            Cluster { cluster, shards, coordinators, split: splits }
         } else {
             let found: Cluster = server_file::read(&path)?;
             let sound = (1..=limits::SHARDS).contains(&usize::from(found.shards));
             ensure!(sound, "{}: there must be 1 to {} shards", path.display(), limits::SHARDS);
+            server_file::check_group_size(usize::from(found.coordinators))
+                .with_context(|| path.display().to_string())?;
             refuse_other_shape(&dir, &found, wanted)?;
             found
         };
         let local = Local { dir, cluster, is_new, _lock: lock };
         if is_new {
             local.make_certificates()?;
+            local.begin_founding()?;
             local.write_cluster()?;
         }
         Ok(local)
@@ -101,6 +117,29 @@ impl Local {
     /// Whether it was made just now.
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Whether the coordinators may begin without their folders: none has served yet.
+    pub fn is_founding(&self) -> bool {
+        self.dir.join(FOUNDING).exists()
+    }
+
+    /// All servers have served.
+    ///
+    /// # Errors
+    /// If that can not be noted.
+    pub fn founded(&self) -> Result<()> {
+        match fs::remove_file(self.dir.join(FOUNDING)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| self.dir.display().to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_founding(&self) -> Result<()> {
+        let path = self.dir.join(FOUNDING);
+        fs::write(&path, "").with_context(|| format!("can not write {}", path.display()))
     }
 
     /// What the cluster is.
@@ -131,10 +170,11 @@ impl Local {
             }
         };
         let shards = (1..=self.cluster.shards).map(|id| (Role::Shard, format!("s{id}")));
-        let others =
-            [(Role::Coordinator, "c1"), (Role::Client, "client"), (Role::Operator, "operator")];
+        let coordinators =
+            (1..=self.cluster.coordinators).map(|id| (Role::Coordinator, format!("c{id}")));
+        let others = [(Role::Client, "client"), (Role::Operator, "operator")];
         let others = others.map(|(role, name)| (role, name.to_owned()));
-        for (role, name) in others.into_iter().chain(shards) {
+        for (role, name) in others.into_iter().chain(coordinators).chain(shards) {
             // A key without its certificate is left from an interrupted start.
             if !certs.join(format!("{name}.pem")).exists() {
                 match fs::remove_file(certs.join(format!("{name}.key"))) {
@@ -171,7 +211,7 @@ fn refuse_foreign(dir: &Path) -> Result<()> {
     let entries = fs::read_dir(dir).with_context(|| dir.display().to_string())?;
     for entry in entries {
         let name = entry.with_context(|| dir.display().to_string())?.file_name();
-        let ours = [LOCK, CERTS, "cluster.toml.tmp"].iter().any(|ours| name == *ours);
+        let ours = [LOCK, CERTS, FOUNDING, "cluster.toml.tmp"].iter().any(|ours| name == *ours);
         ensure!(
             ours,
             "{} is no data folder of a cluster: it holds '{}' but no {CLUSTER}; \
@@ -190,6 +230,14 @@ fn refuse_other_shape(dir: &Path, found: &Cluster, wanted: &Wanted) -> Result<()
             "the cluster in {dir} has {} shards, not {shards}; \
              leave --shards out, or choose another folder with --data",
             found.shards
+        );
+    }
+    if let Some(wanted) = wanted.coordinators.filter(|wanted| *wanted != found.coordinators) {
+        bail!(
+            "the cluster in {dir} has {} coordinator{}, not {wanted}; \
+             leave --coordinators out, or choose another folder with --data",
+            found.coordinators,
+            if found.coordinators == 1 { "" } else { "s" }
         );
     }
     if let Some(split) = wanted.split.as_ref().filter(|split| **split != found.split) {

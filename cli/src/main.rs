@@ -4,6 +4,7 @@
 //!   main ── cmd/*       one file per subcommand: arguments, then what it does
 //!     config            flags, environment, file, defaults, and which it was
 //!     connect           a client of the cluster that the command is pointed at
+//!     coordinators      how each coordinator of a group is
 //!     server_file       the files of `synod coordinator` and `synod shard`
 //!     servers, admin    servers of this process, their metrics and health
 //!     local             the folder of `synod up`
@@ -20,6 +21,7 @@ mod admin;
 mod cmd;
 mod config;
 mod connect;
+mod coordinators;
 mod local;
 mod render;
 mod server_file;

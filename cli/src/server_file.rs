@@ -12,18 +12,27 @@
 //! shards = ["127.0.0.1:7500"]               data = "s1"
 //!                                           certs = "certs"
 //! ```
+//!
+//! Each member of a group of coordinators says which one it is, and where all of them are:
+//!
+//! ```toml
+//! # c2.toml                                 # s1.toml, instead of `coordinator`
+//! id = 2                                    coordinators = ["a:7400", "b:7400", "c:7400"]
+//! group = ["a:7400", "b:7400", "c:7400"]
+//! ```
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use synod_common::id::{ClusterId, CoordinatorId, ShardId};
 use synod_common::key::Key;
-use synod_common::route::{Partition, Placement, Router, ShardAddress};
+use synod_common::limits;
+use synod_common::route::{CoordinatorAddress, Partition, Placement, Router, ShardAddress};
 use synod_coordinator::server as coordinator;
 use synod_shard::server as shard;
 
@@ -40,7 +49,7 @@ const LEAST_SEGMENT_BYTES: u64 = 4096;
 pub struct CoordinatorFile {
     /// The cluster's id, 32 hexadecimal digits, the same for all its servers.
     pub cluster: String,
-    /// Its number; the certificate is called `c<id>`. There is only 1 for now.
+    /// Its number; the certificate is called `c<id>`.
     #[serde(default = "one")]
     pub id: u16,
     /// Where it listens, UDP.
@@ -51,6 +60,14 @@ pub struct CoordinatorFile {
     pub data: PathBuf,
     /// The folder with its certificate.
     pub certs: PathBuf,
+    /// Where the coordinators c1, c2, … of its group are, itself among them, each as
+    /// `host:port`; 1, 3 or 5 of them. Without it, there is no other one.
+    #[serde(default)]
+    pub group: Vec<String>,
+    /// How often the leader of a group says that it is there.
+    pub heartbeat_ms: Option<u64>,
+    /// How long a member of a group hears no leader until it wants to lead.
+    pub patience_ms: Option<u64>,
     /// Where clients reach the shards s1, s2, …, each as `host:port`.
     pub shards: Vec<String>,
     /// Shard i + 1 begins at key i of these, with `\xNN` for bytes that do not
@@ -106,8 +123,11 @@ pub struct ShardFile {
     pub data: PathBuf,
     /// The folder with its certificate.
     pub certs: PathBuf,
-    /// Where the coordinator is, as `host:port`.
-    pub coordinator: String,
+    /// Where the coordinator is, as `host:port`, if there is one.
+    pub coordinator: Option<String>,
+    /// Where the coordinators c1, c2, … are, if they are a group.
+    #[serde(default)]
+    pub coordinators: Vec<String>,
     /// Size of a log segment.
     pub segment_bytes: Option<u64>,
     /// A checkpoint begins when the log has grown by so much.
@@ -150,21 +170,28 @@ pub struct Planned<C> {
 }
 
 impl CoordinatorFile {
-    /// Reads and checks a file.
+    /// Reads and checks a file. `founding` as in [`coordinator::ServerConfig`].
     ///
     /// # Errors
     /// If it can not be read or makes no sense; names the file and the key.
-    pub fn load(path: &Path) -> Result<Planned<coordinator::ServerConfig>> {
+    pub fn load(path: &Path, founding: bool) -> Result<Planned<coordinator::ServerConfig>> {
         let file: CoordinatorFile = read(path)?;
-        file.plan(&folder_of(path)).with_context(|| path.display().to_string())
+        file.plan(&folder_of(path), founding).with_context(|| path.display().to_string())
     }
 
-    fn plan(self, base: &Path) -> Result<Planned<coordinator::ServerConfig>> {
-        ensure!(self.id == 1, "id: several coordinators are not available in this version");
+    fn plan(self, base: &Path, founding: bool) -> Result<Planned<coordinator::ServerConfig>> {
+        check_place(self.id, &self.group)?;
         let placement = placement(self.map_epoch, self.shards, &self.split)?;
         let id = CoordinatorId(self.id);
         let mut settings =
             synod_coordinator::Settings::new(id, cluster_id(&self.cluster)?, placement);
+        settings.group = group(self.group);
+        set_ms("heartbeat_ms", self.heartbeat_ms, &mut settings.heartbeat)?;
+        set_ms("patience_ms", self.patience_ms, &mut settings.patience)?;
+        ensure!(
+            settings.patience >= 2 * settings.heartbeat,
+            "patience_ms must be at least twice heartbeat_ms, or members take turns to lead"
+        );
         set_ms("session_ttl_ms", self.session_ttl_ms, &mut settings.session_ttl)?;
         set_ms("window_ms", self.window_ms, &mut settings.window)?;
         set_ms("vote_timeout_ms", self.vote_timeout_ms, &mut settings.vote_timeout)?;
@@ -191,6 +218,7 @@ impl CoordinatorFile {
             certs: base.join(self.certs),
             name: id.to_string(),
             segment_bytes,
+            founding,
         };
         Ok(Planned { server, admin: self.admin })
     }
@@ -208,10 +236,11 @@ impl ShardFile {
 
     fn plan(self, base: &Path) -> Result<Planned<shard::ServerConfig>> {
         ensure!(self.id > 0, "id: shards are numbered from 1");
-        check_address("coordinator", &self.coordinator)?;
+        let coordinators = one_or_group(self.coordinator, self.coordinators)?;
         let id = ShardId(self.id);
-        let mut settings =
-            synod_shard::Settings::new(id, cluster_id(&self.cluster)?, &[CoordinatorId(1)]);
+        let ids: Vec<CoordinatorId> =
+            (1..=u16::MAX).zip(&coordinators).map(|(id, _)| CoordinatorId(id)).collect();
+        let mut settings = synod_shard::Settings::new(id, cluster_id(&self.cluster)?, &ids);
         set_ms("session_ttl_ms", self.session_ttl_ms, &mut settings.session_ttl)?;
         set_ms("lock_timeout_ms", self.lock_timeout_ms, &mut settings.lock_timeout)?;
         set_ms("report_after_ms", self.report_after_ms, &mut settings.report_after)?;
@@ -231,7 +260,7 @@ impl ShardFile {
             certs: base.join(self.certs),
             name: id.to_string(),
             segment_bytes,
-            coordinator_addresses: vec![self.coordinator],
+            coordinator_addresses: coordinators,
         };
         Ok(Planned { server, admin: self.admin })
     }
@@ -257,6 +286,62 @@ pub fn placement(epoch: u32, addresses: Vec<String>, splits: &[String]) -> Resul
     let placement = Placement { epoch, partition, shards };
     Router::new(placement.clone())?;
     Ok(placement)
+}
+
+/// The members c1, c2, … of a group at these addresses.
+pub fn group(addresses: Vec<String>) -> Vec<CoordinatorAddress> {
+    let ids = (1..=u16::MAX).map(CoordinatorId);
+    ids.zip(addresses).map(|(id, address)| CoordinatorAddress { id, address }).collect()
+}
+
+/// Refuses groups that survive no more failures than smaller ones.
+///
+/// # Errors
+/// If there are not 1, 3 or 5 coordinators.
+pub fn check_group_size(coordinators: usize) -> Result<()> {
+    let allowed = limits::GROUP_SIZES.contains(&coordinators);
+    ensure!(allowed, "there can be 1, 3 or 5 coordinators, not {coordinators}");
+    Ok(())
+}
+
+fn check_group(name: &str, addresses: &[String]) -> Result<()> {
+    check_group_size(addresses.len()).with_context(|| name.to_owned())?;
+    for (i, address) in addresses.iter().enumerate() {
+        check_address(name, address)?;
+        ensure!(!addresses[..i].contains(address), "{name}: '{address}' is named twice");
+    }
+    Ok(())
+}
+
+/// Checks that coordinator `id` is one of the group.
+fn check_place(id: u16, group: &[String]) -> Result<()> {
+    if group.is_empty() {
+        ensure!(id == 1, "id: without others it is 1, not {id}; where others are, say in `group`");
+        return Ok(());
+    }
+    check_group("group", group)?;
+    let members = group.len();
+    ensure!(
+        (1..=members).contains(&usize::from(id)),
+        "id: there is no coordinator {id} in a group of {members}; they are numbered from 1"
+    );
+    Ok(())
+}
+
+/// The coordinators of a shard, from the key for one or the one for a group.
+fn one_or_group(one: Option<String>, group: Vec<String>) -> Result<Vec<String>> {
+    let addresses = match (one, group.is_empty()) {
+        (Some(one), true) => {
+            check_address("coordinator", &one)?;
+            return Ok(vec![one]);
+        }
+        (None, false) => group,
+        (Some(_), false) | (None, true) => {
+            bail!("say where the coordinators are, with `coordinator` or with `coordinators`")
+        }
+    };
+    check_group("coordinators", &addresses)?;
+    Ok(addresses)
 }
 
 fn cluster_id(text: &str) -> Result<ClusterId> {

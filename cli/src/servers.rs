@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use synod_common::driver::runner::ServerError;
 use synod_coordinator::server as coordinator;
 use synod_shard::server as shard;
@@ -130,6 +130,13 @@ impl Servers {
         self.0.iter()
     }
 
+    /// Where those are that others ask for: the coordinators, or a shard that is alone.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let is_coordinator =
+            |server: &&Running| matches!(server, Running::Coordinator(..)) || self.0.len() == 1;
+        self.0.iter().filter(is_coordinator).map(Running::address).collect()
+    }
+
     async fn until_ready(&self) {
         let began = Instant::now();
         let mut said = false;
@@ -145,8 +152,10 @@ impl Servers {
     fn say_what_is_missing(&self) {
         for server in self.0.iter().filter(|server| !server.is_ready()) {
             match server {
-                Running::Coordinator(name, _) => eprintln!("{name} waits for its shards to join"),
-                Running::Shard(name, _) => eprintln!("{name} waits for the coordinator"),
+                Running::Coordinator(name, _) => {
+                    eprintln!("{name} waits for its shards to join, or for others of its group");
+                }
+                Running::Shard(name, _) => eprintln!("{name} waits for a coordinator that leads"),
             }
         }
     }
@@ -193,26 +202,24 @@ fn panicked<T>() -> Result<T, ServerError> {
 /// # Errors
 /// If it can not start, or had to stop.
 pub fn run_one(plan: Plan, admin: Option<SocketAddr>) -> Result<ExitCode> {
-    run(vec![plan], admin, |_| {})
+    run(vec![plan], admin, || Ok(()))
 }
 
-/// Runs servers until the process is told to stop. The first is the one that
-/// the READY line names.
+/// Runs servers until the process is told to stop. The READY line names the coordinators
+/// among them, or a shard that is alone.
 ///
 /// # Errors
 /// If one can not start, or had to stop.
 pub fn run(
     plans: Vec<Plan>,
     admin: Option<SocketAddr>,
-    on_ready: impl FnOnce(SocketAddr),
+    on_ready: impl FnOnce() -> Result<()>,
 ) -> Result<ExitCode> {
     let runtime = connect::runtime()?;
     let admin = admin.map(|address| runtime.block_on(Admin::bind(address))).transpose()?;
     let servers = std::sync::Arc::new(Servers::start(plans)?);
     let result = runtime.block_on(async {
         let mut stop = Stop::new()?;
-        let mut address = servers.iter().map(Running::address);
-        let address = address.next().context("no server to run")?;
         let shown = admin.as_ref().map(Admin::address);
         if let Some(admin) = admin {
             tokio::spawn(admin.serve(std::sync::Arc::clone(&servers)));
@@ -222,8 +229,8 @@ pub fn run(
             error = servers.failed() => return Err(error.into()),
             () = stop.asked() => return Ok(()),
         }
-        on_ready(address);
-        ready(address, shown)?;
+        on_ready()?;
+        ready(&servers.addresses(), shown)?;
         tokio::select! {
             error = servers.failed() => Err(anyhow::Error::new(error)),
             () = stop.asked() => Ok(()),
@@ -237,9 +244,10 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn ready(address: SocketAddr, admin: Option<SocketAddr>) -> io::Result<()> {
+fn ready(addresses: &[SocketAddr], admin: Option<SocketAddr>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    write!(out, "READY synod://{address}")?;
+    let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    write!(out, "READY synod://{}", addresses.join(","))?;
     if let Some(admin) = admin {
         write!(out, " http://{admin}")?;
     }

@@ -18,6 +18,10 @@ fn wrong_usage_is_one_line_and_exits_2() {
         scratch.run(&["txn", "list", "--shard", shard]).fails(2, "does not say where a shard is");
     }
     scratch.run(&["up", "--shards", "0"]).fails(2, "--shards");
+    for group in ["0", "2", "4", "7", "many"] {
+        scratch.run(&["up", "--coordinators", group]).fails(2, "--coordinators");
+    }
+    scratch.run(&["up", "--coordinators", "2"]).fails(2, "there can be 1, 3 or 5 coordinators");
     scratch.run(&["up", "--shards", "3", "--split", "a"]).fails(2, "leave --shards out");
     scratch.run(&["up", "--split", "b,a"]).fails(2, "strictly increasing");
     scratch.run(&["up", "--base-port", "65500"]).fails(2, "at most 65435");
@@ -38,9 +42,8 @@ fn help_and_version_are_data() {
 #[test]
 fn what_is_planned_says_so() {
     let scratch = Scratch::new();
-    for args in [&["saga", "start", "x", "--input", "{}"][..], &["up", "--coordinators", "3"]] {
-        scratch.run(args).fails(2, "not available in this version");
-    }
+    let saga = ["saga", "start", "x", "--input", "{}"];
+    scratch.run(&saga).fails(2, "not available in this version");
 }
 
 #[test]
@@ -134,6 +137,39 @@ fn server_files_are_checked() {
     run("shard", &shard.replace("127.0.0.1:1", "there")).fails(1, "host:port");
     run("shard", shard).fails(1, "s1.pem does not exist");
     run("coordinator", "cluster = \"7\"\n").fails(1, "missing field");
+    let where_they_are = "say where the coordinators are";
+    run("shard", &shard.replace("coordinator =", "# ")).fails(1, where_they_are);
+    let both = format!("{shard}coordinators = [\"h:1\", \"h:2\", \"h:3\"]\n");
+    run("shard", &both).fails(1, where_they_are);
+    let two = shard.replace("coordinator = ", "coordinators = [\"h:2\", ").replace(":1\"", ":1\"]");
+    run("shard", &two).fails(1, "there can be 1, 3 or 5 coordinators, not 2");
     scratch.run(&["shard", "--config", "void.toml"]).fails(1, "void.toml");
     assert!(!scratch.path("s1").exists());
+}
+
+#[test]
+fn files_of_a_group_are_checked() {
+    let scratch = Scratch::new();
+    let run = |flags: &[&str], more: &str| {
+        let text = format!(
+            "cluster = \"7\"\nlisten = \"127.0.0.1:0\"\ndata = \"c\"\ncerts = \"certs\"\n\
+             shards = [\"h:9\"]\n{more}\n"
+        );
+        std::fs::write(scratch.path("c.toml"), text).unwrap();
+        scratch.run(&[&["coordinator", "--config", "c.toml"], flags].concat())
+    };
+    let group = "group = [\"h:1\", \"h:2\", \"h:3\"]\n";
+    run(&[], "id = 2").fails(1, "without others it is 1, not 2");
+    run(&[], "group = [\"h:1\", \"h:2\"]").fails(1, "there can be 1, 3 or 5 coordinators, not 2");
+    run(&[], "group = [\"h:1\", \"h:2\", \"h:1\"]").fails(1, "'h:1' is named twice");
+    run(&[], "group = [\"h:1\", \"h:2\", \"h\"]").fails(1, "'h' is no address");
+    run(&[], &format!("{group}id = 4")).fails(1, "no coordinator 4 in a group of 3");
+    run(&[], &format!("{group}id = 0")).fails(1, "no coordinator 0 in a group of 3");
+    run(&[], &format!("{group}heartbeat_ms = 0")).fails(1, "heartbeat_ms must be more than 0");
+    run(&[], &format!("{group}heartbeat_ms = 300")).fails(1, "patience_ms must be at least twice");
+    // Nothing is there yet: only a new group begins like that.
+    run(&[], &format!("{group}id = 2")).fails(1, "if its whole group is new, start each member");
+    run(&["--new"], &format!("{group}id = 2")).fails(1, "c2.pem does not exist");
+    run(&[], "").fails(1, "c1.pem does not exist");
+    assert!(!scratch.path("c").exists());
 }

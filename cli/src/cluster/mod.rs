@@ -24,6 +24,7 @@ use anyhow::{Context, Result};
 use synod_client::{Client, Credentials, Scheme};
 use synod_common::driver::authority::Authority;
 use synod_common::driver::tls::Role;
+use synod_common::limits;
 
 use process::Process;
 pub use process::Usage;
@@ -42,7 +43,7 @@ const STOP: Duration = Duration::from_secs(5);
 pub struct ClusterOptions {
     /// How many shards.
     pub shards: u16,
-    /// How many coordinators. One, in this version.
+    /// How many coordinators: 1, 3 or 5.
     pub coordinators: u16,
     /// Where its files go; a temporary folder otherwise, which is removed.
     pub dir: Option<PathBuf>,
@@ -113,8 +114,9 @@ impl LocalCluster {
     /// If a server does not start; says what it said.
     pub async fn start(options: ClusterOptions) -> Result<LocalCluster> {
         anyhow::ensure!(
-            options.coordinators == 1,
-            "several coordinators are not available in this version"
+            limits::GROUP_SIZES.contains(&usize::from(options.coordinators)),
+            "there can be 1, 3 or 5 coordinators, not {}",
+            options.coordinators
         );
         let bin = match options.bin {
             Some(bin) => bin,
@@ -252,12 +254,13 @@ impl LocalCluster {
 }
 
 fn url_of(ports: &BTreeMap<NodeName, Ports>) -> String {
-    let coordinators: Vec<String> = ports
-        .iter()
-        .filter(|(name, _)| matches!(name, NodeName::Coordinator(_)))
-        .map(|(_, ports)| format!("127.0.0.1:{}", ports.quic))
-        .collect();
+    let coordinators = addresses(ports, |name| matches!(name, NodeName::Coordinator(_)));
     format!("synod://{}", coordinators.join(","))
+}
+
+fn addresses(ports: &BTreeMap<NodeName, Ports>, which: fn(&NodeName) -> bool) -> Vec<String> {
+    let found = ports.iter().filter(|(name, _)| which(name));
+    found.map(|(_, ports)| format!("127.0.0.1:{}", ports.quic)).collect()
 }
 
 /// The configuration file of a server. Paths in it are relative to its folder.
@@ -273,17 +276,18 @@ fn config_text(
          data = \"{name}\"\ncerts = \"certs\"\n",
         own.quic, own.admin
     );
+    let coordinators = addresses(ports, |name| matches!(name, NodeName::Coordinator(_)));
     match name {
-        NodeName::Coordinator(_) => {
-            let shards = ports.iter().filter(|(name, _)| matches!(name, NodeName::Shard(_)));
-            let shards: Vec<_> =
-                shards.map(|(_, ports)| format!("\"127.0.0.1:{}\"", ports.quic)).collect();
-            text.push_str(&format!("shards = [{}]\n", shards.join(", ")));
+        NodeName::Coordinator(n) => {
+            let shards = addresses(ports, |name| matches!(name, NodeName::Shard(_)));
+            text.push_str(&format!("id = {n}\nshards = {shards:?}\n"));
+            if coordinators.len() > 1 {
+                text.push_str(&format!("group = {coordinators:?}\n"));
+            }
             text.push_str(&format!("deadlock_handling = \"{deadlocks}\"\n"));
         }
         NodeName::Shard(n) => {
-            let coordinator = ports[&NodeName::Coordinator(1)].quic;
-            text.push_str(&format!("id = {n}\ncoordinator = \"127.0.0.1:{coordinator}\"\n"));
+            text.push_str(&format!("id = {n}\ncoordinators = {coordinators:?}\n"));
         }
     }
     text

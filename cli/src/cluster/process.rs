@@ -24,6 +24,8 @@ pub(super) struct Process {
     config: PathBuf,
     errors: PathBuf,
     admin: u16,
+    /// It was started before. What belongs to a group may begin with an empty folder once.
+    old: bool,
     running: Option<Running>,
 }
 
@@ -52,7 +54,7 @@ impl Process {
     ) -> Process {
         let errors = dir.join(format!("{name}.err"));
         let (bin, config) = (bin.to_owned(), config.to_owned());
-        Process { name, bin, config, errors, admin, running: None }
+        Process { name, bin, config, errors, admin, old: false, running: None }
     }
 
     pub(super) fn admin(&self) -> u16 {
@@ -64,12 +66,14 @@ impl Process {
         let errors = OpenOptions::new().create(true).append(true).open(&self.errors);
         let errors: File =
             errors.with_context(|| format!("{} can not be written", self.errors.display()))?;
+        let is_new = !std::mem::replace(&mut self.old, true);
         let subcommand = match self.name {
-            NodeName::Coordinator(_) => "coordinator",
-            NodeName::Shard(_) => "shard",
+            NodeName::Coordinator(_) if is_new => &["coordinator", "--new"][..],
+            NodeName::Coordinator(_) => &["coordinator"],
+            NodeName::Shard(_) => &["shard"],
         };
         let mut child = Command::new(&self.bin)
-            .arg(subcommand)
+            .args(subcommand)
             .arg("--config")
             .arg(&self.config)
             .stdin(Stdio::null())

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use synod_client::{CoordinatorStatus, ShardStatus};
+use synod_client::ShardStatus;
 use synod_common::route::Router;
 
 use super::Global;
 use crate::connect::Connected;
+use crate::coordinators::{self, Coordinator};
 use crate::waits::{age_ms, span};
 use crate::{connect, render};
 
-/// A shard that has not answered after this long is shown as not alive.
+/// A server that has not answered after this long is shown as not alive.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(clap::Args)]
@@ -33,8 +34,8 @@ struct CoordinatorRow {
     addr: String,
     leader: bool,
     alive: bool,
-    sessions: u64,
-    committing: u64,
+    sessions: Option<u64>,
+    committing: Option<u64>,
 }
 
 /// What only the shard itself knows is `null` if it does not answer.
@@ -55,14 +56,14 @@ struct ShardRow {
 }
 
 pub fn run(_args: &Args, global: &Global) -> Result<ExitCode> {
-    connect::with(global, async |db| show(&db, global.json).await)?;
+    connect::with_servers(global, &[], async |db| show(&db, global.json).await)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Asks every server how it is, and prints it.
 ///
 /// # Errors
-/// If the coordinator does not answer.
+/// If no coordinator answers.
 pub async fn show(db: &Connected, as_json: bool) -> Result<()> {
     let status = ask(db).await?;
     let mut out = io::stdout().lock();
@@ -74,9 +75,11 @@ pub async fn show(db: &Connected, as_json: bool) -> Result<()> {
 }
 
 async fn ask(db: &Connected) -> Result<Status> {
-    let coordinator = db.client.status().await?;
-    let router = Router::new(coordinator.placement.clone()).context("the coordinator's map")?;
-    let shards = &coordinator.placement.shards;
+    let coordinators = coordinators::ask(&db.client, &db.addresses).await?;
+    let placement = &coordinators.newest.placement;
+    let router = Router::new(placement.clone()).context("the coordinator's map")?;
+    let shards = &placement.shards;
+    db.client.learn_shards(shards.iter().map(|shard| (shard.id, &*shard.address)));
     let mut asked = tokio::task::JoinSet::new();
     for (i, shard) in shards.iter().enumerate() {
         let (client, id) = (db.client.clone(), shard.id);
@@ -102,21 +105,20 @@ async fn ask(db: &Connected) -> Result<Status> {
         mixed: answer.map(|status| status.mixed),
     });
     Ok(Status {
-        coordinators: vec![coordinator_row(db, &coordinator)],
+        coordinators: coordinators.rows.iter().map(coordinator_row).collect(),
         shards: rows.collect(),
         in_doubt: answers.iter().flatten().map(|status| status.in_doubt).sum(),
     })
 }
 
-fn coordinator_row(db: &Connected, status: &CoordinatorStatus) -> CoordinatorRow {
+fn coordinator_row(row: &Coordinator) -> CoordinatorRow {
     CoordinatorRow {
-        id: status.id.to_string(),
-        addr: db.addresses.first().cloned().unwrap_or_default(),
-        // There is one coordinator in this version, and it has just answered.
-        leader: true,
-        alive: true,
-        sessions: status.sessions,
-        committing: status.committing,
+        id: row.id.to_string(),
+        addr: row.address.clone(),
+        leader: row.leads,
+        alive: row.status.is_some(),
+        sessions: row.status.as_ref().map(|status| status.sessions),
+        committing: row.status.as_ref().map(|status| status.committing),
     }
 }
 
@@ -127,7 +129,7 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         .coordinators
         .iter()
         .map(|row| {
-            let (sessions, committing) = (row.sessions.to_string(), row.committing.to_string());
+            let (sessions, committing) = (number(row.sessions), number(row.committing));
             let leader = if row.leader { "leader" } else { "" }.to_owned();
             [row.id.clone(), row.addr.clone(), state(row.alive), leader, sessions, committing]
         })

@@ -35,10 +35,10 @@ pub struct Args {
     /// Number of shards [default: 4, or as the folder has it]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     shards: Option<u16>,
-    /// Number of coordinators
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u16).range(1..))]
-    coordinators: u16,
+    /// Number of coordinators, 1, 3 or 5: of three, one may die [default: 1, or as the
+    /// folder has it]
+    #[arg(long, value_name = "N", value_parser = group_size)]
+    coordinators: Option<u16>,
     /// First port P: coordinators on P, admin HTTP on P+80, shards from P+100 [default: 7400]
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
     base_port: Option<u16>,
@@ -58,10 +58,11 @@ pub struct Args {
 
 pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     let config = Config::load(global)?;
-    if args.coordinators > 1 {
-        return Err(Usage::later(format!("{} coordinators", args.coordinators)));
-    }
-    let wanted = Wanted { shards: args.shards, split: canonical(args.split.as_deref())? };
+    let wanted = Wanted {
+        shards: args.shards,
+        coordinators: args.coordinators,
+        split: canonical(args.split.as_deref())?,
+    };
     check(&wanted)?;
     let base = args.base_port.unwrap_or(config.base_port.value);
     check_ports(base, wanted.shards.unwrap_or(1))?;
@@ -78,6 +79,12 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     let dir = args.data.clone().unwrap_or(config.data.value);
     let local = Local::open(&dir, &wanted, SHARDS)?;
     serve(&local, base, handling)
+}
+
+fn group_size(text: &str) -> Result<u16, String> {
+    let size: u16 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    server_file::check_group_size(usize::from(size)).map_err(|error| error.to_string())?;
+    Ok(size)
 }
 
 /// The splits as they are stored, so that they compare equal however they were
@@ -117,10 +124,15 @@ fn serve(local: &Local, base: u16, deadlocks: Handling) -> Result<ExitCode> {
     check_ports(base, cluster.shards)?;
     let say = if local.is_new() { "made a new cluster" } else { "starting the cluster" };
     let by = if cluster.split.is_empty() { "by hash" } else { "by range" };
-    eprintln!("{say} in {}: {} shards, {by}", local.dir().display(), cluster.shards);
+    let of = match cluster.coordinators {
+        1 => String::new(),
+        n => format!("{n} coordinators, "),
+    };
+    eprintln!("{say} in {}: {of}{} shards, {by}", local.dir().display(), cluster.shards);
     let certs = local.certs();
-    servers::run(plans(local, base, deadlocks)?, Some(loopback(base + ADMIN)), |_| {
+    servers::run(plans(local, base, deadlocks)?, Some(loopback(base + ADMIN)), || {
         state::remember_certs(&certs);
+        local.founded()
     })
 }
 
@@ -129,32 +141,43 @@ fn plans(local: &Local, base: u16, deadlocks: Handling) -> Result<Vec<Plan>> {
     let cluster = file.cluster.parse().context("cluster.toml: the id is damaged")?;
     let addresses = (0..file.shards).map(|i| loopback(base + SHARD + i).to_string()).collect();
     let placement = server_file::placement(1, addresses, &file.split)?;
+    let coordinators: Vec<String> =
+        (0..file.coordinators).map(|i| loopback(base + i).to_string()).collect();
+    let ids: Vec<CoordinatorId> = (1..=file.coordinators).map(CoordinatorId).collect();
     let (dir, certs) = (local.dir(), local.certs());
-    let c1 = CoordinatorId(1);
-    let mut settings = synod_coordinator::Settings::new(c1, cluster, placement);
-    settings.deadlocks = deadlocks;
-    let coordinator = coordinator::ServerConfig {
-        settings,
-        listen: loopback(base),
-        data: dir.join(c1.to_string()),
-        certs: certs.clone(),
-        name: c1.to_string(),
-        segment_bytes: SEGMENT_BYTES,
+    let group = match file.coordinators {
+        1 => Vec::new(),
+        _ => server_file::group(coordinators.clone()),
     };
+    let members = ids.iter().map(|id| {
+        let mut settings = synod_coordinator::Settings::new(*id, cluster, placement.clone());
+        settings.group = group.clone();
+        settings.deadlocks = deadlocks;
+        let config = coordinator::ServerConfig {
+            settings,
+            listen: loopback(base + id.0 - 1),
+            data: dir.join(id.to_string()),
+            certs: certs.clone(),
+            name: id.to_string(),
+            segment_bytes: SEGMENT_BYTES,
+            founding: local.is_founding(),
+        };
+        Plan::Coordinator(Box::new(config))
+    });
     let shards = (0..file.shards).map(|i| {
         let id = ShardId(i + 1);
         let config = shard::ServerConfig {
-            settings: synod_shard::Settings::new(id, cluster, &[c1]),
+            settings: synod_shard::Settings::new(id, cluster, &ids),
             listen: loopback(base + SHARD + i),
             data: dir.join(id.to_string()),
             certs: certs.clone(),
             name: id.to_string(),
             segment_bytes: SEGMENT_BYTES,
-            coordinator_addresses: vec![loopback(base).to_string()],
+            coordinator_addresses: coordinators.clone(),
         };
         Plan::Shard(Box::new(config))
     });
-    Ok(std::iter::once(Plan::Coordinator(Box::new(coordinator))).chain(shards).collect())
+    Ok(members.chain(shards).collect())
 }
 
 fn loopback(port: u16) -> SocketAddr {
