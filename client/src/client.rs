@@ -244,7 +244,12 @@ impl Client {
         let coordinators = &self.shared.coordinators;
         let one = coordinators.named(address);
         let one = one.ok_or_else(|| Error::Misuse("too many coordinators".to_owned()))?;
-        status_in(coordinators.ask_one(one, ClientRequest::Status).await?)
+        let mut reply = coordinators.ask_one(one, ClientRequest::Status).await;
+        if reply.is_err() {
+            // Its link may just have been closed because another one leads.
+            reply = coordinators.ask_one(one, ClientRequest::Status).await;
+        }
+        status_in(reply?)
     }
 
     /// How a shard is.

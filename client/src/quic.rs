@@ -30,6 +30,10 @@ use crate::{Client, Error};
 /// How long a server that is gone is waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// As long where a link is still being made: to a server that does not answer, taking leave
+/// would take as long as that.
+const SHORT_FAREWELL: Duration = Duration::from_millis(50);
+
 /// Requests that may wait for one link to be made.
 const MAX_WAITING: usize = 100_000;
 
@@ -176,6 +180,11 @@ impl QuicNet {
 }
 
 impl State {
+    fn is_dialing(&self) -> bool {
+        let routes = self.routes.lock();
+        routes.values().any(|route| matches!(route.link, Way::Dialing(_)))
+    }
+
     /// Takes out the links that are up, for good.
     fn take_links(&self) -> Vec<Link> {
         let mut routes = self.routes.lock();
@@ -348,6 +357,7 @@ impl Net for QuicNet {
 
     fn close(&self) -> BoxFuture<()> {
         let state = Arc::clone(&self.state);
+        let farewell = if state.is_dialing() { SHORT_FAREWELL } else { FAREWELL };
         let links = state.take_links();
         Box::pin(async move {
             for link in &links {
@@ -356,7 +366,7 @@ impl Net for QuicNet {
             for link in links {
                 let _ = tokio::time::timeout(FAREWELL, link.closed()).await;
             }
-            state.endpoint.close(CloseCode::Done).await;
+            let _ = tokio::time::timeout(farewell, state.endpoint.close(CloseCode::Done)).await;
         })
     }
 

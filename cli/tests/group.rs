@@ -1,0 +1,123 @@
+//! Groups of coordinators, as real processes that are killed without warning.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Scratch, base_port};
+use serde_json::Value;
+use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
+use synod_cli::runtime;
+use synod_client::Client;
+
+/// How long a group may take until it serves again.
+const PATIENCE: Duration = Duration::from_secs(30);
+const KEYS: u32 = 20;
+
+#[test]
+fn a_group_goes_on_when_its_leader_is_killed() {
+    runtime::block_on(kill_leaders()).unwrap();
+}
+
+async fn kill_leaders() {
+    let bin = Some(env!("CARGO_BIN_EXE_synod").into());
+    let options = ClusterOptions { shards: 2, coordinators: 3, bin, ..ClusterOptions::default() };
+    let mut cluster = LocalCluster::start(options).await.unwrap();
+    let scratch = Scratch::new();
+    let certs = cluster.certs().display().to_string();
+    let url = cluster.url().to_owned();
+    let synod = |args: &[&str]| {
+        let env = [("SYNOD_URL", &*url), ("SYNOD_CERTS", &*certs)];
+        scratch.run_with(args, &env)
+    };
+    let db = cluster.client().await.unwrap();
+    for round in 1..=3u32 {
+        put_all(&db, round).await;
+        let leader = leader_of(&db).await;
+        cluster.kill(leader).unwrap();
+        let killed = Instant::now();
+
+        // An old client and a new one go on, with all that was acknowledged.
+        check_all(&db, round).await;
+        put_all(&db, round + 100).await;
+        assert!(killed.elapsed() < PATIENCE, "went on after {:?}", killed.elapsed());
+        check_all(&cluster.client().await.unwrap(), round + 100).await;
+        assert_eq!(synod(&["put", "one-shot", &round.to_string()]).ok(), "");
+        assert_eq!(synod(&["get", "one-shot"]).ok(), round.to_string());
+        assert_ne!(leader_of(&db).await, leader);
+
+        // The others know that it is gone, and when it is back.
+        let rows = coordinators(&synod(&["status", "--json"]));
+        let dead: Vec<&Value> = rows.iter().filter(|row| row["alive"] == false).collect();
+        assert_eq!(dead.len(), 1, "{rows:?}");
+        assert_eq!(dead[0]["id"], leader.to_string());
+        assert_eq!((&dead[0]["leader"], &dead[0]["sessions"]), (&Value::Bool(false), &Value::Null));
+        cluster.restart(leader).await.unwrap();
+        let rows = coordinators(&synod(&["status", "--json"]));
+        assert!(rows.iter().all(|row| row["alive"] == true), "{rows:?}");
+        assert_eq!(rows.iter().filter(|row| row["leader"] == true).count(), 1, "{rows:?}");
+    }
+    db.close().await;
+    cluster.stop().await.unwrap();
+}
+
+async fn put_all(db: &Client, value: u32) {
+    for key in 0..KEYS {
+        db.put(("key", key), &value).await.unwrap();
+    }
+}
+
+async fn check_all(db: &Client, value: u32) {
+    let snapshot = db.snapshot().await.unwrap();
+    let found = snapshot.get_many((0..KEYS).map(|key| ("key", key))).await.unwrap();
+    for found in found {
+        assert_eq!(found.decode::<u32>(), Ok(value));
+    }
+}
+
+async fn leader_of(db: &Client) -> NodeName {
+    NodeName::Coordinator(db.status().await.unwrap().id.0)
+}
+
+fn coordinators(status: &common::Run) -> Vec<Value> {
+    let status: Value = serde_json::from_str(status.ok()).unwrap();
+    status["coordinators"].as_array().unwrap().clone()
+}
+
+#[test]
+fn up_makes_groups_and_opens_them_as_they_were_made() {
+    let scratch = Scratch::new();
+    let base = base_port();
+    let port = base.to_string();
+    let with = |more: &[&'static str]| {
+        let mut args = vec!["up", "--data", "d", "--shards", "2", "--base-port", &port];
+        args.extend(more);
+        args
+    };
+    let server = scratch.start(&with(&["--coordinators", "3"]));
+    let addresses: Vec<String> = (base..base + 3).map(|port| format!("127.0.0.1:{port}")).collect();
+    assert_eq!(server.url(), format!("synod://{}", addresses.join(",")));
+    let url = server.url().to_owned();
+    let run = |args: &[&str]| scratch.run_with(args, &[("SYNOD_URL", &url)]);
+    assert_eq!(run(&["put", "a", "kept"]).ok(), "");
+    let rows = coordinators(&run(&["status", "--json"]));
+    let shown: Vec<&str> = rows.iter().filter_map(|row| row["addr"].as_str()).collect();
+    assert_eq!(shown, addresses);
+    // Any of them will do.
+    for address in &addresses {
+        let one = [("SYNOD_URL", &*format!("synod://{address}"))];
+        assert_eq!(scratch.run_with(&["get", "a"], &one).ok(), "kept");
+    }
+    assert_eq!(server.stop("-TERM").0, 0);
+
+    scratch.run(&with(&["--coordinators", "5"])).fails(1, "has 3 coordinators, not 5");
+    let server = scratch.start(&with(&[]));
+    assert_eq!(run(&["get", "a"]).ok(), "kept");
+    assert_eq!(server.stop("-TERM").0, 0);
+
+    // Who lost its folder has lost its promises.
+    std::fs::rename(scratch.path("d/c2"), scratch.path("d/gone")).unwrap();
+    let refused = scratch.run(&with(&[]));
+    refused.fails(1, "has lost what it promised its group");
+    assert!(!scratch.path("d/c2").exists());
+}
