@@ -399,7 +399,7 @@ impl Coordinator {
     }
 
     /// Tells shards that have not joined that this one leads.
-    fn call(&self, out: &mut Output) {
+    pub(crate) fn call(&self, out: &mut Output) {
         if self.serving != Serving::Yes {
             return;
         }
@@ -441,8 +441,7 @@ impl Coordinator {
         if let Serving::After(start) = self.serving
             && start <= lsn
         {
-            self.serving = Serving::Yes;
-            self.call(out);
+            self.begin_serving(now, out);
         }
         self.log_durable(now, lsn, out);
         if opened && self.serving == Serving::Yes {

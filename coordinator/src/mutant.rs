@@ -26,18 +26,22 @@ pub enum Mutant {
     SettledBeforeEnd,
     /// It hands out timestamps without being sure that it still leads.
     LeadsUnconfirmed,
+    /// What only its own log has counts as the group's.
+    OwnLogOnly,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 6] = [
+    pub const ALL: [Mutant; 8] = [
         Mutant::NoAdvance,
         Mutant::NoConfirmation,
         Mutant::PinIgnored,
         Mutant::PreCommitUnforced,
         Mutant::SiteRecordIgnored,
         Mutant::SettledWhenTold,
+        Mutant::LeadsUnconfirmed,
+        Mutant::OwnLogOnly,
     ];
 }
 

@@ -80,10 +80,15 @@ impl Coordinator {
         self.oracle.written(lsn, hi);
         self.serving = Serving::After(lsn);
         self.sites_again(out);
-        let open: Vec<TxnId> = self.commits.keys().copied().collect();
-        for txn in open {
+    }
+
+    /// What it has read, and its epoch, are durable: what is open goes on.
+    pub(crate) fn begin_serving(&mut self, now: Now, out: &mut Output) {
+        self.serving = Serving::Yes;
+        for &txn in self.commits.keys() {
             self.resend.push(now.mono, Deadline::Acks(txn));
         }
+        self.call(out);
     }
 
     /// A shard has just joined: tell it what it may have missed of `txn`.

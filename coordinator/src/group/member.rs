@@ -15,6 +15,7 @@ use super::log::{Entry, Log};
 use super::places::Places;
 use super::replica::{Pace, Promise, Replica, Step, Turn, When};
 use crate::checkpoint::Saved;
+use crate::mutant::mutated;
 use crate::record::Record;
 use crate::{Coordinator, Settings, Stats};
 
@@ -175,7 +176,10 @@ impl Member {
 
     /// For the core, what is committed is durable.
     fn tell_committed(&mut self, now: Now) {
-        let committed = self.replica.committed();
+        let committed = match mutated!(self.core, OwnLogOnly) {
+            true => self.replica.durable(),
+            false => self.replica.committed(),
+        };
         if committed > self.applied {
             self.applied = committed;
             self.core.handle(now, Event::Durable(Lsn(committed)), &mut self.inner);
@@ -281,10 +285,9 @@ impl Member {
         let leads = self.replica.leads();
         match (from, message) {
             (Peer::Coordinator(member), Message::Group(message)) => {
-                if is_sound(&message) {
-                    let step = self.replica.hear(now.mono, member, message);
-                    self.carry_out(now, step, out);
-                }
+                let sound = is_sound(&message);
+                let step = sound.then(|| self.replica.hear(now.mono, member, message));
+                self.carry_out(now, step.unwrap_or_default(), out);
             }
             (Peer::Client(_), Message::ClientRequest(asked))
                 if !leads

@@ -4,7 +4,7 @@
 //! Source: the liveness half of atomic commitment, rule AC5 in Bernstein,
 //! Hadzilacos, Goodman (1987), §7.3.
 
-use synod_coordinator::Coordinator;
+use synod_coordinator::Member;
 use synod_shard::Shard;
 
 use super::Check;
@@ -21,10 +21,10 @@ pub fn check_shard(server: usize, shard: &Shard) -> Check {
 }
 
 /// Called for the coordinator when the run ends.
-pub fn check_coordinator(coordinator: &Coordinator) -> Check {
-    let stats = coordinator.stats();
-    if stats.in_progress > 0 {
-        return Err(format!("I24: c1 does not drain: {stats:?}"));
+pub fn check_coordinator(member: &Member) -> Check {
+    let stats = member.stats();
+    if member.replica().leads() && stats.in_progress > 0 {
+        return Err(format!("I24: the coordinator does not drain: {stats:?}"));
     }
     Ok(())
 }

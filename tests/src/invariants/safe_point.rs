@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use synod_common::id::SessionId;
+use synod_common::id::{Epoch, SessionId};
 use synod_common::time::Timestamp;
-use synod_coordinator::Coordinator;
+use synod_coordinator::Member;
 use synod_shard::Shard;
 
 use super::Check;
@@ -21,6 +21,8 @@ pub struct Watch {
     written: Timestamp,
     pins: BTreeMap<SessionId, Timestamp>,
     shards: BTreeMap<usize, Timestamp>,
+    /// Of the newest leader.
+    epoch: Epoch,
 }
 
 impl Watch {
@@ -35,8 +37,17 @@ impl Watch {
         }
     }
 
-    /// Called after every event of the coordinator.
-    pub fn coordinator(&mut self, coordinator: &Coordinator) -> Check {
+    /// Called after every event of a coordinator.
+    pub fn coordinator(&mut self, member: &Member) -> Check {
+        let epoch = member.replica().promise().epoch;
+        if !member.replica().leads() || epoch < self.epoch {
+            return Ok(());
+        }
+        if epoch > self.epoch {
+            self.restarted(0, None);
+            self.epoch = epoch;
+        }
+        let coordinator = member.core();
         let (published, written) = coordinator.safe_point();
         if published < self.published {
             return Err(format!("I23: the safe point went from {} to {published}", self.published));
@@ -48,7 +59,7 @@ impl Watch {
                 return Err(format!("I23: the safe point {written} passed the pin {pin}"));
             }
         }
-        *self = Watch { published, written, pins, shards: std::mem::take(&mut self.shards) };
+        (self.published, self.written, self.pins) = (published, written, pins);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use synod_common::message::SiteMessage;
 
 use super::{Check, agreement, decision};
 use crate::sim::ledger::Ledger;
-use crate::sim::server::peer;
+use crate::sim::server::{is_coordinator, peer};
 
 /// What is durable of the sites of one transaction.
 #[derive(Debug)]
@@ -80,6 +80,8 @@ fn decided(ledger: &mut Ledger, txn: TxnId, verdict: Verdict) -> Check {
 /// Whether what a site says is durable there (I6).
 pub fn is_durable(ledger: &Ledger, server: usize, message: &SiteMessage) -> bool {
     let SiteMessage { txn, say, .. } = message;
+    // All coordinators of a group are one site.
+    let server = if is_coordinator(server) { 0 } else { server };
     let known = ledger.sites.get(txn).and_then(|sites| sites.stable.get(&server));
     let stable = known.copied().unwrap_or_default();
     match say {

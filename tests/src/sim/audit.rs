@@ -16,9 +16,12 @@ impl World {
                 drain::check_shard(index, shard)?;
             }
             if let Some(coordinator) = core.coordinator() {
-                drain::check_coordinator(coordinator.core())?;
+                drain::check_coordinator(coordinator)?;
             }
         }
-        Ok(())
+        match &self.ledger.group {
+            Some(group) => group.check_end(),
+            None => Ok(()),
+        }
     }
 }

@@ -173,6 +173,10 @@ impl World {
         }
         let next = self.rng.within(1..=2 * self.faults.every.max(1));
         self.after(next, Happening::Fault);
+        if self.sizes.coordinators > 1 && self.rng.chance(3_000) {
+            self.disturb_group();
+            return Ok(());
+        }
         match self.rng.below(8) {
             0 | 1 => {
                 let server = self.rng.below(self.servers.len() as u64) as usize;
@@ -209,6 +213,34 @@ impl World {
         Ok(())
     }
 
+    /// A coordinator stands still for a while, or is cut off from the others of its group,
+    /// but from nobody else.
+    fn disturb_group(&mut self) {
+        let all: Vec<usize> = self.coordinators().collect();
+        let leads = |at: &&usize| {
+            let core = self.servers[**at].core.as_ref().and_then(Core::coordinator);
+            core.is_some_and(|member| member.replica().leads())
+        };
+        let leader = all.iter().find(leads).copied();
+        let victim = leader.unwrap_or_else(|| self.rng.pick(&all));
+        let time = self.rng.skewed(1_500_000);
+        if self.rng.chance(5_000) {
+            self.servers[victim].paused_until = self.time + time;
+            self.trace.line(self.time, format_args!("{} PAUSES {time} us", peer(victim)));
+        } else {
+            self.trace.line(self.time, format_args!("{} ALONE {time} us", peer(victim)));
+            let directions = self.rng.pick(&[[true, false], [false, true], [true, true]]);
+            let of_group = |node: &Node| matches!(node, Node::Server(at) if all.contains(at));
+            for link in 0..self.links.len() {
+                let ends = &self.links[link].ends;
+                if ends.iter().all(of_group) && ends.contains(&Node::Server(victim)) {
+                    self.links[link].blocked = directions;
+                    self.after(time, Happening::Unblock(link));
+                }
+            }
+        }
+    }
+
     /// The accounts are there: the faults begin.
     pub fn begin_faults(&mut self) {
         self.phase = Phase::Faulty;
@@ -232,7 +264,7 @@ impl World {
         }
         for server in 0..self.servers.len() {
             self.servers[server].log.disk.cut_power_after(u64::MAX);
-            if !self.servers[server].is_up() {
+            if !self.servers[server].is_up() && !self.servers[server].absent {
                 self.start(server)?;
             }
         }

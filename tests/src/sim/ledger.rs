@@ -10,6 +10,8 @@ use synod_common::node::{Lsn, Records};
 use synod_common::time::Timestamp;
 use synod_shard::Record as ShardRecord;
 
+use super::group::GroupLog;
+use super::server::is_coordinator;
 use crate::invariants::{Check, agreement, decision, forgetting, once, sites, votes};
 
 type CoordinatorRecord = synod_coordinator::Record;
@@ -64,6 +66,8 @@ pub struct Ledger {
     pub hi: Timestamp,
     /// The durable safe point.
     pub safe_point: Timestamp,
+    /// The log of the coordinators, if there are several. What is committed there is durable.
+    pub group: Option<GroupLog>,
 }
 
 impl Ledger {
@@ -79,6 +83,7 @@ impl Ledger {
             epoch: Epoch::default(),
             hi: Timestamp::ZERO,
             safe_point: Timestamp::ZERO,
+            group: None,
         }
     }
 
@@ -108,9 +113,22 @@ impl Ledger {
         let facts = &mut self.servers[server];
         facts.durable = facts.durable.max(lsn);
         while self.servers[server].tail.front().is_some_and(|(at, _)| *at <= lsn) {
-            if let Some((_, fact)) = self.servers[server].tail.pop_front() {
-                self.enter(server, fact)?;
+            match (self.servers[server].tail.pop_front(), &mut self.group) {
+                (Some((_, Fact::Coordinator(record))), Some(group)) => {
+                    group.durable(server, record);
+                }
+                (Some((_, fact)), _) => self.enter(server, fact)?,
+                (None, _) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// One of so many coordinators calls all entries of their log up to here committed.
+    pub fn committed(&mut self, upto: u64, members: usize) -> Check {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        for record in group.committed(upto, members)? {
+            self.enter(0, Fact::Coordinator(record))?;
         }
         Ok(())
     }
@@ -211,7 +229,7 @@ impl Ledger {
 /// If it is none.
 pub fn parse(server: usize, bytes: &[u8]) -> Result<Fact, String> {
     let error = |error: postcard::Error| format!("a record can not be read: {error}");
-    if server == 0 {
+    if is_coordinator(server) {
         postcard::from_bytes(bytes).map(Fact::Coordinator).map_err(error)
     } else {
         postcard::from_bytes(bytes).map(Fact::Shard).map_err(error)

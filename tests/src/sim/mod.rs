@@ -63,6 +63,7 @@ pub mod deed;
 pub mod delivery;
 pub mod disk;
 pub mod faults;
+pub mod group;
 pub mod history;
 pub mod ledger;
 pub mod mutation;

@@ -133,6 +133,17 @@ impl Mutation {
         }
     }
 
+    /// With how many coordinators it is looked for.
+    pub fn coordinators(self) -> usize {
+        match self {
+            #[cfg(feature = "mutants")]
+            Mutation::Coordinator(
+                synod_coordinator::Mutant::LeadsUnconfirmed | synod_coordinator::Mutant::OwnLogOnly,
+            ) => 3,
+            _ => 1,
+        }
+    }
+
     /// The hook in the coordinator, if it is one.
     #[cfg(feature = "mutants")]
     pub fn of_coordinator(self) -> Option<synod_coordinator::Mutant> {

@@ -15,7 +15,7 @@ use super::rng::Rng;
 /// One end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// A server by index: 0 is the coordinator, `n` is shard `n`.
+    /// A server by index; see [`super::server::peer`].
     Server(usize),
     /// A client.
     Client(usize),

@@ -12,8 +12,11 @@ use synod_shard::Shard;
 use super::clock::Clock;
 use super::disk::Log;
 
-/// The number of the one coordinator.
+/// The number of the first coordinator.
 pub const COORDINATOR: CoordinatorId = CoordinatorId(1);
+/// A world has at most so many shards. Behind them stand the coordinators but for the
+/// first, so that an index always means the same.
+pub const MOST_SHARDS: usize = 4;
 
 /// A server, running or not.
 #[derive(Debug)]
@@ -40,6 +43,10 @@ pub struct Server {
     pub connections: BTreeMap<u64, usize>,
     /// How many connections it accepted.
     pub accepted: u64,
+    /// It stands still until then, and does what is due afterwards.
+    pub paused_until: u64,
+    /// Whether there is no such server in this world.
+    pub absent: bool,
 }
 
 /// The core of a server.
@@ -103,6 +110,8 @@ impl Server {
             flush_due: false,
             connections: BTreeMap::new(),
             accepted: 0,
+            paused_until: 0,
+            absent: false,
         }
     }
 
@@ -115,16 +124,23 @@ impl Server {
 /// How others call server `index`.
 pub fn peer(index: usize) -> Peer {
     match index {
+        1..=MOST_SHARDS => Peer::Shard(ShardId(index as u16)),
         0 => Peer::Coordinator(COORDINATOR),
-        shard => Peer::Shard(ShardId(shard as u16)),
+        _ => Peer::Coordinator(CoordinatorId((index - MOST_SHARDS + 1) as u16)),
     }
 }
 
 /// Which server others call so.
 pub fn index(peer: Peer) -> Option<usize> {
     match peer {
-        Peer::Coordinator(_) => Some(0),
+        Peer::Coordinator(COORDINATOR) => Some(0),
+        Peer::Coordinator(id) => Some(usize::from(id.0) + MOST_SHARDS - 1),
         Peer::Shard(id) => Some(usize::from(id.0)),
         Peer::Client(_) => None,
     }
+}
+
+/// Whether server `index` is a coordinator.
+pub fn is_coordinator(index: usize) -> bool {
+    matches!(peer(index), Peer::Coordinator(_))
 }

@@ -5,22 +5,23 @@ use std::time::Duration;
 
 use synod_common::commit::Protocol;
 use synod_common::deadlock::{Handling, Scheme, VictimPolicy};
-use synod_common::id::{ClusterId, RequestId, ShardId};
+use synod_common::id::{ClusterId, CoordinatorId, Peer, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
 use synod_common::node::{Event, Neighbour, Output};
-use synod_common::route::{Partition, Placement, Router, ShardAddress};
+use synod_common::route::{CoordinatorAddress, Partition, Placement, Router, ShardAddress};
 
 use super::client::Client;
 use super::clock::Clock;
 use super::disk::Log;
 use super::faults::Faults;
+use super::group::GroupLog;
 use super::history::History;
 use super::ledger::Ledger;
 use super::mutation::Mutation;
 use super::network::{Link, Node};
 use super::rng::Rng;
-use super::server::{self, COORDINATOR, Core, Server};
+use super::server::{self, Core, MOST_SHARDS, Server};
 use super::trace::Trace;
 use crate::invariants::cover::Asked;
 use crate::invariants::deadlocks::Observed;
@@ -60,6 +61,8 @@ pub enum Happening {
     Wake(usize, u64),
     /// The output of some events is carried out.
     Flush(usize, u32),
+    /// A server that stood still goes on with this.
+    Late(usize, u32, Event),
     /// Lazy records have waited long enough.
     Lazy(usize, u32),
     /// A sync ends.
@@ -164,6 +167,10 @@ pub struct Sizes {
     pub handling: Handling,
     /// How many transactions are committed in three phases, in 1 of 10,000.
     pub three_phase: u32,
+    /// How many shards there are.
+    pub shards: usize,
+    /// How many coordinators there are.
+    pub coordinators: usize,
 }
 
 /// How the transaction with some number is committed, if so many are in three phases.
@@ -207,7 +214,13 @@ impl World {
             long_waits: deadlocks.chance(3_000),
             handling: handling(&mut deadlocks, mutation),
             three_phase: Rng::new(seed ^ 0x3bc).pick(&[0, 0, 5_000, 5_000, 10_000]),
+            shards,
+            coordinators: match mutation {
+                None => Rng::new(seed ^ 0x9709).pick(&[1, 1, 1, 3, 3, 5]),
+                Some(mutation) => mutation.coordinators(),
+            },
         };
+        let coordinators = sizes.coordinators;
         let wrong_clocks = rng.chance(7_000);
         let mut world = World {
             time: 0,
@@ -218,7 +231,7 @@ impl World {
             servers: Vec::new(),
             clients: Vec::new(),
             links: Vec::new(),
-            ledger: Ledger::new(shards + 1),
+            ledger: Ledger::new(MOST_SHARDS + coordinators),
             history: History::default(),
             handed_out: HandedOut::default(),
             deadlocks: Observed::default(),
@@ -236,12 +249,25 @@ impl World {
         };
         for i in 0..=shards {
             let clock = Clock::new(0, &mut world.rng, wrong_clocks);
-            let name = if i == 0 { "c1".to_owned() } else { format!("s{i}") };
-            let log = Log::new(CLUSTER, name, world.sizes.segment_bytes);
+            let log = Log::new(CLUSTER, server::peer(i).to_string(), world.sizes.segment_bytes);
             world.servers.push(Server::new(clock, log));
         }
-        for shard in 1..=shards {
-            world.links.push(Link::new(Node::Server(shard), Node::Server(0)));
+        if coordinators > 1 {
+            world.ledger.group = Some(GroupLog::default());
+            world.handed_out = HandedOut::by_group();
+        }
+        for i in shards + 1..MOST_SHARDS + coordinators {
+            let clock = Clock::new(0, &mut world.rng, wrong_clocks);
+            let log = Log::new(CLUSTER, server::peer(i).to_string(), world.sizes.segment_bytes);
+            world.servers.push(Server { absent: i <= MOST_SHARDS, ..Server::new(clock, log) });
+        }
+        for coordinator in world.coordinators() {
+            for shard in 1..=shards {
+                world.links.push(Link::new(Node::Server(shard), Node::Server(coordinator)));
+            }
+            for other in world.coordinators().take_while(|other| *other < coordinator) {
+                world.links.push(Link::new(Node::Server(coordinator), Node::Server(other)));
+            }
         }
         // Drawn apart, so that seeds without programs are what they were.
         let mut programs = Rng::new(!seed);
@@ -249,12 +275,12 @@ impl World {
         for client in 0..clients {
             let left = world.rng.within(40..=90) as u32;
             // The first one makes the accounts and asks for everything in the end.
-            let program = client > 0 && programs.chance(share);
+            let program = client > 0 && programs.chance(share) && coordinators == 1;
             world.clients.push(match program {
                 true => Client::program(left, Rng::new(programs.bits())),
                 false => Client::new(left),
             });
-            for server in 0..=shards {
+            for server in (0..=shards).chain(world.coordinators().skip(1)) {
                 let link = Link::new(Node::Client(client), Node::Server(server));
                 world.links.push(Link { lossless: program, ..link });
             }
@@ -264,9 +290,17 @@ impl World {
 
     /// A core that knows nothing, for server `index`.
     pub fn new_core(&self, index: usize) -> Core {
-        if index == 0 {
+        let ids: Vec<CoordinatorId> =
+            (1..).take(self.sizes.coordinators).map(CoordinatorId).collect();
+        if let Peer::Coordinator(id) = server::peer(index) {
             let placement = self.router.placement().clone();
-            let mut settings = synod_coordinator::Settings::new(COORDINATOR, CLUSTER, placement);
+            let mut settings = synod_coordinator::Settings::new(id, CLUSTER, placement);
+            if ids.len() > 1 {
+                let member = |id: CoordinatorId| CoordinatorAddress { id, address: id.to_string() };
+                settings.group = ids.into_iter().map(member).collect();
+            }
+            settings.patience = Duration::from_micros(100_000 + 6 * self.sizes.far);
+            settings.heartbeat = settings.patience / 5;
             settings.session_ttl = self.sizes.session_ttl;
             settings.window = self.sizes.window;
             settings.vote_timeout = self.patience(800);
@@ -282,7 +316,7 @@ impl World {
             Core::Coordinator(Box::new(synod_coordinator::Member::new(settings)))
         } else {
             let id = ShardId(index as u16);
-            let mut settings = synod_shard::Settings::new(id, CLUSTER, &[COORDINATOR]);
+            let mut settings = synod_shard::Settings::new(id, CLUSTER, &ids);
             settings.session_ttl = self.sizes.session_ttl;
             settings.lock_timeout = self.patience(300);
             settings.inquire_after = Duration::from_millis(100);
@@ -313,7 +347,9 @@ impl World {
     /// At the first violation, which it names.
     pub fn run(&mut self) -> Check {
         for server in 0..self.servers.len() {
-            self.start(server)?;
+            if !self.servers[server].absent {
+                self.start(server)?;
+            }
         }
         for link in 0..self.links.len() {
             self.dial(link);
@@ -355,6 +391,9 @@ impl World {
                 Ok(())
             }
             Happening::Flush(server, life) => self.if_alive(server, life, World::flush),
+            Happening::Late(server, life, event) => {
+                self.if_alive(server, life, |world, server| world.feed(server, event))
+            }
             Happening::Lazy(server, life) => {
                 self.if_alive(server, life, |world, server| world.write_log(server, true))
             }
@@ -389,6 +428,11 @@ impl World {
     /// little later together with what other events ask for.
     pub fn feed(&mut self, index: usize, event: Event) -> Check {
         let server = &mut self.servers[index];
+        if server.is_up() && self.time < server.paused_until {
+            let (wait, life) = (server.paused_until - self.time, server.life);
+            self.after(wait, Happening::Late(index, life, event));
+            return Ok(());
+        }
         let Some(core) = &mut server.core else { return Ok(()) };
         if core.shard().is_some() {
             self.asked.heard(index, &event);
@@ -405,7 +449,8 @@ impl World {
             self.asked.check(index, shard, &server.out.sends[said..])?;
         }
         if let Some(coordinator) = core.coordinator() {
-            self.safe_points.coordinator(coordinator.core())?;
+            self.safe_points.coordinator(coordinator)?;
+            self.ledger.committed(coordinator.replica().committed(), self.sizes.coordinators)?;
         }
         if server.flush_due {
             return Ok(());
@@ -472,7 +517,22 @@ impl World {
             self.send(index, send)?;
         }
         self.link(index, &neighbours.unwrap_or_default());
-        self.release(index)
+        self.release(index)?;
+        if self.servers[index].life == life && self.servers[index].out.restart {
+            self.trace.line(self.time, format_args!("{} starts anew", server::peer(index)));
+            return self.crash(index, 0);
+        }
+        Ok(())
+    }
+
+    /// The servers that are shards.
+    pub fn shards(&self) -> std::ops::RangeInclusive<usize> {
+        1..=self.sizes.shards
+    }
+
+    /// The servers that are coordinators.
+    pub fn coordinators(&self) -> impl Iterator<Item = usize> + use<> {
+        std::iter::once(0).chain(MOST_SHARDS + 1..MOST_SHARDS + self.sizes.coordinators)
     }
 
     /// Makes links that a server wants and has not had before.

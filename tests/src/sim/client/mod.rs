@@ -25,6 +25,7 @@ use synod_common::message::{ClientReply, ClientRequest, DataRequest, Message};
 
 use super::network::Node;
 use super::rng::Rng;
+use super::server::peer;
 use super::world::{Happening, Phase, World};
 use crate::invariants::Check;
 pub use program::Program;
@@ -54,6 +55,8 @@ pub struct Client {
     quiet: bool,
     /// Set if it uses the client library.
     program: Option<Program>,
+    /// The coordinator that it asks.
+    coordinator: usize,
 }
 
 /// What is left to do in the end.
@@ -96,6 +99,7 @@ impl Client {
             audit: Audit::No,
             quiet: false,
             program: None,
+            coordinator: 0,
         }
     }
 
@@ -145,6 +149,18 @@ impl World {
         request
     }
 
+    fn ask_leader(&mut self, client: usize, message: impl Into<Message>) -> RequestId {
+        self.ask(client, self.clients[client].coordinator, message)
+    }
+
+    /// The coordinator that a client asked does not lead, or does not answer.
+    fn try_another(&mut self, client: usize) {
+        if self.sizes.coordinators > 1 {
+            let all: Vec<usize> = self.coordinators().collect();
+            self.clients[client].coordinator = self.rng.pick(&all);
+        }
+    }
+
     /// A client's timer has come.
     pub fn client_timer(&mut self, client: usize, number: u64) -> Check {
         if self.clients[client].program.is_some() {
@@ -155,6 +171,9 @@ impl World {
         }
         if self.clients[client].gone {
             self.clients[client].gone = false;
+        }
+        if !matches!(self.clients[client].state, State::Idle | State::Reading(_) | State::Done) {
+            self.try_another(client);
         }
         match std::mem::replace(&mut self.clients[client].state, State::Idle) {
             State::Idle => self.begin_something(client),
@@ -172,7 +191,7 @@ impl World {
 
     fn begin_something(&mut self, client: usize) {
         if self.clients[client].session.is_none() && !self.clients[client].quiet {
-            let request = self.ask(client, 0, ClientRequest::OpenSession);
+            let request = self.ask_leader(client, ClientRequest::OpenSession);
             self.clients[client].state = State::Opening(request);
             let patience = self.rng.within(50_000..=300_000);
             return self.wake_client(client, patience);
@@ -214,7 +233,7 @@ impl World {
             return self.rest(client);
         }
         let txn = past[self.rng.below(past.len() as u64) as usize];
-        let request = self.ask(client, 0, ClientRequest::Outcome { txn });
+        let request = self.ask_leader(client, ClientRequest::Outcome { txn });
         self.clients[client].asked.insert(request, txn);
         self.clients[client].state = State::Recalling(request);
         self.wake_client(client, 100_000);
@@ -241,7 +260,7 @@ impl World {
                     self.clients[client].audit = Audit::Scan;
                     return self.audit(client);
                 };
-                let request = self.ask(client, 0, ClientRequest::Outcome { txn });
+                let request = self.ask_leader(client, ClientRequest::Outcome { txn });
                 self.clients[client].asked.insert(request, txn);
                 self.clients[client].state = State::Recalling(request);
                 self.wake_client(client, 100_000);
@@ -285,6 +304,9 @@ impl World {
         if self.clients[client].program.is_some() {
             return self.program_message(client, request, message);
         }
+        if let Message::ClientReply(ClientReply::Refused(Reason::NotLeader(leader))) = message {
+            self.redirected(client, from, leader.as_deref());
+        }
         match std::mem::replace(&mut self.clients[client].state, State::Idle) {
             State::Opening(expected) if expected == request => {
                 if let Message::ClientReply(ClientReply::SessionOpened { session, .. }) = message {
@@ -324,9 +346,20 @@ impl World {
         }
     }
 
+    /// A coordinator says that it does not lead, and perhaps who does.
+    fn redirected(&mut self, client: usize, from: Node, leader: Option<&str>) {
+        if from != Node::Server(self.clients[client].coordinator) {
+            return;
+        }
+        match self.coordinators().find(|at| leader == Some(&peer(*at).to_string())) {
+            Some(leader) => self.clients[client].coordinator = leader,
+            None => self.try_another(client),
+        }
+    }
+
     /// A reply that nobody waits for; of interest if a heartbeat was refused.
     fn stray(&mut self, client: usize, from: Node, message: &Message) {
-        if from == Node::Server(0)
+        if from == Node::Server(self.clients[client].coordinator)
             && let Message::ClientReply(ClientReply::Refused(
                 Reason::SessionLost | Reason::StaleEpoch,
             )) = message
@@ -347,8 +380,8 @@ impl World {
         if matches!(state.state, State::Done) || state.quiet {
             return Ok(());
         }
-        self.ask(client, 0, ClientRequest::Heartbeat { session, oldest });
-        for server in 1..self.servers.len() {
+        self.ask_leader(client, ClientRequest::Heartbeat { session, oldest });
+        for server in self.shards() {
             self.ask(client, server, DataRequest::Heartbeat { session, oldest });
         }
         Ok(())
@@ -361,7 +394,10 @@ impl World {
             return self.program_lost(client, server);
         }
         match std::mem::replace(&mut self.clients[client].state, State::Idle) {
-            State::Committing(_, active) | State::Asking(Some(_), active) if server == 0 => {
+            State::Committing(_, active) | State::Asking(Some(_), active)
+                if server == self.clients[client].coordinator =>
+            {
+                self.try_another(client);
                 self.clients[client].state = State::Asking(None, active);
                 let pause = self.rng.within(1_000..=50_000);
                 self.wake_client(client, pause);
@@ -404,7 +440,7 @@ impl World {
     }
 
     fn servers_of_all(&self) -> BTreeSet<usize> {
-        (1..self.servers.len()).collect()
+        self.shards().collect()
     }
 }
 

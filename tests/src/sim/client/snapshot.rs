@@ -33,7 +33,7 @@ impl View {
 
 impl World {
     pub(super) fn draw_timestamp(&mut self, client: usize) {
-        let request = self.ask(client, 0, ClientRequest::Timestamp);
+        let request = self.ask_leader(client, ClientRequest::Timestamp);
         self.clients[client].state = State::Drawing(request, self.time);
         self.wake_client(client, 200_000);
     }

@@ -230,7 +230,7 @@ impl World {
             writes: bytes.into(),
         };
         active.commit = Some(message.clone().into());
-        let request = self.ask(client, 0, message);
+        let request = self.ask_leader(client, message);
         self.clients[client].asked.insert(request, active.id);
         self.clients[client].state = State::Committing(request, active);
         if self.phase == Phase::Faulty && self.rng.chance(self.faults.vanish) {
@@ -244,7 +244,7 @@ impl World {
     pub(super) fn ask_outcome(&mut self, client: usize, active: Active) {
         let again = active.commit.clone().filter(|_| self.rng.chance(2_500));
         let message = again.unwrap_or_else(|| ClientRequest::Outcome { txn: active.id }.into());
-        let request = self.ask(client, 0, message);
+        let request = self.ask_leader(client, message);
         self.clients[client].asked.insert(request, active.id);
         self.clients[client].state = State::Asking(Some(request), active);
         let patience = self.rng.within(20_000..=200_000);
@@ -302,7 +302,8 @@ impl World {
             if let Some(message) = active.commit.clone() {
                 let request = self.clients[client].request();
                 self.clients[client].asked.insert(request, active.id);
-                self.transmit(Node::Client(client), Node::Server(0), request, &message);
+                let leader = Node::Server(self.clients[client].coordinator);
+                self.transmit(Node::Client(client), leader, request, &message);
             }
         }
         self.rest(client);

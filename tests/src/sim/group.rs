@@ -1,0 +1,90 @@
+//! The log of a group of coordinators, as an all-seeing observer knows it: what each of
+//! them has durably, and what is committed.
+//!
+//! **I29** What one of them calls committed is durable on a majority, and the same for all,
+//! for ever.
+//!
+//! Source: Ongaro, Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014),
+//! figure 3: log matching, leader completeness, state machine safety.
+
+use std::collections::BTreeMap;
+
+use synod_common::id::Epoch;
+use synod_coordinator::Record;
+
+/// The logs of all members.
+#[derive(Debug, Default)]
+pub struct GroupLog {
+    /// By server.
+    members: BTreeMap<usize, Vec<Entry>>,
+    /// What is committed, and was entered.
+    committed: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    epoch: Epoch,
+    record: Record,
+}
+
+impl GroupLog {
+    /// A record of a member has become durable.
+    pub fn durable(&mut self, server: usize, record: Record) {
+        let log = self.members.entry(server).or_default();
+        match record {
+            Record::Promised(_) => {}
+            Record::Cut { index } => log.truncate(usize::try_from(index).unwrap_or(usize::MAX)),
+            record => {
+                let epoch = log.last().map_or(Epoch::default(), |entry| entry.epoch);
+                let epoch = record.begins().unwrap_or(epoch);
+                log.push(Entry { epoch, record });
+            }
+        }
+    }
+
+    /// A member calls all up to here committed. Returns what is news.
+    ///
+    /// # Errors
+    /// If no majority of so many members has it durably.
+    pub fn committed(&mut self, upto: u64, members: usize) -> Result<Vec<Record>, String> {
+        let mut news = Vec::new();
+        while (self.committed.len() as u64) < upto {
+            let at = self.committed.len();
+            let mut found: Vec<(&Entry, usize)> = Vec::new();
+            for entry in self.members.values().filter_map(|log| log.get(at)) {
+                match found.iter_mut().find(|(other, _)| *other == entry) {
+                    Some((_, count)) => *count += 1,
+                    None => found.push((entry, 1)),
+                }
+            }
+            let chosen = found.iter().find(|(_, count)| 2 * count > members);
+            let Some((entry, _)) = chosen else {
+                return Err(format!(
+                    "I29: entry {} is committed, and durable as {found:?}",
+                    at + 1
+                ));
+            };
+            let entry = (*entry).clone();
+            news.push(entry.record.clone());
+            self.committed.push(entry);
+        }
+        Ok(news)
+    }
+
+    /// Called at the end: what is committed is the same everywhere, and everywhere.
+    ///
+    /// # Errors
+    /// If a member has something else.
+    pub fn check_end(&self) -> Result<(), String> {
+        for (server, log) in &self.members {
+            for (index, entry) in (1..).zip(&self.committed) {
+                let here = log.get(index - 1);
+                if here.is_some_and(|here| here != entry) || here.is_none() {
+                    let name = super::server::peer(*server);
+                    return Err(format!("I29: {name} has {here:?} at {index}, not {entry:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
