@@ -60,6 +60,21 @@ pub(crate) struct Saved {
     pub base: Position,
 }
 
+/// How far the parts for another member are.
+#[derive(Debug)]
+pub(crate) struct Parts(Option<Progress>);
+
+impl Saved {
+    /// As the first part of a checkpoint.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        encode(&Part::Group(self))
+    }
+}
+
+fn encode(part: &Part) -> Vec<u8> {
+    postcard::to_stdvec(part).expect("our own checkpoint can be serialized")
+}
+
 impl Coordinator {
     /// Whether a checkpoint is being written.
     pub(crate) fn writes_checkpoint(&self) -> bool {
@@ -71,29 +86,51 @@ impl Coordinator {
         self.checkpoint.progress = Some(Progress::Group(saved, self.open_commits()));
     }
 
-    /// Goes on when a step is on the disk.
-    pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
-        let (part, next) = match self.checkpoint.progress.take() {
-            Some(Progress::Group(saved, open)) => (Part::Group(saved), Progress::Open(open)),
-            Some(Progress::Open(open)) => (open, Progress::Outcomes(None)),
-            Some(Progress::Outcomes(after)) => {
+    /// The parts for another member, which is to have all that this one has.
+    pub(crate) fn begin_parts(&self) -> Parts {
+        Parts(Some(Progress::Open(self.open_commits())))
+    }
+
+    /// The next of them, and whether it is the last.
+    pub(crate) fn next_part(&self, parts: &mut Parts) -> Option<(Vec<u8>, bool)> {
+        let (part, next) = self.part(parts.0.take()?)?;
+        let last = matches!(next, Progress::Finish);
+        parts.0 = (!last).then_some(next);
+        Some((encode(&part), last))
+    }
+
+    /// What is to be written now, and how far it is then.
+    fn part(&self, progress: Progress) -> Option<(Part, Progress)> {
+        Some(match progress {
+            Progress::Group(saved, open) => (Part::Group(saved), Progress::Open(open)),
+            Progress::Open(open) => (open, Progress::Outcomes(None)),
+            Progress::Outcomes(after) => {
                 let (blocks, next) = self.outcomes.save(after, BLOCKS_PER_PART);
                 let next = next.map_or(Progress::Forgotten, |next| Progress::Outcomes(Some(next)));
                 (Part::Outcomes(blocks), next)
             }
-            Some(Progress::Forgotten) => {
+            Progress::Forgotten => {
                 (Part::Forgotten(self.outcomes.save_forgotten()), Progress::Finish)
             }
+            Progress::Finish | Progress::Finishing => return None,
+        })
+    }
+
+    /// Goes on when a step is on the disk.
+    pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
+        match self.checkpoint.progress.take() {
             Some(Progress::Finish) => {
                 self.checkpoint.progress = Some(Progress::Finishing);
                 out.checkpoint = Some(CheckpointStep::Finish);
-                return;
             }
-            Some(Progress::Finishing) | None => return,
-        };
-        let bytes = postcard::to_stdvec(&part).expect("our own checkpoint can be serialized");
-        self.checkpoint.progress = Some(next);
-        out.checkpoint = Some(CheckpointStep::Part(bytes));
+            Some(progress) => {
+                if let Some((part, next)) = self.part(progress) {
+                    self.checkpoint.progress = Some(next);
+                    out.checkpoint = Some(CheckpointStep::Part(encode(&part)));
+                }
+            }
+            None => {}
+        }
     }
 
     fn open_commits(&self) -> Part {

@@ -152,7 +152,12 @@ impl Coordinator {
         self.sessions.pins()
     }
 
-    /// Whether clients are served.
+    /// Whether its epoch has begun: all that it has read is durable.
+    pub fn serves(&self) -> bool {
+        self.serving == Serving::Yes
+    }
+
+    /// Whether clients are served, and all shards are there.
     pub fn is_ready(&self) -> bool {
         self.serving == Serving::Yes && self.members.all_joined()
     }

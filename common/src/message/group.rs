@@ -5,6 +5,7 @@
 //!             ─Elect───▶ others   promise it       ─Elected▶  it leads
 //!   leader    ─Append──▶ others   here is more     ─Appended (durable), Missing▶
 //!             ─Confirm─▶ others   do I still lead? ─Confirmed▶
+//!             ─State───▶ one     you have missed a lot ─Taken▶
 //!   anybody   ─Stale───▶ whoever speaks for an epoch that is over
 //! ```
 
@@ -102,12 +103,38 @@ pub enum GroupMessage {
         /// The one that I have promised.
         epoch: Epoch,
     },
+    /// Leader: you are so far behind that the log does not help you. This is a part of
+    /// all that there is at `base`.
+    State {
+        /// My epoch.
+        epoch: Epoch,
+        /// What comes behind this is sent as entries, afterwards.
+        base: Position,
+        /// Counts the parts, from 0.
+        number: u32,
+        /// Whether it is the last one.
+        last: bool,
+        /// The part, as it would stand in a checkpoint.
+        #[serde(skip)]
+        part: Bytes,
+    },
+    /// I have this part, and if it is the last one, all of it durably.
+    Taken {
+        /// The epoch of the leader.
+        epoch: Epoch,
+        /// Where the state stands.
+        base: Position,
+        /// Which part.
+        number: u32,
+    },
 }
 
 impl GroupMessage {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
-            GroupMessage::Append { entries, .. } => Some(entries),
+            GroupMessage::Append { entries: bulk, .. } | GroupMessage::State { part: bulk, .. } => {
+                Some(bulk)
+            }
             GroupMessage::Canvass { .. }
             | GroupMessage::Would { .. }
             | GroupMessage::Elect { .. }
@@ -116,13 +143,16 @@ impl GroupMessage {
             | GroupMessage::Missing { .. }
             | GroupMessage::Confirm { .. }
             | GroupMessage::Confirmed { .. }
-            | GroupMessage::Stale { .. } => None,
+            | GroupMessage::Stale { .. }
+            | GroupMessage::Taken { .. } => None,
         }
     }
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
-            GroupMessage::Append { entries, .. } => Some(entries),
+            GroupMessage::Append { entries: bulk, .. } | GroupMessage::State { part: bulk, .. } => {
+                Some(bulk)
+            }
             GroupMessage::Canvass { .. }
             | GroupMessage::Would { .. }
             | GroupMessage::Elect { .. }
@@ -131,7 +161,8 @@ impl GroupMessage {
             | GroupMessage::Missing { .. }
             | GroupMessage::Confirm { .. }
             | GroupMessage::Confirmed { .. }
-            | GroupMessage::Stale { .. } => None,
+            | GroupMessage::Stale { .. }
+            | GroupMessage::Taken { .. } => None,
         }
     }
 }

@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId};
-use synod_common::message::group::Entries;
+use synod_common::message::group::{Entries, Position};
 use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message};
 use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered, Send, decode};
-use synod_common::time::Now;
+use synod_common::time::{Mono, Now};
 
 use super::log::{Entry, Log};
 use super::places::Places;
-use super::replica::{Pace, Promise, Replica, Step, Turn, When};
+use super::replica::{Offer, Pace, Promise, Replica, Step, Turn, When};
+use super::transfer::{Sending, Taking};
 use crate::checkpoint::Saved;
 use crate::mutant::mutated;
 use crate::record::Record;
@@ -40,6 +41,10 @@ pub struct Member {
     round: Option<u64>,
     /// Clients that want to hear of a leader of a later epoch.
     following: BTreeMap<Peer, (RequestId, Epoch)>,
+    /// What is on its way to a member that is far behind.
+    sending: Option<Sending>,
+    /// What the leader sends in place of the own log.
+    taking: Option<Taking>,
     /// It does no more until it starts anew.
     stopped: bool,
     logged: u64,
@@ -58,6 +63,8 @@ impl Member {
             applied: 0,
             round: None,
             following: BTreeMap::new(),
+            sending: None,
+            taking: None,
             stopped: false,
             logged: 0,
             recovering: (Promise::default(), Log::default()),
@@ -67,6 +74,11 @@ impl Member {
     /// The core of a coordinator, which works while this one leads.
     pub fn core(&self) -> &Coordinator {
         &self.core
+    }
+
+    /// The log that it has recovered, until it starts.
+    pub fn recovered(&self) -> &Log {
+        &self.recovering.1
     }
 
     /// Who leads and what is committed.
@@ -113,12 +125,15 @@ impl Member {
         self.send(messages, out);
         match turn {
             Some(Turn::Leads(epoch)) => self.lead(now, epoch),
-            Some(Turn::Stops) => {
-                self.stopped = true;
-                out.restart = true;
-            }
+            Some(Turn::Stops) => self.start_anew(out),
             None => {}
         }
+    }
+
+    /// What it has in mind does not count any more.
+    fn start_anew(&mut self, out: &mut Output) {
+        self.stopped = true;
+        out.restart = true;
     }
 
     fn send(&self, messages: Vec<(CoordinatorId, GroupMessage, When)>, out: &mut Output) {
@@ -169,6 +184,8 @@ impl Member {
         let keep = if self.core.settings.group.is_empty() { 0 } else { KEEP_BYTES };
         self.replica.forget(self.applied, keep);
         self.tell_leader(out);
+        self.send_state(now, out);
+        self.take_state(now, out);
         self.begin_checkpoint(out);
         let wake = self.inner.wake.filter(|_| self.replica.leads());
         out.wake = [wake, self.replica.due()].into_iter().flatten().min();
@@ -222,7 +239,8 @@ impl Member {
 
     fn begin_checkpoint(&mut self, out: &mut Output) {
         self.logged += out.take_logged();
-        if self.logged < self.core.settings.checkpoint_bytes || self.core.writes_checkpoint() {
+        let busy = self.core.writes_checkpoint() || self.taking.is_some();
+        if self.logged < self.core.settings.checkpoint_bytes || busy {
             return;
         }
         let index = self.applied.min(self.replica.durable());
@@ -284,6 +302,15 @@ impl Member {
     ) {
         let leads = self.replica.leads();
         match (from, message) {
+            (Peer::Coordinator(member), Message::Group(message @ GroupMessage::State { .. })) => {
+                self.part_came(now, member, &message, out);
+            }
+            (Peer::Coordinator(_), Message::Group(GroupMessage::Append { .. }))
+                if self.taking.is_some() => {}
+            (
+                Peer::Coordinator(member),
+                Message::Group(GroupMessage::Taken { base, number, .. }),
+            ) => self.part_taken(now, (member, base, number), out),
             (Peer::Coordinator(member), Message::Group(message)) => {
                 let sound = is_sound(&message);
                 let step = sound.then(|| self.replica.hear(now.mono, member, message));
@@ -301,6 +328,114 @@ impl Member {
             }
             // Shards speak to whoever leads.
             _ => {}
+        }
+    }
+}
+
+// All that there is, for a member that is far behind.
+impl Member {
+    /// Sends a part, for the first time or again.
+    fn send_state(&mut self, now: Now, out: &mut Output) {
+        if !self.replica.leads() {
+            return;
+        }
+        if self.sending.is_none()
+            && let Some(to) = self.replica.behind()
+            && let Some(base) = self.replica.log().at(self.applied)
+        {
+            let mut sending = Sending::new(to, base, self.core.begin_parts());
+            if let Some((part, last)) = self.core.next_part(&mut sending.parts) {
+                sending.goes_on(0, part, last);
+                self.sending = Some(sending);
+            }
+        }
+        let epoch = self.replica.promise().epoch;
+        let patience = self.core.settings.patience;
+        if let Some(sending) = &mut self.sending
+            && (sending.sent() == Mono::default() || now.mono.since(sending.sent()) >= patience)
+        {
+            let to = Peer::Coordinator(sending.to);
+            out.send(to, RequestId::default(), sending.message(now.mono, epoch));
+        }
+    }
+
+    /// A member has taken a part.
+    fn part_taken(
+        &mut self,
+        now: Now,
+        (from, base, number): (CoordinatorId, Position, u32),
+        out: &mut Output,
+    ) {
+        let Some(sending) = &mut self.sending else { return };
+        match sending.taken(from, base, number) {
+            Some(true) => {
+                self.sending = None;
+                let step = self.replica.restored(now.mono, from, base.index);
+                self.carry_out(now, step, out);
+            }
+            Some(false) => {
+                let Some((part, last)) = self.core.next_part(&mut sending.parts) else { return };
+                sending.goes_on(number + 1, part, last);
+                let epoch = self.replica.promise().epoch;
+                let message = sending.message(now.mono, epoch);
+                out.send(Peer::Coordinator(from), RequestId::default(), message);
+            }
+            None => {}
+        }
+    }
+
+    /// The leader sends a part of all that there is.
+    fn part_came(
+        &mut self,
+        now: Now,
+        from: CoordinatorId,
+        message: &GroupMessage,
+        out: &mut Output,
+    ) {
+        let GroupMessage::State { epoch, base, number, last, part } = message else { return };
+        let (offer, step) = self.replica.offered_state(now.mono, from, *epoch, *base);
+        self.carry_out(now, step, out);
+        let taken = GroupMessage::Taken { epoch: *epoch, base: *base, number: *number };
+        match offer {
+            Offer::Known => {
+                return out.send(Peer::Coordinator(from), RequestId::default(), taken);
+            }
+            Offer::Taken if !self.stopped => {}
+            Offer::Taken | Offer::Refused => return,
+        }
+        if self.taking.is_none() && *number == 0 && !self.core.writes_checkpoint() {
+            let saved = Saved { promise: self.replica.promise(), base: *base };
+            let begin = CheckpointStep::Begin(out.last_lsn().next());
+            let steps = [begin, CheckpointStep::Part(saved.encode())];
+            self.taking = Some(Taking::new((from, *epoch), *base, steps));
+        }
+        let Some(taking) = &mut self.taking else { return };
+        let same = taking.from == (from, *epoch) && taking.base == *base;
+        if same && taking.part(now.mono, *number, part, *last) {
+            out.send(Peer::Coordinator(from), RequestId::default(), taken);
+        }
+    }
+
+    /// Goes on with what it takes in, unless there is another leader, or silence.
+    fn take_state(&mut self, now: Now, out: &mut Output) {
+        let Some(taking) = &mut self.taking else { return };
+        let silent = now.mono.since(taking.heard) >= 4 * self.core.settings.patience;
+        if self.replica.promise().epoch != taking.from.1 || silent {
+            return self.start_anew(out);
+        }
+        if let Some(step) = taking.next() {
+            out.checkpoint = Some(step);
+        }
+    }
+
+    fn part_written(&mut self, out: &mut Output) {
+        let Some(taking) = &mut self.taking else { return };
+        let Some((number, last)) = taking.written() else { return };
+        let ((from, epoch), base) = (taking.from, taking.base);
+        let taken = GroupMessage::Taken { epoch, base, number };
+        out.send(Peer::Coordinator(from), RequestId::default(), taken);
+        if last {
+            self.start_anew(out);
         }
     }
 }
@@ -372,12 +507,15 @@ impl Node for Member {
                     self.replica.is_durable(index);
                 }
             }
+            Event::CheckpointWritten if self.taking.is_some() => self.part_written(out),
             Event::CheckpointWritten => self.core.checkpoint_written(out),
             Event::Connected(Peer::Coordinator(member)) => {
                 let step = self.replica.connected(now.mono, member);
                 self.carry_out(now, step, out);
             }
-            Event::Disconnected(Peer::Coordinator(_)) => {}
+            Event::Disconnected(Peer::Coordinator(member)) => {
+                self.sending.take_if(|sending| sending.to == member);
+            }
             Event::Connected(peer) => self.core.linked(peer, true),
             Event::Disconnected(peer) => {
                 self.following.remove(&peer);

@@ -44,6 +44,7 @@ mod member;
 mod mutant;
 mod places;
 mod replica;
+mod transfer;
 
 pub use log::{Entry, Log};
 pub use member::Member;

@@ -20,6 +20,7 @@
 //! | any        | ELECT(e, last), e > promise or promised to it, last ≥ mine | *force* promise := (e, it); ELECTED(e) | Following |
 //! | any        | APPEND(e, before, …), e ≥ promise, `before` is in the log | *force* promise and entries; APPENDED | Following |
 //! | any        | APPEND(e, before, …), e ≥ promise, `before` is not | *force* promise; MISSING         | Following |
+//! | any        | STATE(e, base, …), e ≥ promise, base ≥ the end of the log | *force* promise; all there is is that state now | Following |
 //! | any        | CONFIRM(e, r), e ≥ promise           | *force* promise; CONFIRMED(e, r)              | Following |
 //! | any        | any of these with e < promise        | STALE(promise)                                | the same |
 //! | Leading    | new entries                          | *force* them; APPEND to who has taken what came before | the same |
@@ -122,6 +123,17 @@ pub enum Turn {
     Leads(Epoch),
     /// It led, and does no more.
     Stops,
+}
+
+/// What a member does with the state that a leader offers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It has all that.
+    Known,
+    /// It takes that in place of its own log, and loses nothing by it.
+    Taken,
+    /// It does not.
+    Refused,
 }
 
 /// One member.
@@ -359,6 +371,8 @@ impl Replica {
                     self.stop(&mut step);
                 }
             }
+            // The member deals with these.
+            GroupMessage::State { .. } | GroupMessage::Taken { .. } => {}
         }
         step
     }
@@ -373,6 +387,45 @@ impl Replica {
             self.send_entries(now, member, &mut step);
         }
         step
+    }
+
+    /// A member that has missed more than the log still has.
+    pub fn behind(&self) -> Option<CoordinatorId> {
+        let Role::Leading(leading) = &self.role else { return None };
+        // So all that anybody has durably lies before what is decided now.
+        if self.committed < leading.first {
+            return None;
+        }
+        let lost = |follower: &Follower| self.log.at(follower.sent).is_none();
+        leading.followers.iter().find(|(_, follower)| lost(follower)).map(|(member, _)| *member)
+    }
+
+    /// A member has all up to this index now.
+    pub fn restored(&mut self, now: Mono, member: CoordinatorId, index: u64) -> Step {
+        let epoch = self.promise.epoch;
+        let mut step = Step::default();
+        self.appended(now, member, epoch, index, &mut step);
+        step
+    }
+
+    /// What to do with a leader's state at `base`.
+    pub fn offered_state(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        base: Position,
+    ) -> (Offer, Step) {
+        let mut step = Step::default();
+        let of_group = from != self.me && self.members.contains(&from);
+        let follows = of_group && self.follow(now, from, epoch, &mut step);
+        let offer = match follows {
+            true if base.index <= self.committed.min(self.durable) => Offer::Known,
+            // What somebody may count on to be here must not go.
+            true if base >= self.log.last() => Offer::Taken,
+            true | false => Offer::Refused,
+        };
+        (offer, step)
     }
 
     /// The leader has more entries. Those that nobody waits for leave with the next that

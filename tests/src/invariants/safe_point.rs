@@ -40,7 +40,7 @@ impl Watch {
     /// Called after every event of a coordinator.
     pub fn coordinator(&mut self, member: &Member) -> Check {
         let epoch = member.replica().promise().epoch;
-        if !member.replica().leads() || epoch < self.epoch {
+        if !member.replica().leads() || !member.core().serves() || epoch < self.epoch {
             return Ok(());
         }
         if epoch > self.epoch {

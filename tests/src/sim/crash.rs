@@ -66,6 +66,9 @@ impl World {
         // Left over if recovery changed nothing.
         self.servers[index].log.disk.cut_power_after(u64::MAX);
         self.ledger.recovered(index, last)?;
+        if let (Some(group), Some(member)) = (&mut self.ledger.group, core.coordinator()) {
+            group.recovered(index, member.recovered())?;
+        }
         if let Core::Shard(shard) = &core {
             reinstated::check(&self.ledger, index, shard)?;
             grants::check(shard)?;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use synod_common::id::Epoch;
 use synod_coordinator::Record;
+use synod_coordinator::group::Log;
 
 /// The logs of all members.
 #[derive(Debug, Default)]
@@ -40,6 +41,26 @@ impl GroupLog {
                 log.push(Entry { epoch, record });
             }
         }
+    }
+
+    /// A member has recovered this: perhaps another one's state in place of its own log.
+    ///
+    /// # Errors
+    /// If that state is of more than what is committed.
+    pub fn recovered(&mut self, server: usize, log: &Log) -> Result<(), String> {
+        let (base, last) = (log.base().index, log.last().index);
+        let Some(state) = self.committed.get(..base as usize) else {
+            let name = super::server::peer(server);
+            let committed = self.committed.len();
+            return Err(format!("I29: {name} has all up to {base}; committed is {committed}"));
+        };
+        let mut entries = state.to_vec();
+        for entry in (base + 1..=last).filter_map(|index| log.get(index)) {
+            let record = postcard::from_bytes(&entry.record).map_err(|error| error.to_string())?;
+            entries.push(Entry { epoch: entry.epoch, record });
+        }
+        self.members.insert(server, entries);
+        Ok(())
     }
 
     /// A member calls all up to here committed. Returns what is news.

@@ -380,6 +380,14 @@ fn of_groups() -> Vec<Message> {
         GroupMessage::Confirm { epoch, round: 7, committed: 299 },
         GroupMessage::Confirmed { epoch, round: 7 },
         GroupMessage::Stale { epoch },
+        GroupMessage::State {
+            epoch,
+            base: last,
+            number: 4,
+            last: true,
+            part: Bytes::from_static(b"part"),
+        },
+        GroupMessage::Taken { epoch, base: last, number: 4 },
     ];
     let mut all = all.map(Message::from).to_vec();
     all.push(ClientRequest::Follow { epoch }.into());
