@@ -7,6 +7,7 @@
 //!   demo      the story of a bank whose servers are killed
 //! ```
 
+pub mod age;
 pub mod bank;
 pub mod bench;
 pub mod cluster;

@@ -344,6 +344,16 @@ fn one_or_group(one: Option<String>, group: Vec<String>) -> Result<Vec<String>> 
     Ok(addresses)
 }
 
+/// How many coordinators a command line asks for.
+///
+/// # Errors
+/// If there can not be so many.
+pub fn group_size(text: &str) -> Result<u16, String> {
+    let size: u16 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    check_group_size(usize::from(size)).map_err(|error| error.to_string())?;
+    Ok(size)
+}
+
 fn cluster_id(text: &str) -> Result<ClusterId> {
     text.parse().with_context(|| {
         format!("cluster: '{text}' is no cluster id; it has 32 hexadecimal digits")

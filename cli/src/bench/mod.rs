@@ -17,6 +17,7 @@ mod bulk;
 mod cost;
 mod counter;
 mod deadlock;
+mod failover;
 mod keyspace;
 mod measure;
 mod price;
@@ -31,6 +32,7 @@ use synod_client::{Client, Credentials, Protocol, Scheme};
 
 use crate::cluster::{ClusterOptions, LocalCluster};
 use cost::Counters;
+pub use failover::{Failover, FailoverOptions, run as failover};
 use keyspace::Keyspace;
 pub use price::Price;
 pub use report::{CommitCost, Report};
@@ -65,6 +67,8 @@ pub enum Target {
     Own {
         /// How it deals with deadlocks.
         deadlocks: Scheme,
+        /// How many coordinators it has.
+        coordinators: u16,
     },
     /// Coordinator and shards in this process.
     Embedded,
@@ -104,10 +108,13 @@ async fn connect(
     options: &BenchOptions,
 ) -> Result<(Client, Option<LocalCluster>, Option<crate::cluster::Folder>)> {
     match &options.target {
-        Target::Own { deadlocks } => {
-            let shards = options.workload.shards();
-            let options =
-                ClusterOptions { shards, deadlocks: *deadlocks, ..ClusterOptions::default() };
+        Target::Own { deadlocks, coordinators } => {
+            let options = ClusterOptions {
+                shards: options.workload.shards(),
+                deadlocks: *deadlocks,
+                coordinators: *coordinators,
+                ..ClusterOptions::default()
+            };
             let cluster = LocalCluster::start(options).await?;
             let db = cluster.client().await?;
             Ok((db, Some(cluster), None))

@@ -39,6 +39,8 @@ pub enum Workload {
     Load,
     /// Deadlocks across two shards, beside transfers.
     Deadlock,
+    /// The leader of the coordinators is killed.
+    Failover,
 }
 
 /// There is no such workload.
@@ -50,7 +52,7 @@ impl fmt::Display for BadWorkload {
         write!(
             f,
             "there is no workload '{}'; there are transfer, put, get, rmw-hot, snapshot10, \
-             scan100, commit, counter, counter-rmw, load, deadlock",
+             scan100, commit, counter, counter-rmw, load, deadlock, failover",
             self.0
         )
     }
@@ -74,6 +76,7 @@ impl FromStr for Workload {
             "counter-rmw" => Workload::CounterRmw,
             "load" => Workload::Load,
             "deadlock" => Workload::Deadlock,
+            "failover" => Workload::Failover,
             other => return Err(BadWorkload(other.to_owned())),
         })
     }
@@ -94,6 +97,7 @@ impl Workload {
             Workload::CounterRmw => "counter-rmw",
             Workload::Load => "load",
             Workload::Deadlock => "deadlock",
+            Workload::Failover => "failover",
         }
     }
 
@@ -109,7 +113,8 @@ impl Workload {
             | Workload::Counter
             | Workload::CounterRmw
             | Workload::Load
-            | Workload::Deadlock => "serializable",
+            | Workload::Deadlock
+            | Workload::Failover => "serializable",
         }
     }
 
@@ -218,7 +223,7 @@ impl Workload {
             }
             Workload::Counter => keys.counter().once(db, Way::Add, attempts).await,
             Workload::CounterRmw => keys.counter().once(db, Way::ReadAndPut, attempts).await,
-            Workload::Load | Workload::Deadlock => {
+            Workload::Load | Workload::Deadlock | Workload::Failover => {
                 Err(Error::Misuse(format!("`{}` is no loop", self.name())))
             }
         }

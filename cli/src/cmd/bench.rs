@@ -4,18 +4,18 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use synod_cli::bench::{self, BenchOptions, Report, Target, Workload};
+use synod_cli::bench::{self, BenchOptions, FailoverOptions, Report, Target, Workload};
 use synod_cli::runtime;
 use synod_client::{Protocol, Scheme};
 
 use super::Global;
 use crate::config::Config;
-use crate::render;
+use crate::{render, server_file};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// transfer, put, get, rmw-hot, snapshot10, scan100, commit, counter, counter-rmw,
-    /// load or deadlock
+    /// load, deadlock or failover
     workload: Workload,
     /// Clients at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -30,6 +30,15 @@ pub struct Args {
     /// wait-die
     #[arg(long, value_name = "SCHEME", default_value_t, conflicts_with_all = ["url", "embedded"])]
     deadlock_handling: Scheme,
+    /// How many coordinators the cluster of the benchmark has: 1, 3 or 5 [default: 1; 3 for
+    /// `failover`]
+    #[arg(long, value_name = "N", conflicts_with_all = ["url", "embedded"],
+          value_parser = server_file::group_size)]
+    coordinators: Option<u16>,
+    /// For `failover`: how often the leader is killed
+    #[arg(long, value_name = "N", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: u32,
     /// Without servers: coordinator and shards in this process
     #[arg(long, conflicts_with = "url")]
     embedded: bool,
@@ -47,6 +56,9 @@ const KEYS: u32 = 100_000;
 const MANY_KEYS: u32 = 1_000_000;
 
 pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
+    if args.workload == Workload::Failover {
+        return failover(args, global);
+    }
     let workloads = match args.workload {
         Workload::Commit(_) => args.participants.iter().copied().map(Workload::Commit).collect(),
         other => vec![other],
@@ -102,6 +114,30 @@ fn measure(args: &Args, global: &Global, workload: Workload) -> Result<Report> {
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         }
     })?
+}
+
+fn failover(args: &Args, global: &Global) -> Result<ExitCode> {
+    let options = FailoverOptions {
+        coordinators: args.coordinators.unwrap_or(3),
+        runs: args.runs,
+        clients: args.clients,
+        protocol: args.protocol,
+    };
+    let report = runtime::block_on(async {
+        tokio::select! {
+            report = bench::failover(options) => report,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        }
+    })??;
+    match global.json {
+        true => println!("{}", serde_json::to_string(&report)?),
+        false => println!("{report}"),
+    }
+    if report.lost > 0 {
+        eprintln!("synod: what was acknowledged is not there");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What commits cost: counted, and by the book.
@@ -161,7 +197,8 @@ fn target(args: &Args, global: &Global) -> Result<Target> {
         return Ok(Target::Embedded);
     }
     if global.url.is_none() {
-        return Ok(Target::Own { deadlocks: args.deadlock_handling });
+        let coordinators = args.coordinators.unwrap_or(1);
+        return Ok(Target::Own { deadlocks: args.deadlock_handling, coordinators });
     }
     let config = Config::load(global)?;
     let certs = config.certs.value.context("--url needs --certs, the folder of certificates")?;

@@ -37,7 +37,7 @@ pub struct Args {
     shards: Option<u16>,
     /// Number of coordinators, 1, 3 or 5: of three, one may die [default: 1, or as the
     /// folder has it]
-    #[arg(long, value_name = "N", value_parser = group_size)]
+    #[arg(long, value_name = "N", value_parser = server_file::group_size)]
     coordinators: Option<u16>,
     /// First port P: coordinators on P, admin HTTP on P+80, shards from P+100 [default: 7400]
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
@@ -79,12 +79,6 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     let dir = args.data.clone().unwrap_or(config.data.value);
     let local = Local::open(&dir, &wanted, SHARDS)?;
     serve(&local, base, handling)
-}
-
-fn group_size(text: &str) -> Result<u16, String> {
-    let size: u16 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    server_file::check_group_size(usize::from(size)).map_err(|error| error.to_string())?;
-    Ok(size)
 }
 
 /// The splits as they are stored, so that they compare equal however they were

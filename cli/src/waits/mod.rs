@@ -9,10 +9,11 @@ pub mod graph;
 pub mod svg;
 pub mod text;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Result;
-use synod_client::{LockPlace, LockRow, ShardId, Timestamp};
+pub use synod_cli::age::age_ms;
+use synod_client::{LockPlace, LockRow, ShardId};
 
 use crate::connect::Connected;
 
@@ -67,13 +68,6 @@ async fn ask_shard(
             resume => after = resume,
         }
     }
-}
-
-/// How long ago a timestamp was, in milliseconds; none if it says nothing.
-pub fn age_ms(age: Timestamp) -> Option<u64> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    (age != Timestamp::ZERO).then(|| now.saturating_sub(age.wall().0))
 }
 
 /// A span of time, as short as it can be said.

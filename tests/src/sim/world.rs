@@ -275,7 +275,7 @@ impl World {
         for client in 0..clients {
             let left = world.rng.within(40..=90) as u32;
             // The first one makes the accounts and asks for everything in the end.
-            let program = client > 0 && programs.chance(share) && coordinators == 1;
+            let program = client > 0 && programs.chance(share);
             world.clients.push(match program {
                 true => Client::program(left, Rng::new(programs.bits())),
                 false => Client::new(left),

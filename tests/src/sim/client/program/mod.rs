@@ -77,6 +77,14 @@ impl std::fmt::Debug for Program {
     }
 }
 
+/// The library, over one coordinator or several.
+fn database(net: &Arc<SimNet>) -> Database {
+    match net.view().coordinators {
+        1 => Database::over(net.clone(), COORDINATOR),
+        several => Database::over_group(net.clone(), (1..=several).map(|id| format!("c{id}"))),
+    }
+}
+
 impl World {
     /// A timer of a program has come, or it is time to start it.
     pub(super) fn program_timer(&mut self, client: usize, number: u64) -> Check {
@@ -107,7 +115,7 @@ impl World {
         let net = SimNet::new(view, rng, program.requests);
         let mut executor = Executor::default();
         let workers = program.rng.within(1..=3) as usize;
-        let database = Database::over(net.clone(), COORDINATOR);
+        let database = database(&net);
         for _ in 0..workers {
             let rng = Rng::new(program.rng.bits());
             let left = left / workers as u32 + 1;
@@ -123,8 +131,9 @@ impl World {
     fn view(&self) -> View {
         let hurry = self.phase >= Phase::Healing && self.time > self.sizes.heal_at + 2_000_000;
         let vanish = if self.phase == Phase::Faulty { self.faults.vanish } else { 0 };
-        let Sizes { long_waits, three_phase, .. } = self.sizes;
-        View { time: self.time, phase: self.phase, hurry, vanish, long_waits, three_phase }
+        let Sizes { long_waits, three_phase, coordinators, .. } = self.sizes;
+        let (time, phase) = (self.time, self.phase);
+        View { time, phase, hurry, vanish, long_waits, three_phase, coordinators }
     }
 
     /// Lets a program go on until it waits, and does what it asks for.

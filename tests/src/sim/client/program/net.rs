@@ -60,6 +60,8 @@ pub struct View {
     pub long_waits: bool,
     /// How many transactions are committed in three phases, in 1 of 10,000.
     pub three_phase: u32,
+    /// How many coordinators there are.
+    pub coordinators: usize,
 }
 
 impl SimNet {

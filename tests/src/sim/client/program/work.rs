@@ -16,7 +16,6 @@ use synod_common::time::Timestamp;
 
 use super::super::super::history::Snapshot;
 use super::super::super::rng::Rng;
-use super::super::super::server::COORDINATOR;
 use super::super::super::world::{LONG_WAIT_MS, Phase, protocol_of};
 use super::super::work::all_accounts;
 use super::attempt::Attempt;
@@ -109,7 +108,7 @@ impl Worker {
             76..88 => self.view().await,
             88..93 => self.write_one().await,
             93..97 => self.recall().await,
-            _ => self.database = Client::over(self.net.clone(), COORDINATOR),
+            _ => self.database = super::database(&self.net),
         }
     }
 
