@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
 use synod_client::{Client, CoordinatorStatus, Error};
 use synod_common::id::CoordinatorId;
 use synod_common::route::CoordinatorAddress;
@@ -32,13 +31,20 @@ pub struct Coordinator {
     pub status: Option<CoordinatorStatus>,
 }
 
+impl Coordinators {
+    /// Whether one of those that answer leads.
+    pub fn is_led(&self) -> bool {
+        self.rows.iter().any(|row| row.leads)
+    }
+}
+
 type Answer = (String, Result<CoordinatorStatus, Error>);
 
 /// Asks the coordinators at these addresses, and the others of their group.
 ///
 /// # Errors
 /// If none answers; says why the first one does not.
-pub async fn ask(client: &Client, addresses: &[String]) -> Result<Coordinators> {
+pub async fn ask(client: &Client, addresses: &[String]) -> Result<Coordinators, Error> {
     let mut answers = ask_all(client, addresses.to_vec()).await;
     let group = newest(&answers)?.group.clone();
     let others = group.iter().map(|member| member.address.clone());
@@ -70,14 +76,14 @@ async fn ask_all(client: &Client, addresses: Vec<String>) -> Vec<Answer> {
 }
 
 /// The answer of whoever knows the newest leader, itself if possible.
-fn newest(answers: &[Answer]) -> Result<&CoordinatorStatus> {
+fn newest(answers: &[Answer]) -> Result<&CoordinatorStatus, Error> {
     let heard = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok());
     if let Some(newest) = heard.max_by_key(|status| (status.epoch, leads(status))) {
         return Ok(newest);
     }
     let silent = answers.iter().find_map(|(_, answer)| answer.as_ref().err());
-    let silent = silent.context("no coordinator is named")?;
-    Err(anyhow!(silent.clone()))
+    let nobody = || Error::Misuse("no coordinator is named".to_owned());
+    Err(silent.cloned().unwrap_or_else(nobody))
 }
 
 fn leads(status: &CoordinatorStatus) -> bool {
@@ -92,8 +98,8 @@ fn alone(answers: &[Answer], id: CoordinatorId) -> CoordinatorAddress {
 }
 
 fn row(member: &CoordinatorAddress, answers: &[Answer], newest: &CoordinatorStatus) -> Coordinator {
-    let heard = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok());
-    let status = heard.filter(|status| status.id == member.id).next_back().cloned();
+    let mut heard = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok());
+    let status = heard.find(|status| status.id == member.id).cloned();
     // One that does not know yet that it leads no more is of an older epoch.
     let leads = status.as_ref().is_some_and(|status| leads(status) && status.epoch == newest.epoch);
     Coordinator { id: member.id, address: member.address.clone(), leads, status }

@@ -57,6 +57,23 @@ async fn kill_leaders() {
         assert!(rows.iter().all(|row| row["alive"] == true), "{rows:?}");
         assert_eq!(rows.iter().filter(|row| row["leader"] == true).count(), 1, "{rows:?}");
     }
+    // One of three can not lead, but it can still be asked.
+    let others = [NodeName::Coordinator(1), NodeName::Coordinator(2)];
+    for name in others {
+        cluster.kill(name).unwrap();
+    }
+    let killed = Instant::now();
+    let led = |rows: Vec<Value>| rows.iter().any(|row| row["leader"] == true);
+    while led(coordinators(&synod(&["status", "--json"]))) {
+        assert!(killed.elapsed() < PATIENCE, "it still leads, alone");
+    }
+    let list = synod(&["txn", "list"]);
+    assert!(list.err.contains("the coordinator is left out: none of the group leads"), "{list:?}");
+    assert_eq!(list.code, 0);
+    for name in others {
+        cluster.spawn(name).unwrap();
+    }
+    put_all(&db, 0).await;
     db.close().await;
     cluster.stop().await.unwrap();
 }

@@ -13,6 +13,8 @@ use synod_client::Options;
 use tokio::process::{Child, Command};
 
 const ROUNDS: usize = 50;
+/// With a group of coordinators.
+const GROUP_ROUNDS: usize = 25;
 const SHARDS: u16 = 3;
 const ACCOUNTS: u32 = 300;
 const CLIENTS: u32 = 24;
@@ -27,25 +29,30 @@ const BIN: &str = env!("CARGO_BIN_EXE_synod");
 
 #[test]
 fn nothing_acknowledged_is_lost_to_kill_9() {
-    let seed = std::env::var("SYNOD_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    println!("SYNOD_SEED={seed}");
-    runtime::block_on(kill_again_and_again(seed)).unwrap();
+    runtime::block_on(kill_again_and_again(1, ROUNDS)).unwrap();
 }
 
-async fn kill_again_and_again(seed: u64) {
+#[test]
+fn nothing_acknowledged_is_lost_by_a_group() {
+    runtime::block_on(kill_again_and_again(3, GROUP_ROUNDS)).unwrap();
+}
+
+async fn kill_again_and_again(coordinators: u16, rounds: usize) {
+    let seed = std::env::var("SYNOD_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    println!("SYNOD_SEED={seed}");
     let mut random = Random::new(seed);
     let bin = Some(BIN.into());
-    let options = ClusterOptions { shards: SHARDS, bin, ..ClusterOptions::default() };
+    let options = ClusterOptions { shards: SHARDS, coordinators, bin, ..ClusterOptions::default() };
     let mut cluster = LocalCluster::start(options).await.unwrap();
     let bank = Bank::open(cluster.client().await.unwrap(), ACCOUNTS, 1000).await.unwrap();
     let load = Load::start(&bank, CLIENTS, 0, seed, Options::new().timeout(TIMEOUT));
     let mut stranger = stranger(&cluster);
     let (mut kills, mut slowest) = (0, Duration::ZERO);
     let begin = Instant::now();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         tokio::time::sleep(Duration::from_millis(random.below(150))).await;
         let victim = match random.below(10) {
-            0..3 => NodeName::Coordinator(1),
+            n @ 0..3 => NodeName::Coordinator(1 + (n % u64::from(coordinators)) as u16),
             n => NodeName::Shard(1 + (n % u64::from(SHARDS)) as u16),
         };
         cluster.kill(victim).unwrap();
@@ -87,14 +94,14 @@ async fn kill_again_and_again(seed: u64) {
     let span = begin.elapsed();
     let tally = load.stop().await;
     println!(
-        "{kills} kills in {ROUNDS} rounds and {span:.1?}: {} transfers acknowledged, {} in doubt, \
+        "{kills} kills in {rounds} rounds and {span:.1?}: {} transfers acknowledged, {} in doubt, \
          {} failed, {} retries; transfers went on at most {slowest:.1?} after a server was back",
         tally.done.len(),
         tally.in_doubt.len(),
         tally.failed,
         tally.retries,
     );
-    assert!(kills >= 50, "only {kills} kills");
+    assert!(kills >= rounds, "only {kills} kills");
     if let Some(error) = &tally.last_failure {
         println!("the last failure: {error}");
     }

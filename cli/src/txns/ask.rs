@@ -5,11 +5,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use synod_client::{Client, Commit, CoordinatorStatus, Error, Holds, Resolution, ShardId};
+use synod_client::{Client, Commit, Error, Holds, Resolution, ShardId};
 use synod_client::{ShardTxn, TxnId, TxnPage};
 use tokio::task::JoinSet;
 
 use super::Seen;
+use crate::connect::Connected;
+use crate::coordinators;
 
 /// A server that has not answered after this long is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -17,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Who can be asked.
 #[derive(Debug)]
 pub struct Servers {
-    /// Whether the coordinator answers.
+    /// Whether the coordinator answers; of a group, the one that leads.
     pub coordinator: bool,
     /// The shards whose addresses are known.
     pub shards: BTreeSet<ShardId>,
@@ -35,15 +37,15 @@ pub struct Found {
 }
 
 impl Servers {
-    /// Asks the coordinator which shards there are. `named` are known without it, and
-    /// where they are is believed before what it says.
+    /// Asks the coordinators which shards there are. `named` are known without it, and
+    /// where they are is believed before what those say.
     ///
     /// # Errors
     /// If we may not ask, or nobody says where any shard is.
-    pub async fn find(client: &Client, named: &[(ShardId, String)]) -> Result<Servers> {
+    pub async fn find(db: &Connected, named: &[(ShardId, String)]) -> Result<Servers> {
         let mut shards: BTreeSet<ShardId> = named.iter().map(|(shard, _)| *shard).collect();
-        let status: CoordinatorStatus = match patiently(client.status()).await {
-            Ok(status) => status,
+        let found = match coordinators::ask(&db.client, &db.addresses).await {
+            Ok(found) => found,
             Err(error @ (Error::Denied(_) | Error::Corrupt(_))) => return Err(error.into()),
             Err(error) if shards.is_empty() => bail!(
                 "the coordinator does not say where the shards are: {error}; \
@@ -54,10 +56,13 @@ impl Servers {
                 return Ok(Servers { coordinator: false, shards, silent });
             }
         };
-        let others = status.placement.shards.iter().filter(|shard| !shards.contains(&shard.id));
-        client.learn_shards(others.map(|shard| (shard.id, &*shard.address)));
-        shards.extend(status.placement.shards.iter().map(|shard| shard.id));
-        Ok(Servers { coordinator: true, shards, silent: Vec::new() })
+        let placed = &found.newest.placement.shards;
+        let others = placed.iter().filter(|shard| !shards.contains(&shard.id));
+        db.client.learn_shards(others.map(|shard| (shard.id, &*shard.address)));
+        shards.extend(placed.iter().map(|shard| shard.id));
+        let leaderless = ("the coordinator".to_owned(), "none of the group leads".to_owned());
+        let silent = if found.is_led() { Vec::new() } else { vec![leaderless] };
+        Ok(Servers { coordinator: found.is_led(), shards, silent })
     }
 
     /// Up to `limit` transactions of each server.

@@ -93,7 +93,7 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
 fn list(args: &List, global: &Global) -> Result<ExitCode> {
     let at = &args.at.shards;
     let (found, servers) = connect::with_servers(global, at, async |db| {
-        let mut servers = Servers::find(&db.client, at).await?;
+        let mut servers = Servers::find(&db, at).await?;
         let found = servers.list(&db.client, args.in_doubt, args.limit as usize).await;
         Ok((found, servers))
     })?;
@@ -112,7 +112,7 @@ fn list(args: &List, global: &Global) -> Result<ExitCode> {
 fn show(args: &Show, global: &Global) -> Result<ExitCode> {
     let at = &args.at.shards;
     connect::with_servers(global, at, async |db| {
-        let mut servers = Servers::find(&db.client, at).await?;
+        let mut servers = Servers::find(&db, at).await?;
         let mut out = io::stdout().lock();
         match servers.show(&db.client, args.txn, args.locks).await {
             Some(seen) => {

@@ -76,7 +76,7 @@ pub fn resolve(args: &Resolve, global: &Global) -> Result<ExitCode> {
     }
     let at = &args.at.shards;
     connect::with_servers(global, at, async |db| {
-        let mut servers = Servers::find(&db.client, at).await?;
+        let mut servers = Servers::find(&db, at).await?;
         if servers.coordinator {
             bail!("the coordinator answers, and decides {} by itself", args.txn);
         }
@@ -149,7 +149,7 @@ async fn decide(client: &Client, args: &Resolve, shards: &[ShardId], as_json: bo
 pub fn resolved(args: &Resolved, global: &Global) -> Result<ExitCode> {
     let at = &args.at.shards;
     connect::with_servers(global, at, async |db| {
-        let mut servers = Servers::find(&db.client, at).await?;
+        let mut servers = Servers::find(&db, at).await?;
         let all = servers.resolutions(&db.client).await;
         name_silent(&servers, [])?;
         let mut out = io::stdout().lock();
