@@ -11,6 +11,7 @@
 //!
 //! * `synod-sim core --protocol 3pc --schedules 1000000`: the [`core`] of a commit protocol
 //!   alone, without servers, a thousand times as fast.
+//! * `synod-sim group --schedules 1000000`: likewise, the [`group`] of coordinators.
 //!
 //! Beside it stands the [`stage`]: the same cores and the client library without
 //! faults, one step at a time, for scripts that tell what a user sees.
@@ -29,6 +30,7 @@
 
 pub mod core;
 pub mod executor;
+pub mod group;
 pub mod invariants;
 pub mod sim;
 pub mod stage;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand};
 use synod_common::commit::Protocol;
 use synod_tests::core::{Bug, explore, trace as explorer_trace};
+use synod_tests::group;
 use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::run::{Report, quiet_panics, run};
 
@@ -65,6 +66,28 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         threads: usize,
     },
+    /// Runs schedules of a group of coordinators, without what they coordinate: who leads,
+    /// and what is in their log.
+    Group {
+        /// How many schedules.
+        #[arg(long, default_value_t = 1_000_000)]
+        schedules: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Print what happens in the first schedule, and run no other.
+        #[arg(long)]
+        trace: bool,
+        /// A deliberate bug, as `--mutants` names it.
+        #[arg(long, value_parser = parse_group_bug)]
+        mutant: Option<group::Bug>,
+        /// Run all deliberate bugs; each must be caught.
+        #[arg(long)]
+        mutants: bool,
+        /// Schedules at once; one per processor if not given.
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+    },
     /// Not available in this version.
     #[command(disable_help_flag = true)]
     Faults {
@@ -91,6 +114,12 @@ fn parse_bug(text: &str) -> Result<Bug, String> {
     found.map(|(bug, _)| *bug).ok_or_else(|| "there is no such mutant".to_owned())
 }
 
+fn parse_group_bug(text: &str) -> Result<group::Bug, String> {
+    let all = group::Bug::all();
+    let found = all.iter().find(|(bug, _)| format!("{bug:?}") == text);
+    found.map(|(bug, _)| *bug).ok_or_else(|| "there is no such mutant".to_owned())
+}
+
 /// From so many schedules on, what was never reached counts as a failure.
 const MANY: u64 = 100_000;
 
@@ -106,9 +135,20 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Command::Core { mutants: true, threads, .. } => core_mutants(threads),
-        Command::Core { from, trace: true, mutant, .. } => core_trace(from, mutant),
+        Command::Core { from, trace: true, mutant, .. } => {
+            print_trace(explorer_trace(from, mutant))
+        }
         Command::Core { from, schedules, mutant, threads, .. } => {
             core_run(from..from.saturating_add(schedules), mutant, threads)
+        }
+        Command::Group { mutants: true, threads, .. } => {
+            quiet_panics();
+            group_mutants(threads)
+        }
+        Command::Group { from, trace: true, mutant, .. } => print_trace(group::trace(from, mutant)),
+        Command::Group { from, schedules, mutant, threads, .. } => {
+            quiet_panics();
+            group_run(from..from.saturating_add(schedules), mutant, threads)
         }
         Command::Faults { .. } => {
             eprintln!("not available in this version");
@@ -133,25 +173,72 @@ fn core_run(seeds: Range<u64>, bug: Option<Bug>, threads: usize) -> ExitCode {
         let bug = bug.map_or(String::new(), |bug| format!(" --mutant '{bug:?}'"));
         println!("  repeat it with: synod-sim core --protocol 3pc --from {seed} --trace{bug}");
     }
-    let reached = explored.seen.all().map(|(what, count)| format!("{count} {what}"));
+    let (schedules, events) = (explored.schedules, explored.events);
+    sum_up(schedules, events, explored.violations.len(), &explored.seen.all(), many, start)
+}
+
+/// The last lines of many schedules.
+fn sum_up(
+    schedules: u64,
+    events: u64,
+    violations: usize,
+    seen: &[(&str, u64)],
+    many: bool,
+    start: Instant,
+) -> ExitCode {
+    let reached: Vec<_> = seen.iter().map(|(what, count)| format!("{count} {what}")).collect();
     println!("{}", reached.join(", "));
-    let missed = explored.seen.all().into_iter().filter(|(_, count)| many && *count == 0);
-    let missed: Vec<&str> = missed.map(|(what, _)| what).collect();
+    let missed = seen.iter().filter(|(_, count)| many && *count == 0);
+    let missed: Vec<&str> = missed.map(|(what, _)| *what).collect();
     if !missed.is_empty() {
         println!("never reached: {}", missed.join(", "));
     }
     let seconds = start.elapsed().as_secs_f64();
-    let (count, violations) = (explored.schedules, explored.violations.len());
     println!(
-        "{count} schedules, {} events, {violations} violations in {seconds:.1} s ({:.0} a second)",
-        explored.events,
-        count as f64 / seconds
+        "{schedules} schedules, {events} events, {violations} violations in {seconds:.1} s ({:.0} a second)",
+        schedules as f64 / seconds
     );
     if violations == 0 && missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn core_trace(seed: u64, bug: Option<Bug>) -> ExitCode {
-    let (lines, result) = explorer_trace(seed, bug);
+fn group_run(seeds: Range<u64>, bug: Option<group::Bug>, threads: usize) -> ExitCode {
+    let start = Instant::now();
+    let many = seeds.end - seeds.start >= MANY && bug.is_none();
+    let explored = group::explore(seeds, bug, threads_or_all(threads));
+    for (seed, violation) in &explored.violations {
+        println!("seed {seed}: {violation}");
+        let bug = bug.map_or(String::new(), |bug| format!(" --mutant '{bug:?}'"));
+        println!("  repeat it with: synod-sim group --from {seed} --trace{bug}");
+    }
+    let (schedules, events) = (explored.schedules, explored.events);
+    sum_up(schedules, events, explored.violations.len(), &explored.seen.all(), many, start)
+}
+
+fn group_mutants(threads: usize) -> ExitCode {
+    let mut escaped = 0;
+    let list = group::Bug::all();
+    for &(bug, within) in &list {
+        let explored = group::explore(0..within, Some(bug), threads_or_all(threads));
+        escaped += count_escaped(bug, within, explored.violations.first());
+    }
+    println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
+    if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn count_escaped(bug: impl std::fmt::Debug, within: u64, caught: Option<&(u64, String)>) -> usize {
+    match caught {
+        Some((seed, violation)) => {
+            println!("{bug:?}: caught by schedule {seed} of 0..{within}: {violation}");
+            0
+        }
+        None => {
+            println!("{bug:?}: ESCAPED schedules 0..{within}");
+            1
+        }
+    }
+}
+
+fn print_trace((lines, result): (Vec<String>, Result<(), String>)) -> ExitCode {
     for line in lines {
         println!("{line}");
     }
@@ -169,15 +256,7 @@ fn core_mutants(threads: usize) -> ExitCode {
     let list = Bug::all();
     for &(bug, within) in &list {
         let explored = explore(0..within, Some(bug), threads_or_all(threads));
-        match explored.violations.first() {
-            Some((seed, violation)) => {
-                println!("{bug:?}: caught by schedule {seed} of 0..{within}: {violation}");
-            }
-            None => {
-                escaped += 1;
-                println!("{bug:?}: ESCAPED schedules 0..{within}");
-            }
-        }
+        escaped += count_escaped(bug, within, explored.violations.first());
     }
     println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
     if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -52,16 +52,35 @@
 //! §9.6 and §6.4. Departure: no heartbeat carries entries, so that confirmations never
 //! wait for a disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+/// Whether a deliberate bug is switched on.
+macro_rules! mutated {
+    ($replica:expr, $mutant:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $replica.mutant == Some(crate::group::Mutant::$mutant)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+
+mod election;
+mod following;
+mod leading;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use synod_common::id::{CoordinatorId, Epoch};
 use synod_common::message::GroupMessage;
-use synod_common::message::group::{Entries, Position};
+use synod_common::message::group::Position;
 use synod_common::time::Mono;
 
 use super::log::{Entry, Log};
+use leading::Leading;
 
 /// Bytes of entries in one message, unless one alone has more.
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -155,7 +174,7 @@ pub struct Replica {
     due: Mono,
     random: u64,
     #[cfg(feature = "mutants")]
-    mutant: Option<super::Mutant>,
+    mutant: Option<crate::group::Mutant>,
 }
 
 #[derive(Debug)]
@@ -164,44 +183,6 @@ enum Role {
     Canvassing(Epoch, BTreeSet<CoordinatorId>),
     Standing(BTreeSet<CoordinatorId>),
     Leading(Leading),
-}
-
-#[derive(Debug)]
-struct Leading {
-    /// The first entry of the own epoch.
-    first: u64,
-    followers: BTreeMap<CoordinatorId, Follower>,
-    round: u64,
-    confirmed: u64,
-}
-
-#[derive(Debug)]
-struct Follower {
-    /// It has all up to this.
-    matched: u64,
-    /// It may have all up to this.
-    likely: u64,
-    /// It was sent all up to this.
-    sent: u64,
-    in_flight: u8,
-    sent_at: Mono,
-    heard: Mono,
-    /// The last round that it has confirmed.
-    round: u64,
-}
-
-/// Whether a deliberate bug is switched on.
-macro_rules! mutated {
-    ($replica:expr, $mutant:ident) => {{
-        #[cfg(feature = "mutants")]
-        {
-            $replica.mutant == Some(super::Mutant::$mutant)
-        }
-        #[cfg(not(feature = "mutants"))]
-        {
-            false
-        }
-    }};
 }
 
 impl Replica {
@@ -236,7 +217,7 @@ impl Replica {
 
     /// With a deliberate bug.
     #[cfg(feature = "mutants")]
-    pub fn mutated(self, mutant: Option<super::Mutant>) -> Replica {
+    pub fn mutated(self, mutant: Option<crate::group::Mutant>) -> Replica {
         Replica { mutant, ..self }
     }
 
@@ -396,8 +377,7 @@ impl Replica {
         if self.committed < leading.first {
             return None;
         }
-        let lost = |follower: &Follower| self.log.at(follower.sent).is_none();
-        leading.followers.iter().find(|(_, follower)| lost(follower)).map(|(member, _)| *member)
+        leading.followers.iter().find(|(_, follower)| follower.lost).map(|(member, _)| *member)
     }
 
     /// A member has all up to this index now.
@@ -515,296 +495,5 @@ impl Replica {
         }
         self.role = Role::Following(None);
         self.wait(now);
-    }
-}
-
-// Elections.
-impl Replica {
-    fn canvassed(
-        &mut self,
-        now: Mono,
-        from: CoordinatorId,
-        epoch: Epoch,
-        last: Position,
-        step: &mut Step,
-    ) {
-        if epoch <= self.promise.epoch {
-            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
-            return step.messages.push((from, stale, When::Now));
-        }
-        let lately = self.heard.is_some_and(|heard| now.since(heard) < self.pace.patience);
-        if last >= self.log.last() && !lately && !self.leads() && epoch <= self.seen {
-            step.messages.push((from, GroupMessage::Would { epoch }, When::Now));
-        }
-    }
-
-    fn would(&mut self, now: Mono, from: CoordinatorId, epoch: Epoch, step: &mut Step) {
-        let majority = self.majority();
-        let Role::Canvassing(asked, who) = &mut self.role else { return };
-        if *asked != epoch || epoch <= self.promise.epoch {
-            return;
-        }
-        who.insert(from);
-        if who.len() >= majority {
-            self.promise_to(now, epoch, self.me, step);
-            self.role = Role::Standing(BTreeSet::from([self.me]));
-            let last = self.log.last();
-            self.tell_all(&GroupMessage::Elect { epoch, last }, When::Durable, step);
-        }
-    }
-
-    fn asked_to_elect(
-        &mut self,
-        now: Mono,
-        from: CoordinatorId,
-        epoch: Epoch,
-        last: Position,
-        step: &mut Step,
-    ) {
-        let again = epoch == self.promise.epoch && self.promise.to == Some(from);
-        if epoch <= self.promise.epoch && !again && !mutated!(self, PromisesTwice) {
-            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
-            return step.messages.push((from, stale, When::Now));
-        }
-        let complete = last >= self.log.last() || mutated!(self, ElectsAnybody);
-        if complete && epoch <= self.seen {
-            self.promise_to(now, epoch, from, step);
-            step.messages.push((from, GroupMessage::Elected { epoch }, When::Durable));
-        }
-    }
-
-    fn elected(&mut self, now: Mono, from: CoordinatorId, epoch: Epoch, step: &mut Step) {
-        let majority = self.majority();
-        let Role::Standing(who) = &mut self.role else { return };
-        if epoch != self.promise.epoch {
-            return;
-        }
-        who.insert(from);
-        if who.len() >= majority {
-            self.lead(now, step);
-        }
-    }
-
-    fn lead(&mut self, now: Mono, step: &mut Step) {
-        let last = self.log.last().index;
-        let follower = |_: &CoordinatorId| Follower {
-            matched: 0,
-            likely: last,
-            sent: last,
-            in_flight: 0,
-            sent_at: now,
-            heard: now,
-            round: 0,
-        };
-        let others = self.members.iter().filter(|member| **member != self.me);
-        let followers = others.map(|member| (*member, follower(member))).collect();
-        let (first, round, confirmed) = (last + 1, 0, 0);
-        self.role = Role::Leading(Leading { first, followers, round, confirmed });
-        self.due = now + self.pace.heartbeat;
-        step.turn = Some(Turn::Leads(self.promise.epoch));
-    }
-}
-
-// Following.
-impl Replica {
-    /// Whether the leader of this epoch is to be followed; if so, it is.
-    fn follow(&mut self, now: Mono, leader: CoordinatorId, epoch: Epoch, step: &mut Step) -> bool {
-        self.saw(epoch);
-        if epoch < self.promise.epoch && !mutated!(self, FollowsStale) {
-            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
-            step.messages.push((leader, stale, When::Now));
-            return false;
-        }
-        if epoch > self.seen || self.leads() && epoch == self.promise.epoch {
-            return false;
-        }
-        if epoch > self.promise.epoch {
-            self.promise_to(now, epoch, leader, step);
-        }
-        self.role = Role::Following(Some(leader));
-        self.heard = Some(now);
-        self.wait(now);
-        step.turn.is_none()
-    }
-
-    fn take(
-        &mut self,
-        from: CoordinatorId,
-        before: Position,
-        committed: u64,
-        entries: &Bytes,
-        step: &mut Step,
-    ) {
-        let epoch = self.promise.epoch;
-        let missing = |index| (from, GroupMessage::Missing { epoch, index }, When::Now);
-        // What is decided is common, also where it is kept no more.
-        let known = before.index <= self.committed || self.log.at(before.index) == Some(before);
-        if !known && !mutated!(self, GapsIgnored) {
-            let last = self.log.last().index;
-            let common = if before.index > last { last } else { self.committed };
-            return step.messages.push(missing(common));
-        }
-        let Ok(entries) = Entries::read(entries).collect::<Result<Vec<_>, _>>() else { return };
-        let mut index = before.index;
-        for (of, record) in entries {
-            index += 1;
-            let here = self.log.at(index);
-            if index <= self.committed || here.is_some_and(|here| here.epoch == of) {
-                continue;
-            }
-            if here.is_some() {
-                self.log.cut(index - 1);
-                self.durable = self.durable.min(index - 1);
-                step.cut = Some(index - 1);
-            }
-            if of < self.log.last().epoch || of > epoch {
-                return;
-            }
-            let entry = Entry { epoch: of, record };
-            self.log.push(entry.clone());
-            step.append.push(entry);
-        }
-        self.committed = self.committed.max(committed.min(index));
-        let when = if mutated!(self, AcknowledgesEarly) { When::Now } else { When::Durable };
-        step.messages.push((from, GroupMessage::Appended { epoch, index }, when));
-    }
-
-    /// The leader says that so much is decided. What is here of its own epoch it wrote, and
-    /// all before that is as it has it.
-    fn learn(&mut self, epoch: Epoch, committed: u64) {
-        if self.log.last().epoch == epoch {
-            self.committed = self.committed.max(committed.min(self.log.last().index));
-        }
-    }
-}
-
-// Leading.
-impl Replica {
-    fn heartbeat(&mut self, now: Mono, step: &mut Step) {
-        let (majority, patience) = (self.majority(), self.pace.patience);
-        let Role::Leading(leading) = &mut self.role else { return };
-        let heard = |follower: &&mut Follower| now.since(follower.heard) < patience;
-        if 1 + leading.followers.values_mut().filter(heard).count() < majority {
-            return self.stop(step);
-        }
-        for follower in leading.followers.values_mut() {
-            if follower.matched < follower.sent && now.since(follower.sent_at) >= patience {
-                follower.rewind();
-            }
-        }
-        self.due = now + self.pace.heartbeat;
-        self.send_all_entries(now, step);
-        step.messages.append(&mut self.confirm().1.messages);
-    }
-
-    fn appended(
-        &mut self,
-        now: Mono,
-        from: CoordinatorId,
-        epoch: Epoch,
-        index: u64,
-        step: &mut Step,
-    ) {
-        let last = self.log.last().index;
-        let Some(follower) = self.follower(now, from, epoch) else { return };
-        if index > last {
-            return;
-        }
-        follower.matched = follower.matched.max(index);
-        follower.sent = follower.sent.max(index);
-        follower.in_flight = follower.in_flight.saturating_sub(1);
-        self.count();
-        self.send_entries(now, from, step);
-    }
-
-    fn missing(
-        &mut self,
-        now: Mono,
-        from: CoordinatorId,
-        epoch: Epoch,
-        index: u64,
-        step: &mut Step,
-    ) {
-        let last = self.log.last().index;
-        let Some(follower) = self.follower(now, from, epoch) else { return };
-        follower.likely = index.min(last);
-        follower.rewind();
-        self.send_entries(now, from, step);
-    }
-
-    fn round_confirmed(&mut self, now: Mono, from: CoordinatorId, epoch: Epoch, round: u64) {
-        let majority = self.majority();
-        let Some(follower) = self.follower(now, from, epoch) else { return };
-        follower.round = follower.round.max(round);
-        let Role::Leading(leading) = &mut self.role else { return };
-        let asked = leading.round;
-        let rounds = leading.followers.values().map(|follower| follower.round.min(asked));
-        let mut rounds: Vec<u64> = rounds.chain([asked]).collect();
-        rounds.sort_unstable_by(|a, b| b.cmp(a));
-        leading.confirmed = leading.confirmed.max(rounds[majority - 1]);
-    }
-
-    fn follower(
-        &mut self,
-        now: Mono,
-        member: CoordinatorId,
-        epoch: Epoch,
-    ) -> Option<&mut Follower> {
-        let Role::Leading(leading) = &mut self.role else { return None };
-        let follower = leading.followers.get_mut(&member)?;
-        if epoch != self.promise.epoch {
-            return None;
-        }
-        follower.heard = now;
-        Some(follower)
-    }
-
-    /// Counts what a majority has.
-    fn count(&mut self) {
-        let majority = self.majority();
-        let Role::Leading(leading) = &self.role else { return };
-        let matched = leading.followers.values().map(|follower| follower.matched);
-        let own = if mutated!(self, OwnUnforced) { self.log.last().index } else { self.durable };
-        let mut matched: Vec<u64> = matched.chain([own]).collect();
-        matched.sort_unstable_by(|a, b| b.cmp(a));
-        let index = matched[majority - 1];
-        // What an earlier leader wrote is not decided by being counted: a later one may
-        // still drop it. It is when something of this epoch behind it is.
-        if index >= leading.first || mutated!(self, CountsOldEntries) {
-            self.committed = self.committed.max(index);
-        }
-    }
-
-    fn send_all_entries(&mut self, now: Mono, step: &mut Step) {
-        let Role::Leading(leading) = &self.role else { return };
-        let followers: Vec<CoordinatorId> = leading.followers.keys().copied().collect();
-        for member in followers {
-            self.send_entries(now, member, step);
-        }
-    }
-
-    /// Sends a member what it has not been sent, as long as it takes it.
-    fn send_entries(&mut self, now: Mono, member: CoordinatorId, step: &mut Step) {
-        let (epoch, committed, last) = (self.promise.epoch, self.committed, self.log.last().index);
-        let Role::Leading(leading) = &mut self.role else { return };
-        let Some(follower) = leading.followers.get_mut(&member) else { return };
-        while follower.sent < last && follower.in_flight < MOST_IN_FLIGHT {
-            // It is too far behind.
-            let Some(before) = self.log.at(follower.sent) else { return };
-            let (entries, upto) = self.log.behind(follower.sent, MESSAGE_BYTES);
-            let append = GroupMessage::Append { epoch, before, committed, entries };
-            step.messages.push((member, append, When::Now));
-            follower.sent = upto;
-            follower.in_flight += 1;
-            follower.sent_at = now;
-        }
-    }
-}
-
-impl Follower {
-    /// What was on its way may be lost.
-    fn rewind(&mut self) {
-        self.sent = if self.matched > 0 { self.matched } else { self.likely };
-        self.in_flight = 0;
     }
 }

@@ -1,0 +1,182 @@
+//! What a leader does: entries to those who lack them, counting who has them, and making
+//! sure that it still leads.
+
+use std::collections::BTreeMap;
+
+use synod_common::id::{CoordinatorId, Epoch};
+use synod_common::message::GroupMessage;
+use synod_common::time::Mono;
+
+use super::{MESSAGE_BYTES, MOST_IN_FLIGHT, Replica, Role, Step, When};
+
+#[derive(Debug)]
+pub(super) struct Leading {
+    /// The first entry of the own epoch.
+    pub(super) first: u64,
+    pub(super) followers: BTreeMap<CoordinatorId, Follower>,
+    pub(super) round: u64,
+    pub(super) confirmed: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Follower {
+    /// It has all up to this.
+    pub(super) matched: u64,
+    /// It may have all up to this.
+    pub(super) likely: u64,
+    /// It was sent all up to this.
+    pub(super) sent: u64,
+    pub(super) in_flight: u8,
+    pub(super) sent_at: Mono,
+    pub(super) heard: Mono,
+    /// The last round that it has confirmed.
+    pub(super) round: u64,
+    /// Where the own log began when it was sent all of it.
+    pub(super) tried: Option<u64>,
+    /// It lacks what comes before the own log.
+    pub(super) lost: bool,
+}
+
+impl Replica {
+    pub(super) fn heartbeat(&mut self, now: Mono, step: &mut Step) {
+        let (majority, patience) = (self.majority(), self.pace.patience);
+        let Role::Leading(leading) = &mut self.role else { return };
+        let heard = |follower: &&mut Follower| now.since(follower.heard) < patience;
+        if 1 + leading.followers.values_mut().filter(heard).count() < majority {
+            return self.stop(step);
+        }
+        for follower in leading.followers.values_mut() {
+            if follower.matched < follower.sent && now.since(follower.sent_at) >= patience {
+                follower.rewind();
+            }
+        }
+        self.due = now + self.pace.heartbeat;
+        self.send_all_entries(now, step);
+        step.messages.append(&mut self.confirm().1.messages);
+    }
+
+    pub(super) fn appended(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        index: u64,
+        step: &mut Step,
+    ) {
+        let last = self.log.last().index;
+        let Some(follower) = self.follower(now, from, epoch) else { return };
+        if index > last {
+            return;
+        }
+        (follower.tried, follower.lost) = (None, false);
+        follower.matched = follower.matched.max(index);
+        follower.sent = follower.sent.max(index);
+        follower.in_flight = follower.in_flight.saturating_sub(1);
+        self.count();
+        self.send_entries(now, from, step);
+    }
+
+    pub(super) fn missing(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        index: u64,
+        step: &mut Step,
+    ) {
+        let (base, last) = (self.log.base().index, self.log.last().index);
+        let Some(follower) = self.follower(now, from, epoch) else { return };
+        follower.likely = index.min(last);
+        // It is far behind, or does not know how far it is. If it lacks the place where the
+        // own log begins, entries do not help it.
+        follower.lost |= follower.tried.is_some_and(|at| index < at);
+        if index < base {
+            follower.tried = Some(base);
+        }
+        follower.rewind();
+        self.send_entries(now, from, step);
+    }
+
+    pub(super) fn round_confirmed(
+        &mut self,
+        now: Mono,
+        from: CoordinatorId,
+        epoch: Epoch,
+        round: u64,
+    ) {
+        let majority = self.majority();
+        let Some(follower) = self.follower(now, from, epoch) else { return };
+        follower.round = follower.round.max(round);
+        let Role::Leading(leading) = &mut self.role else { return };
+        let asked = leading.round;
+        let rounds = leading.followers.values().map(|follower| follower.round.min(asked));
+        let mut rounds: Vec<u64> = rounds.chain([asked]).collect();
+        rounds.sort_unstable_by(|a, b| b.cmp(a));
+        leading.confirmed = leading.confirmed.max(rounds[majority - 1]);
+    }
+
+    pub(super) fn follower(
+        &mut self,
+        now: Mono,
+        member: CoordinatorId,
+        epoch: Epoch,
+    ) -> Option<&mut Follower> {
+        let Role::Leading(leading) = &mut self.role else { return None };
+        let follower = leading.followers.get_mut(&member)?;
+        if epoch != self.promise.epoch {
+            return None;
+        }
+        follower.heard = now;
+        Some(follower)
+    }
+
+    /// Counts what a majority has.
+    pub(super) fn count(&mut self) {
+        let majority = self.majority();
+        let Role::Leading(leading) = &self.role else { return };
+        let matched = leading.followers.values().map(|follower| follower.matched);
+        let own = if mutated!(self, OwnUnforced) { self.log.last().index } else { self.durable };
+        let mut matched: Vec<u64> = matched.chain([own]).collect();
+        matched.sort_unstable_by(|a, b| b.cmp(a));
+        let index = matched[majority - 1];
+        // What an earlier leader wrote is not decided by being counted: a later one may
+        // still drop it. It is when something of this epoch behind it is.
+        if index >= leading.first || mutated!(self, CountsOldEntries) {
+            self.committed = self.committed.max(index);
+        }
+    }
+
+    pub(super) fn send_all_entries(&mut self, now: Mono, step: &mut Step) {
+        let Role::Leading(leading) = &self.role else { return };
+        let followers: Vec<CoordinatorId> = leading.followers.keys().copied().collect();
+        for member in followers {
+            self.send_entries(now, member, step);
+        }
+    }
+
+    /// Sends a member what it has not been sent, as long as it takes it.
+    pub(super) fn send_entries(&mut self, now: Mono, member: CoordinatorId, step: &mut Step) {
+        let (epoch, committed, last) = (self.promise.epoch, self.committed, self.log.last().index);
+        let Role::Leading(leading) = &mut self.role else { return };
+        let Some(follower) = leading.followers.get_mut(&member) else { return };
+        // It may have more than it has said.
+        follower.sent = follower.sent.max(self.log.base().index);
+        while follower.sent < last && follower.in_flight < MOST_IN_FLIGHT && !follower.lost {
+            let Some(before) = self.log.at(follower.sent) else { return };
+            let (entries, upto) = self.log.behind(follower.sent, MESSAGE_BYTES);
+            let append = GroupMessage::Append { epoch, before, committed, entries };
+            step.messages.push((member, append, When::Now));
+            follower.sent = upto;
+            follower.in_flight += 1;
+            follower.sent_at = now;
+        }
+    }
+}
+
+impl Follower {
+    /// What was on its way may be lost.
+    pub(super) fn rewind(&mut self) {
+        self.sent = if self.matched > 0 { self.matched } else { self.likely };
+        self.in_flight = 0;
+    }
+}
