@@ -225,9 +225,12 @@ impl Check {
 
     /// A member is about to write that its log ends with this index.
     pub fn cuts(&mut self, i: usize, node: &Node, index: u64) -> Result<(), String> {
+        let epoch = node.replica.as_ref().map_or(Epoch::default(), |it| it.promise().epoch);
         for dropped in index + 1..=node.durable() {
             self.seen.dropped += 1;
-            if self.decided(dropped).is_some_and(|it| node.disk.get(dropped) == Some(it)) {
+            let same = self.decided(dropped).is_some_and(|it| node.disk.get(dropped) == Some(it));
+            // Who did not count when it was decided may still follow an older leader.
+            if same && self.when[dropped as usize - 1] <= epoch {
                 return Err(format!("c{} drops {dropped}, which is decided", i + 1));
             }
         }

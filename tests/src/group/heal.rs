@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use synod_common::time::Mono;
+
 use super::net::Cut;
 use super::world::World;
 
@@ -20,7 +22,7 @@ impl World {
         self.connect(before)?;
         let until = self.now + self.pace.patience * PATIENCE;
         while self.now < until {
-            self.settle()?;
+            self.settle(until)?;
             if self.is_whole() {
                 return Ok(());
             }
@@ -30,15 +32,15 @@ impl World {
     }
 
     /// Lets all happen that happens by itself.
-    fn settle(&mut self) -> Result<(), String> {
+    fn settle(&mut self, until: Mono) -> Result<(), String> {
         loop {
             for i in 0..self.nodes.len() {
                 self.flush(i, 0)?;
             }
-            if self.net.is_empty() {
+            if self.net.is_empty() || self.now >= until {
                 return Ok(());
             }
-            while !self.net.is_empty() {
+            while self.now < until && !self.net.is_empty() {
                 self.now = self.now + Duration::from_micros(100);
                 self.deliver()?;
             }

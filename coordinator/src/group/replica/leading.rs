@@ -47,6 +47,7 @@ impl Replica {
         }
         for follower in leading.followers.values_mut() {
             if follower.matched < follower.sent && now.since(follower.sent_at) >= patience {
+                (follower.tried, follower.lost) = (None, false);
                 follower.rewind();
             }
         }

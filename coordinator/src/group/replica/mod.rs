@@ -225,7 +225,7 @@ impl Replica {
     pub fn start(&mut self, now: Mono, seed: u64) -> Step {
         self.random = seed | 1;
         let mut step = Step::default();
-        match self.majority() {
+        match self.members.len() {
             // Its first entry says that it leads, so the promise needs no record.
             1 => {
                 let epoch = Epoch(self.promise.epoch.max(self.log.last().epoch).0 + 1);
