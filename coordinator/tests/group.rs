@@ -1,0 +1,388 @@
+//! Situations of a group of three coordinators, message by message.
+//!
+//! What the members say to one another arrives when the test lets it; a member that is cut
+//! off neither hears nor is heard. Logs are durable at once, unless a test holds that back.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use synod_common::commit::Protocol;
+use synod_common::deadlock::Standing;
+use synod_common::error::Reason;
+use synod_common::id::*;
+use synod_common::message::client::{Outcome, Part};
+use synod_common::message::commit::{Decision, Terms, Validation, Vote};
+use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
+use synod_common::node::{Event, Lsn, Node as _, Output, Recovered};
+use synod_common::route::{CoordinatorAddress, Partition, Placement, ShardAddress};
+use synod_common::time::{Mono, Now, Timestamp, Wall};
+use synod_coordinator::{Member, Settings};
+
+const CLUSTER: ClusterId = ClusterId(1);
+const CLIENT: Peer = Peer::Client(ClientId(1));
+
+/// A member with its log.
+struct Node {
+    member: Member,
+    out: Output,
+    log: Vec<Vec<u8>>,
+    held: Vec<(Lsn, Peer, Message)>,
+}
+
+/// The group, c1 to c3.
+struct Group {
+    nodes: Vec<Node>,
+    /// Between members.
+    underway: VecDeque<(usize, usize, Message)>,
+    /// What each of them said to shards and clients.
+    said: Vec<(usize, Peer, Message)>,
+    cut_off: BTreeSet<usize>,
+    /// Whose logs are not durable for now.
+    slow: BTreeSet<usize>,
+    now: Now,
+}
+
+fn settings(id: usize) -> Settings {
+    let shards = (1..=2).map(|id| ShardAddress { id: ShardId(id), address: String::new() });
+    let placement = Placement { epoch: 1, partition: Partition::Hash, shards: shards.collect() };
+    let id = CoordinatorId(id as u16);
+    let member = |id| CoordinatorAddress { id: CoordinatorId(id), address: format!("c{id}") };
+    let group = (1..=3).map(member).collect();
+    Settings { group, ..Settings::new(id, CLUSTER, placement) }
+}
+
+fn recovered(id: usize, log: Vec<Vec<u8>>) -> Node {
+    let mut member = Member::new(settings(id));
+    for (record, lsn) in log.iter().zip(1..) {
+        member.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
+    }
+    Node { member, out: Output::new(Lsn(log.len() as u64)), log, held: Vec::new() }
+}
+
+impl Group {
+    /// All three have started; c1 leads, and both shards have joined it.
+    fn led_by_c1() -> Group {
+        let mut group = Group {
+            nodes: (1..=3).map(|id| recovered(id, Vec::new())).collect(),
+            underway: VecDeque::new(),
+            said: Vec::new(),
+            cut_off: BTreeSet::new(),
+            slow: BTreeSet::new(),
+            now: Now { mono: Mono(0), wall: Wall(1_000_000) },
+        };
+        for id in 1..=3 {
+            group.event(id, Event::Start { seed: id as u64 });
+        }
+        group.elect(1);
+        group.join(1, Epoch(1));
+        group
+    }
+
+    fn event(&mut self, id: usize, event: Event) {
+        let node = &mut self.nodes[id - 1];
+        node.member.handle(self.now, event, &mut node.out);
+        let (records, _) = node.out.take_records();
+        node.log.extend(records.iter().map(<[u8]>::to_vec));
+        let wrote = !records.is_empty();
+        let held = node.out.held.drain(..).map(|(lsn, send)| (lsn, send.to, send.message));
+        node.held.extend(held);
+        let sends: Vec<_> = node.out.sends.drain(..).collect();
+        for send in sends {
+            self.send(id, send.to, send.message);
+        }
+        if wrote && !self.slow.contains(&id) {
+            self.sync(id);
+        }
+    }
+
+    fn send(&mut self, from: usize, to: Peer, message: Message) {
+        match to {
+            Peer::Coordinator(to) => self.underway.push_back((from, usize::from(to.0), message)),
+            outside => self.said.push((from, outside, message)),
+        }
+    }
+
+    /// The log of a member is durable.
+    fn sync(&mut self, id: usize) {
+        let node = &mut self.nodes[id - 1];
+        let durable = Lsn(node.log.len() as u64);
+        let ready: Vec<_> = node.held.extract_if(.., |(lsn, ..)| *lsn <= durable).collect();
+        for (_, to, message) in ready {
+            self.send(id, to, message);
+        }
+        self.event(id, Event::Durable(durable));
+    }
+
+    /// All that the members say to one another arrives.
+    fn deliver(&mut self) {
+        while let Some((from, to, message)) = self.underway.pop_front() {
+            if self.cut_off.contains(&from) || self.cut_off.contains(&to) {
+                continue;
+            }
+            let from = Peer::Coordinator(CoordinatorId(from as u16));
+            self.event(to, Event::Message { from, request: RequestId(0), message });
+        }
+    }
+
+    /// Time passes until a member that has heard nothing wants to lead, and does.
+    fn elect(&mut self, id: usize) {
+        self.now.mono = self.now.mono + settings(id).patience * 2;
+        self.event(id, Event::Wake);
+        self.deliver();
+        assert!(self.nodes[id - 1].member.replica().leads(), "c{id} leads");
+    }
+
+    /// The leader says that it is there.
+    fn beat(&mut self, id: usize) {
+        self.now.mono = self.now.mono + settings(id).heartbeat;
+        self.event(id, Event::Wake);
+        self.deliver();
+    }
+
+    /// The member starts anew from its log.
+    fn restart(&mut self, id: usize) {
+        let log = std::mem::take(&mut self.nodes[id - 1].log);
+        self.nodes[id - 1] = recovered(id, log);
+        self.event(id, Event::Start { seed: id as u64 });
+    }
+
+    fn ask_to_join(&mut self, id: usize, epoch: Epoch, shard: u16) {
+        let (cluster, boot, nonce, remembered) = (CLUSTER, true, 7, 0);
+        self.hear(id, shard, CommitMessage::Join { cluster, epoch, boot, nonce, remembered });
+    }
+
+    /// Both shards join.
+    fn join(&mut self, id: usize, epoch: Epoch) {
+        for shard in [1, 2] {
+            self.ask_to_join(id, epoch, shard);
+        }
+        self.deliver();
+    }
+
+    fn hear(&mut self, id: usize, shard: u16, message: CommitMessage) {
+        let from = Peer::Shard(ShardId(shard));
+        self.event(id, Event::Message { from, request: RequestId(0), message: message.into() });
+    }
+
+    fn ask(&mut self, id: usize, request: ClientRequest) {
+        let message = Message::ClientRequest(request);
+        self.event(id, Event::Message { from: CLIENT, request: RequestId(5), message });
+    }
+
+    /// What a member has told the client since it was last asked.
+    fn replies(&mut self, id: usize) -> Vec<ClientReply> {
+        let reply = |(from, to, message): &(usize, Peer, Message)| match message {
+            Message::ClientReply(reply) if *from == id && *to == CLIENT => Some(reply.clone()),
+            _ => None,
+        };
+        let replies = self.said.iter().filter_map(reply).collect();
+        self.said.retain(|said| reply(said).is_none());
+        replies
+    }
+
+    /// A client's transaction on both shards, for which both have voted at its `h`.
+    fn voted(&mut self, id: usize) -> (TxnId, Timestamp) {
+        self.ask(id, ClientRequest::OpenSession);
+        self.deliver();
+        let [ClientReply::SessionOpened { session, .. }] = self.replies(id)[..] else {
+            panic!("no session")
+        };
+        let txn = TxnId { session, sequence: 1 };
+        let part = |shard| Part {
+            shard: ShardId(shard),
+            incarnation: None,
+            read_bytes: 0,
+            write_bytes: 1,
+        };
+        let standing = Standing { age: Timestamp(1), priority: 100 };
+        let protocol = Protocol::Auto;
+        let terms = Terms { validation: Validation::Locked, standing, protocol };
+        let (parts, writes) = (vec![part(1), part(2)], Bytes::from_static(&[0; 2]));
+        self.ask(id, ClientRequest::Commit { txn, terms, parts, writes });
+        let h = self.said.iter().find_map(|(_, _, message)| match message {
+            Message::Commit(CommitMessage::Prepare { h, .. }) => Some(*h),
+            _ => None,
+        });
+        let h = h.expect("it is prepared");
+        for shard in [1, 2] {
+            self.hear(id, shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+        }
+        (txn, h)
+    }
+
+    /// As [`Group::voted`], but the decision reaches nobody else.
+    fn voted_alone(&mut self, id: usize) -> (TxnId, Timestamp) {
+        let voted = self.voted(id);
+        self.cut_off = BTreeSet::from([id]);
+        self.deliver();
+        assert_eq!(self.replies(id), []);
+        voted
+    }
+
+    fn told_to_commit(&self) -> usize {
+        let commit = |message: &Message| {
+            matches!(
+                message,
+                Message::Commit(CommitMessage::Decide { decision: Decision::Commit(_), .. })
+            )
+        };
+        self.said.iter().filter(|(_, _, message)| commit(message)).count()
+    }
+
+    fn welcomed(&self) -> usize {
+        let welcome =
+            |message: &Message| matches!(message, Message::Commit(CommitMessage::Welcome { .. }));
+        self.said.iter().filter(|(_, _, message)| welcome(message)).count()
+    }
+
+    fn outcome(&mut self, id: usize, txn: TxnId) -> Vec<ClientReply> {
+        self.ask(id, ClientRequest::Outcome { txn });
+        self.replies(id)
+    }
+}
+
+fn committed(at: Timestamp) -> Vec<ClientReply> {
+    vec![ClientReply::Outcome(Outcome::Committed(at))]
+}
+
+#[test]
+fn a_decision_is_told_when_a_majority_has_it() {
+    let mut group = Group::led_by_c1();
+    group.slow = BTreeSet::from([2, 3]);
+    let (_, h) = group.voted(1);
+    group.deliver();
+    assert_eq!((group.replies(1), group.told_to_commit()), (vec![], 0), "only c1 has it");
+    group.sync(2);
+    group.deliver();
+    assert_eq!((group.replies(1), group.told_to_commit()), (committed(h), 2));
+}
+
+#[test]
+fn the_own_disk_of_the_leader_is_not_needed() {
+    let mut group = Group::led_by_c1();
+    group.slow = BTreeSet::from([1]);
+    let (_, h) = group.voted(1);
+    group.deliver();
+    assert_eq!(group.replies(1), committed(h), "c2 and c3 have it");
+}
+
+#[test]
+fn the_next_leader_goes_on_with_what_was_decided() {
+    let mut group = Group::led_by_c1();
+    let (txn, h) = group.voted(1);
+    group.deliver();
+    assert_eq!(group.replies(1), committed(h));
+    group.cut_off = BTreeSet::from([1]);
+    group.elect(2);
+    group.said.clear();
+    assert_eq!(group.outcome(2, txn), committed(h));
+    // Nobody has acknowledged it: whoever joins is told.
+    group.join(2, Epoch(2));
+    assert_eq!(group.told_to_commit(), 2);
+}
+
+#[test]
+fn what_only_the_old_leader_had_never_happened() {
+    let mut group = Group::led_by_c1();
+    let (txn, _) = group.voted_alone(1);
+    group.elect(2);
+    group.join(2, Epoch(2));
+    let aborted = vec![ClientReply::Outcome(Outcome::Aborted(Reason::Presumed))];
+    assert_eq!(group.outcome(2, txn), aborted);
+    // c1 comes back, and takes the others' log for its own.
+    group.cut_off.clear();
+    group.event(1, Event::Connected(Peer::Coordinator(CoordinatorId(2))));
+    group.event(2, Event::Connected(Peer::Coordinator(CoordinatorId(1))));
+    group.beat(2);
+    assert!(group.nodes[0].out.restart, "c1 had in mind what never happened");
+    let restarted = group.now.mono;
+    group.restart(1);
+    while group.now.mono < restarted + 2 * settings(2).patience {
+        group.beat(2);
+    }
+    let [c1, c2] = [0, 1].map(|at| group.nodes[at].member.replica().log().clone());
+    assert_eq!(c1.last(), c2.last());
+    assert!((1..=c1.last().index).all(|index| c1.get(index) == c2.get(index)));
+}
+
+#[test]
+fn who_is_cut_off_hands_out_no_timestamp_and_stops() {
+    let mut group = Group::led_by_c1();
+    group.cut_off = BTreeSet::from([1]);
+    group.ask(1, ClientRequest::Timestamp);
+    group.ask(1, ClientRequest::OpenSession);
+    group.deliver();
+    assert_eq!(group.replies(1), []);
+    group.now.mono = group.now.mono + settings(1).patience;
+    group.event(1, Event::Wake);
+    assert!(group.nodes[0].out.restart, "it has heard of no majority");
+}
+
+#[test]
+fn one_round_serves_all_that_gathered_before_it() {
+    let mut group = Group::led_by_c1();
+    for _ in 0..3 {
+        group.ask(1, ClientRequest::Timestamp);
+    }
+    group.deliver();
+    let drawn: Vec<Timestamp> = group
+        .replies(1)
+        .iter()
+        .filter_map(|reply| match reply {
+            ClientReply::Timestamp(at) => Some(*at),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(drawn.len(), 3);
+    assert!(drawn.is_sorted_by(|a, b| a < b));
+}
+
+#[test]
+fn a_shard_that_restarted_gets_its_floor_from_one_who_surely_leads() {
+    let mut group = Group::led_by_c1();
+    group.said.clear();
+    group.cut_off = BTreeSet::from([1]);
+    group.ask_to_join(1, Epoch(1), 1);
+    group.deliver();
+    assert_eq!(group.welcomed(), 0);
+    group.cut_off.clear();
+    group.beat(1);
+    assert_eq!(group.welcomed(), 1);
+}
+
+#[test]
+fn a_member_that_follows_says_who_leads() {
+    let mut group = Group::led_by_c1();
+    group.ask(2, ClientRequest::OpenSession);
+    let elsewhere = ClientReply::Refused(Reason::NotLeader(Some("c1".to_owned())));
+    assert_eq!(group.replies(2), [elsewhere]);
+    group.ask(2, ClientRequest::Status);
+    let [ClientReply::Status(status)] = &group.replies(2)[..] else { panic!("no status") };
+    assert_eq!((status.id, status.leader), (CoordinatorId(2), Some(CoordinatorId(1))));
+}
+
+#[test]
+fn who_wants_to_hear_of_a_later_leader_does() {
+    let mut group = Group::led_by_c1();
+    for id in [2, 3] {
+        group.ask(id, ClientRequest::Follow { epoch: Epoch(1) });
+    }
+    group.cut_off = BTreeSet::from([1]);
+    group.elect(2);
+    let itself = ClientReply::Leader { epoch: Epoch(2), address: None };
+    let other = ClientReply::Leader { epoch: Epoch(2), address: Some("c2".to_owned()) };
+    assert_eq!(group.replies(2), [itself]);
+    assert_eq!(group.replies(3), [other.clone()]);
+    // Who knows less is told at once.
+    group.ask(3, ClientRequest::Follow { epoch: Epoch(0) });
+    assert_eq!(group.replies(3), [other]);
+}
+
+#[test]
+fn a_promise_survives_a_restart() {
+    let mut group = Group::led_by_c1();
+    let before = group.nodes[1].member.replica().promise();
+    assert_eq!((before.epoch, before.to), (Epoch(1), Some(CoordinatorId(1))));
+    group.restart(2);
+    assert_eq!(group.nodes[1].member.replica().promise(), before);
+}
