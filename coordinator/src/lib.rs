@@ -21,8 +21,10 @@
 //! aborts are not: a restart begins a new epoch, and no transaction of an older
 //! epoch is ever begun to be committed.
 //!
-//! *Deliberately absent*: more than one coordinator; protocols other than
-//! one-phase and two-phase commit.
+//! Several coordinators are a [`group`]: the core runs in a [`Member`] of one, and its
+//! records are the group's. Alone it is a group of one.
+//!
+//! *Deliberately absent*: Paxos Commit; more than one leader at a time.
 
 mod checkpoint;
 mod commit;

@@ -108,6 +108,25 @@ fn the_readme_shows_the_example() {
     assert!(readme.contains(program), "README.md and client/examples/transfer.rs differ");
 }
 
+/// The tables of state machines in the documentation are those of the code.
+#[test]
+fn tables_in_the_documentation_are_those_of_the_code() {
+    for (document, file) in [
+        ("docs/three-phase-commit.md", "common/src/commit/site.rs"),
+        ("docs/group.md", "coordinator/src/group/replica/mod.rs"),
+    ] {
+        let text = read(document);
+        let begin = format!("<!-- the table of {file} -->\n");
+        let (_, shown) = text.split_once(&begin).expect("it has a table of that file");
+        let (shown, _) = shown.split_once("<!-- the end of the table -->").expect("and an end");
+        let code = read(file);
+        let code = code.lines().filter_map(|line| line.strip_prefix("//! |"));
+        let code: Vec<String> = code.map(|row| format!("|{row}")).collect();
+        let shown: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(shown, code, "{document} does not show the table of {file}");
+    }
+}
+
 /// The test command of the README is what CI runs.
 #[test]
 fn ci_runs_the_test_command_of_the_readme() {

@@ -1,7 +1,7 @@
 //! The simulator: the second driver of the cores.
 //!
-//! A [`world::World`] holds one coordinator, some shards and some clients: in half
-//! of the seeds some of them use the client library ([`client::Program`]), the
+//! A [`world::World`] holds one coordinator or a group of three or five, some shards and
+//! some clients: in half of the seeds some of them use the client library ([`client::Program`]), the
 //! others speak the messages themselves and so can misbehave. It runs
 //! the cores that the servers run, through the same contract, over the same log
 //! code and the same message encoding. Time is virtual, chance comes from one
@@ -24,7 +24,8 @@
 //!    restart (aimed at the moments of the commit protocol, often for no time at
 //!    all, also while they recover), power goes in the middle of a write, links
 //!    drop, block one way or both, lose, delay and copy, clocks jump and drift,
-//!    clients vanish and commit twice.
+//!    clients vanish and commit twice. Leaders of a group stand still, or are cut off
+//!    from the others but from nobody else.
 //! 3. *Healing*: nothing goes wrong any more, and everybody must come to an end.
 //! 4. *Audit*: every outcome is asked for once more, all accounts are read under
 //!    locks and in a snapshot. When the leases have lapsed nothing may be left.
@@ -53,7 +54,7 @@
 //!
 //! * Damage on the disk, full disks and failing syncs: the log has its own tests.
 //! * Concurrency within a server: a core has none; loom checks what is around it.
-//! * More than one coordinator.
+//! * Members of a group that lose their disk.
 
 pub mod audit;
 pub mod client;
