@@ -8,16 +8,21 @@ use synod_cli::runtime;
 use synod_client::Protocol;
 
 use super::Global;
+use crate::server_file;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// How the transfers are committed: auto, 2pc or 3pc
     #[arg(long, value_name = "PROTOCOL", default_value_t)]
     protocol: Protocol,
+    /// How many coordinators there are: 1, 3 or 5
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = server_file::group_size)]
+    coordinators: u16,
 }
 
 pub fn run(args: &Args, _global: &Global) -> Result<ExitCode> {
-    let options = DemoOptions { protocol: args.protocol, ..DemoOptions::default() };
+    let mut options = DemoOptions { protocol: args.protocol, ..DemoOptions::default() };
+    options.cluster.coordinators = args.coordinators;
     let good = runtime::block_on(async {
         tokio::select! {
             good = demo::run(options) => good,

@@ -1,9 +1,9 @@
 //! `synod demo`: a bank whose servers are killed while money moves.
 //!
 //! ```text
-//!   start c1 s1 s2 s3 ── open accounts ── transfers ───────────────────────── stop
-//!                                           kill s2 ─ s2 back    kill c1 ─ c1 back
-//!                                                                            └ audit
+//!   start c1 c2 c3 s1 s2 s3 ── open accounts ── transfers ─────────────────────── stop
+//!                                     kill s2 ─ s2 back    kill the leader ─ it is back
+//!                                                                                  └ audit
 //! ```
 //!
 //! The audit is that of [`crate::bank`]: no acknowledged transfer is lost, none
@@ -14,7 +14,7 @@ mod story;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use synod_client::{Options, Protocol, ShardId};
+use synod_client::{Client, Options, Protocol, ShardId};
 
 use crate::bank::{Bank, Load};
 use crate::cluster::{ClusterOptions, LocalCluster, NodeName};
@@ -23,7 +23,7 @@ use story::Story;
 /// How the demo is run.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
-    /// The cluster; three shards by default.
+    /// The cluster; three coordinators and three shards by default.
     pub cluster: ClusterOptions,
     /// Accounts.
     pub accounts: u32,
@@ -38,7 +38,7 @@ pub struct DemoOptions {
 impl Default for DemoOptions {
     fn default() -> DemoOptions {
         DemoOptions {
-            cluster: ClusterOptions { shards: 3, ..ClusterOptions::default() },
+            cluster: ClusterOptions { shards: 3, coordinators: 3, ..ClusterOptions::default() },
             accounts: 1000,
             clients: 32,
             pace: Duration::from_secs(3),
@@ -59,6 +59,8 @@ struct Kill {
     name: NodeName,
     killed: Duration,
     serving: Duration,
+    /// Whether others did its work in the meantime.
+    replaced: bool,
     /// When the first transfer that needed the server and began after its death
     /// was acknowledged.
     recovered: Duration,
@@ -71,17 +73,21 @@ struct Kill {
 pub async fn run(options: DemoOptions) -> Result<bool> {
     let mut story = Story::begin();
     let began = Instant::now();
-    let shards = options.cluster.shards;
+    let (shards, coordinators) = (options.cluster.shards, options.cluster.coordinators);
     let mut cluster = LocalCluster::start(options.cluster).await?;
-    let processes = usize::from(shards) + 1;
     story.done(&format!(
-        "{processes} servers are up: 1 coordinator and {shards} shards, each a process of its \
-         own, QUIC with mutual TLS between them, every commit synced to disk ({:.1} s)",
+        "{} servers are up: {} and {shards} shards, each a process of its own, QUIC with \
+         mutual TLS between them, every commit synced to disk ({:.1} s)",
+        shards + coordinators,
+        match coordinators {
+            1 => "1 coordinator".to_owned(),
+            n => format!("{n} coordinators, of which one leads,"),
+        },
         began.elapsed().as_secs_f64()
     ));
 
     let db = cluster.client().await?;
-    let bank = Bank::open(db, options.accounts, INITIAL).await?;
+    let bank = Bank::open(db.clone(), options.accounts, INITIAL).await?;
     story.done(&format!(
         "{} accounts hold {INITIAL} each, {} in all, spread over the shards",
         options.accounts,
@@ -100,11 +106,16 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
     tokio::time::sleep(options.pace).await;
 
     let mut kills = Vec::new();
-    for victim in [NodeName::Shard(VICTIM.min(shards)), NodeName::Coordinator(1)] {
-        let kill = kill(&mut cluster, &load, victim, &mut story).await?;
-        kills.push(kill);
-        tokio::time::sleep(options.pace).await;
-    }
+    let shard = NodeName::Shard(VICTIM.min(shards));
+    kills.push(kill(&mut cluster, &load, shard, &mut story).await?);
+    tokio::time::sleep(options.pace).await;
+    let leader = NodeName::Coordinator(db.status().await?.id.0);
+    kills.push(match coordinators {
+        1 => kill(&mut cluster, &load, leader, &mut story).await?,
+        _ => kill_leader(&mut cluster, &load, leader, &db, &mut story).await?,
+    });
+    tokio::time::sleep(options.pace).await;
+    drop(db);
     let span = load.elapsed();
     let tally = load.stop().await;
     story.figures(&tally, span, &kills);
@@ -128,13 +139,7 @@ async fn kill(
     name: NodeName,
     story: &mut Story,
 ) -> Result<Kill> {
-    let before = load.acknowledged();
-    cluster.kill(name)?;
-    let killed = load.elapsed();
-    story.blow(&format!(
-        "kill -9 {name}, without warning, {} transfers acknowledged so far",
-        story::grouped(before as i64)
-    ));
+    let killed = strike(cluster, load, name, "", story)?;
     tokio::time::sleep(DEAD).await;
     cluster.restart(name).await?;
     let serving = load.elapsed();
@@ -151,5 +156,47 @@ async fn kill(
          its start; transfers go on",
         spent.as_millis(),
     ));
-    Ok(Kill { name, killed, serving, recovered })
+    Ok(Kill { name, killed, serving, replaced: false, recovered })
+}
+
+/// The others go on without it.
+async fn kill_leader(
+    cluster: &mut LocalCluster,
+    load: &Load,
+    name: NodeName,
+    db: &Client,
+    story: &mut Story,
+) -> Result<Kill> {
+    let killed = strike(cluster, load, name, ", the coordinator that leads", story)?;
+    let recovered = load.next_after(killed, None, PATIENCE).await;
+    let recovered = recovered
+        .with_context(|| format!("no transfer succeeds {PATIENCE:?} after {name} is gone"))?;
+    let next = db.status().await?;
+    story.done(&format!(
+        "c{} leads now, elected by those that are left; transfers go on {} ms after the kill, \
+         with all that was decided",
+        next.id.0,
+        (recovered - killed).as_millis(),
+    ));
+    tokio::time::sleep(DEAD).await;
+    cluster.restart(name).await?;
+    let serving = load.elapsed();
+    story.done(&format!("{name} is back, catches up, and follows"));
+    Ok(Kill { name, killed, serving, replaced: true, recovered })
+}
+
+fn strike(
+    cluster: &mut LocalCluster,
+    load: &Load,
+    name: NodeName,
+    who: &str,
+    story: &Story,
+) -> Result<Duration> {
+    let before = load.acknowledged();
+    cluster.kill(name)?;
+    story.blow(&format!(
+        "kill -9 {name}{who}, without warning, {} transfers acknowledged so far",
+        story::grouped(before as i64)
+    ));
+    Ok(load.elapsed())
 }

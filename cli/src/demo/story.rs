@@ -92,11 +92,13 @@ impl Story {
         ));
         for kill in kills {
             let at = |at: Duration| at.saturating_sub(kill.killed).as_secs_f64();
+            let (name, serving) = (kill.name, at(kill.serving));
+            let served = match kill.replaced {
+                false => format!("served again after {serving:.2} s, first transfer through it"),
+                true => format!("was back after {serving:.2} s, first transfer without it"),
+            };
             self.line(&format!(
-                "    {} killed: served again after {:.2} s, first transfer through it \
-                 acknowledged after {:.2} s",
-                kill.name,
-                at(kill.serving),
+                "    {name} killed: {served} acknowledged after {:.2} s",
                 at(kill.recovered),
             ));
         }
