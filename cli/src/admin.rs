@@ -102,6 +102,8 @@ fn export(server: &Running) {
             level("synod_commits_in_progress", name, is.in_progress);
             level("synod_sessions", name, is.sessions);
             level("synod_outcome_blocks", name, is.outcome_blocks);
+            level("synod_leads", name, u64::from(is.leads));
+            level("synod_epoch", name, u64::from(is.epoch));
             total("synod_deadlocks_total", name, is.deadlocks);
             total("synod_deadlocks_dissolved_total", name, is.dissolved);
             export_log(name, &status.log);

@@ -97,6 +97,10 @@ pub struct Stats {
     pub deadlocks: u64,
     /// Cycles among reports that were over when asked about.
     pub dissolved: u64,
+    /// Whether it leads its group.
+    pub leads: bool,
+    /// The epoch that it leads, or has promised to somebody.
+    pub epoch: u32,
 }
 
 impl Coordinator {

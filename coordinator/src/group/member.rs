@@ -88,7 +88,8 @@ impl Member {
 
     /// Counters for people.
     pub fn stats(&self) -> Stats {
-        self.core.stats()
+        let epoch = self.replica.promise().epoch.0;
+        Stats { leads: self.replica.leads(), epoch, ..self.core.stats() }
     }
 
     /// Whether it serves clients, or can say who does.
