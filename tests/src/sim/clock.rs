@@ -36,6 +36,11 @@ impl Clock {
         self.skew_ms = rng.within(0..=2 * most) as i64 - most as i64;
     }
 
+    /// The machine sleeps for so long: its monotonic clock does not notice.
+    pub fn suspend(&mut self, time: u64) {
+        self.since += time;
+    }
+
     /// What the clocks show at a virtual time.
     pub fn now(&self, time: u64) -> Now {
         let passed = (time - self.since) as u128 * u128::from(self.rate) / 1_000_000;

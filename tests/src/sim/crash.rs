@@ -226,20 +226,32 @@ impl World {
         };
         let leader = all.iter().find(leads).copied();
         let victim = leader.unwrap_or_else(|| self.rng.pick(&all));
-        let time = self.rng.skewed(1_500_000);
-        if self.rng.chance(5_000) {
-            self.servers[victim].paused_until = self.time + time;
+        let (pauses, both) = (self.rng.chance(6_000), self.rng.chance(5_000));
+        let mut time = self.rng.skewed(1_500_000);
+        if pauses {
+            let server = &mut self.servers[victim];
+            server.paused_until = self.time + time;
+            if self.rng.chance(5_000) {
+                server.clock.suspend(time);
+            }
             self.trace.line(self.time, format_args!("{} PAUSES {time} us", peer(victim)));
-        } else {
+            time += self.rng.below(400_000);
+        }
+        if both || !pauses {
             self.trace.line(self.time, format_args!("{} ALONE {time} us", peer(victim)));
-            let directions = self.rng.pick(&[[true, false], [false, true], [true, true]]);
-            let of_group = |node: &Node| matches!(node, Node::Server(at) if all.contains(at));
-            for link in 0..self.links.len() {
-                let ends = &self.links[link].ends;
-                if ends.iter().all(of_group) && ends.contains(&Node::Server(victim)) {
-                    self.links[link].blocked = directions;
-                    self.after(time, Happening::Unblock(link));
-                }
+            self.cut_off(victim, &all, time);
+        }
+    }
+
+    /// One of a group neither hears some of the others nor is heard by them.
+    fn cut_off(&mut self, victim: usize, group: &[usize], time: u64) {
+        let directions = self.rng.pick(&[[true, false], [false, true], [true, true]]);
+        let of_group = |node: &Node| matches!(node, Node::Server(at) if group.contains(at));
+        for link in 0..self.links.len() {
+            let ends = &self.links[link].ends;
+            if ends.iter().all(of_group) && ends.contains(&Node::Server(victim)) {
+                self.links[link].blocked = directions;
+                self.after(time, Happening::Unblock(link));
             }
         }
     }

@@ -103,7 +103,7 @@ impl Mutation {
         #[cfg(feature = "mutants")]
         let list = {
             let mut list = list;
-            list.extend(synod_coordinator::Mutant::ALL.map(|m| (M::Coordinator(m), 500)));
+            list.extend(synod_coordinator::Mutant::ALL.map(|m| (M::Coordinator(m), 2_000)));
             list.extend(synod_shard::Mutant::ALL.map(|m| (M::Shard(m), 500)));
             list
         };
