@@ -178,6 +178,8 @@ impl Coordinator {
             (Peer::Client(_), Message::ClientRequest(asked)) => {
                 if self.serving != Serving::Yes {
                     out.send(from, request, ClientReply::Refused(Reason::NotReady));
+                } else if self.is_of_later_leader(&asked) {
+                    out.send(from, request, ClientReply::Refused(Reason::NotLeader(None)));
                 } else if self.must_confirm(&asked) {
                     self.confirm_first((from, request), asked, out);
                 } else {
@@ -197,6 +199,26 @@ impl Coordinator {
             // here came before this coordinator serves, and will come again.
             _ => {}
         }
+    }
+
+    /// Whether a request is about something that a later leader has granted: there is one,
+    /// and this one has not heard of it yet.
+    fn is_of_later_leader(&self, request: &ClientRequest) -> bool {
+        let session = match request {
+            ClientRequest::Commit { txn, .. }
+            | ClientRequest::Outcome { txn }
+            | ClientRequest::CommitOf { txn } => txn.session,
+            ClientRequest::Heartbeat { session, .. }
+            | ClientRequest::Pinned { session, .. }
+            | ClientRequest::CloseSession { session } => *session,
+            ClientRequest::OpenSession
+            | ClientRequest::Timestamp
+            | ClientRequest::Status
+            | ClientRequest::Deadlocks
+            | ClientRequest::Commits { .. }
+            | ClientRequest::Follow { .. } => return false,
+        };
+        session.epoch > self.epoch && !self.settings.group.is_empty()
     }
 
     /// Handles a request, or lets it wait for a window.

@@ -379,6 +379,16 @@ fn who_wants_to_hear_of_a_later_leader_does() {
 }
 
 #[test]
+fn who_does_not_know_the_later_leader_yet_sends_away_what_that_one_granted() {
+    let mut group = Group::led_by_c1();
+    let session = SessionId { epoch: Epoch(2), number: 1 };
+    let away = ClientReply::Refused(Reason::NotLeader(None));
+    assert_eq!(group.outcome(1, TxnId { session, sequence: 1 }), [away.clone()]);
+    group.ask(1, ClientRequest::Heartbeat { session, oldest: 1 });
+    assert_eq!(group.replies(1), [away]);
+}
+
+#[test]
 fn a_promise_survives_a_restart() {
     let mut group = Group::led_by_c1();
     let before = group.nodes[1].member.replica().promise();
