@@ -186,6 +186,11 @@ impl Coordinator {
                     self.admit_request(now, (from, request), asked, out);
                 }
             }
+            // There is a later leader, of which this one has not heard. It knows nothing of
+            // what that one has begun, and must not say so.
+            (Peer::Shard(_), Message::Commit(message))
+                if message.txn().is_some_and(|txn| txn.session.epoch > self.epoch) => {}
+            (Peer::Shard(_), Message::Site(message)) if message.txn.session.epoch > self.epoch => {}
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
                 self.shard_message(now, (shard, request), message, out);
             }
@@ -336,7 +341,12 @@ impl Coordinator {
                 }
             }
             CommitMessage::OnePhaseOutcomes { nonce, outcomes } => {
-                for outcome in OnePhaseOutcomes::read(&outcomes).map_while(Result::ok) {
+                let outcomes: Vec<_> =
+                    OnePhaseOutcomes::read(&outcomes).map_while(Result::ok).collect();
+                if outcomes.iter().any(|outcome| outcome.txn.session.epoch > self.epoch) {
+                    return;
+                }
+                for outcome in outcomes {
                     self.members.told(shard, nonce, outcome.txn);
                     self.one_phase_remembered(shard, &outcome, out);
                 }

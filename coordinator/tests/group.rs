@@ -6,13 +6,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use synod_common::commit::Protocol;
+use synod_common::commit::{Ballot, Protocol, Say, SiteId};
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::*;
+use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::{Decision, Terms, Validation, Vote};
-use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
+use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message, SiteMessage};
 use synod_common::node::{Event, Lsn, Node as _, Output, Recovered};
 use synod_common::route::{CoordinatorAddress, Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
@@ -383,9 +384,32 @@ fn who_does_not_know_the_later_leader_yet_sends_away_what_that_one_granted() {
     let mut group = Group::led_by_c1();
     let session = SessionId { epoch: Epoch(2), number: 1 };
     let away = ClientReply::Refused(Reason::NotLeader(None));
-    assert_eq!(group.outcome(1, TxnId { session, sequence: 1 }), [away.clone()]);
+    assert_eq!(group.outcome(1, TxnId { session, sequence: 1 }), std::slice::from_ref(&away));
     group.ask(1, ClientRequest::Heartbeat { session, oldest: 1 });
     assert_eq!(group.replies(1), [away]);
+}
+
+/// To say "forgotten" would abort what the later one may have committed, and what was voted
+/// above the own window would be taken for a bug.
+#[test]
+fn nor_does_it_say_anything_to_shards_about_that() {
+    let mut group = Group::led_by_c1();
+    let txn = TxnId { session: SessionId { epoch: Epoch(2), number: 1 }, sequence: 1 };
+    let (h, above) = (Timestamp(u64::MAX - 2), Timestamp(u64::MAX - 1));
+    let logged = group.nodes[0].log.len();
+    group.said.clear();
+    group.hear(1, 1, CommitMessage::Inquire { txn });
+    group.hear(1, 1, CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(above) });
+    let mut outcomes = OnePhaseOutcomes::default();
+    outcomes.push(&OnePhaseOutcome { txn, h, committed: Some(above) });
+    let outcomes = outcomes.finish();
+    group.hear(1, 1, CommitMessage::OnePhaseOutcomes { nonce: 8, outcomes });
+    let say = Say::Elect { ballot: Ballot { round: 2, site: SiteId(0) } };
+    let message = Message::Site(SiteMessage { txn, h, say });
+    let from = Peer::Shard(ShardId(1));
+    group.event(1, Event::Message { from, request: RequestId(0), message });
+    assert_eq!(group.said, []);
+    assert_eq!(group.nodes[0].log.len(), logged);
 }
 
 #[test]

@@ -254,18 +254,18 @@ impl CommitMessage {
         }
     }
 
-    /// Whether this is about the commit of one transaction.
-    pub fn is_of_one_transaction(&self) -> bool {
+    /// The transaction that it is about, if it is about one.
+    pub fn txn(&self) -> Option<TxnId> {
         match self {
-            CommitMessage::Prepare { .. }
-            | CommitMessage::Vote { .. }
-            | CommitMessage::CommitOnePhase { .. }
-            | CommitMessage::OnePhaseDone { .. }
-            | CommitMessage::InquireOnePhase { .. }
-            | CommitMessage::Decide { .. }
-            | CommitMessage::Release { .. }
-            | CommitMessage::Ack { .. }
-            | CommitMessage::Inquire { .. } => true,
+            CommitMessage::Prepare { txn, .. }
+            | CommitMessage::Vote { txn, .. }
+            | CommitMessage::CommitOnePhase { txn, .. }
+            | CommitMessage::OnePhaseDone { txn, .. }
+            | CommitMessage::InquireOnePhase { txn, .. }
+            | CommitMessage::Decide { txn, .. }
+            | CommitMessage::Release { txn, .. }
+            | CommitMessage::Ack { txn }
+            | CommitMessage::Inquire { txn } => Some(*txn),
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
             | CommitMessage::Welcome { .. }
@@ -273,7 +273,7 @@ impl CommitMessage {
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
             | CommitMessage::SafePoint { .. }
-            | CommitMessage::Settled { .. } => false,
+            | CommitMessage::Settled { .. } => None,
         }
     }
 

@@ -99,7 +99,7 @@ impl Message {
     /// the protocols are compared by.
     pub fn is_of_commit(&self) -> bool {
         match self {
-            Message::Commit(message) => message.is_of_one_transaction(),
+            Message::Commit(message) => message.txn().is_some(),
             Message::Peer(_) | Message::Site(_) => true,
             Message::ClientRequest(_)
             | Message::ClientReply(_)
