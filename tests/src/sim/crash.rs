@@ -23,6 +23,7 @@ impl World {
         server.wake = None;
         server.wakes += 1;
         server.flush_due = false;
+        server.paused_until = 0;
         server.connections.clear();
         server.log.crash(&mut self.rng);
         let life = server.life;
@@ -230,7 +231,7 @@ impl World {
         let mut time = self.rng.skewed(1_500_000);
         if pauses {
             let server = &mut self.servers[victim];
-            server.paused_until = self.time + time;
+            server.paused_until = server.paused_until.max(self.time + time);
             if self.rng.chance(5_000) {
                 server.clock.suspend(time);
             }
