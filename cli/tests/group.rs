@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Scratch, base_port};
@@ -76,6 +78,61 @@ async fn kill_leaders() {
     put_all(&db, 0).await;
     db.close().await;
     cluster.stop().await.unwrap();
+}
+
+/// It is deposed without noticing. When it goes on, it starts anew from its log, within the
+/// process, and follows.
+#[test]
+fn a_leader_that_stood_still_is_replaced_and_follows() {
+    runtime::block_on(stop_leader()).unwrap();
+}
+
+async fn stop_leader() {
+    let bin = Some(env!("CARGO_BIN_EXE_synod").into());
+    let options = ClusterOptions { shards: 2, coordinators: 3, bin, ..ClusterOptions::default() };
+    let cluster = LocalCluster::start(options).await.unwrap();
+    let db = cluster.client().await.unwrap();
+    put_all(&db, 1).await;
+    let leader = leader_of(&db).await;
+    let process = process_of(&cluster.dir().join(format!("{leader}.toml")));
+    signal("-STOP", process);
+    check_all(&db, 1).await;
+    put_all(&db, 2).await;
+    assert_ne!(leader_of(&db).await, leader);
+    signal("-CONT", process);
+    // What it has in mind is of no use: it has to be told what it missed.
+    let began = Instant::now();
+    loop {
+        let metrics = cluster.metrics(leader).await.unwrap();
+        let shown = |name| metrics.value(name).unwrap_or_default();
+        let ready = shown("synod_ready") == 1.0 && shown("synod_leads") == 0.0;
+        if ready && shown("synod_epoch") >= 2.0 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not follow");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    check_all(&cluster.client().await.unwrap(), 2).await;
+    db.close().await;
+    // None of them has ended.
+    cluster.stop().await.unwrap();
+}
+
+/// The process that was started with a configuration file.
+fn process_of(config: &Path) -> u32 {
+    let processes = std::fs::read_dir("/proc").unwrap().map_while(Result::ok);
+    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let config = config.display().to_string();
+    let started_with = |id: &u32| {
+        let line = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        line.split('\0').any(|argument| argument == config)
+    };
+    ids.find(started_with).expect("the server runs")
+}
+
+fn signal(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 async fn put_all(db: &Client, value: u32) {

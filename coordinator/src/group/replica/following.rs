@@ -86,3 +86,36 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Offer, Pace, Promise};
+    use super::*;
+    use crate::group::log::Log;
+
+    /// Who may be counted on for an entry that is not known to be decided here must not
+    /// lose it to a state that ends before it.
+    #[test]
+    fn a_state_is_taken_only_if_nothing_is_lost_by_it() {
+        let pace = Pace { heartbeat: Duration::from_millis(1), patience: Duration::from_millis(9) };
+        let mut log = Log::from(Position { epoch: Epoch(1), index: 4 });
+        for _ in 5..=7 {
+            log.push(Entry { epoch: Epoch(2), record: Bytes::new() });
+        }
+        let ids = [1, 2, 3].map(CoordinatorId);
+        let promise = Promise { epoch: Epoch(2), to: Some(ids[1]) };
+        let mut replica = Replica::new(ids[0], ids, pace, promise, log);
+        let mut offer = |epoch, base_epoch, index| {
+            let base = Position { epoch: Epoch(base_epoch), index };
+            replica.offered_state(Mono(1), ids[1], Epoch(epoch), base).0
+        };
+        assert_eq!(offer(1, 1, 9), Offer::Refused, "of a leader that is deposed");
+        assert_eq!(offer(2, 1, 4), Offer::Known);
+        assert_eq!(offer(2, 2, 6), Offer::Refused, "entry 7 would be lost");
+        assert_eq!(offer(2, 1, 9), Offer::Refused, "entries of epoch 2 would be lost");
+        assert_eq!(offer(2, 2, 7), Offer::Taken);
+        assert_eq!(offer(3, 3, 6), Offer::Taken, "what is here and not there was not decided");
+    }
+}
