@@ -97,7 +97,11 @@ impl Coordinators {
 
     /// A session was granted, so it leads that epoch.
     pub(crate) fn granted(&self, leader: Peer, epoch: Epoch) {
-        self.state.lock().heard = Some((epoch, leader));
+        let mut state = self.state.lock();
+        // The answer of one that is deposed may be late.
+        if state.heard.is_none_or(|(heard, _)| heard <= epoch) {
+            state.heard = Some((epoch, leader));
+        }
     }
 
     /// Nothing is sent any more unless it is asked for.

@@ -145,8 +145,7 @@ impl Coordinator {
                 let site = is_site.then(|| site(txn, commit, Stable::default()));
                 [site, Some(committed)]
             }
-            // What of it is not durable may come to nothing, but is not wrong.
-            Stage::PreCommitting(pre) => [Some(site(txn, commit, pre.site.stable())), None],
+            Stage::PreCommitting(pre) => [pre.kept.map(|kept| site(txn, commit, kept)), None],
             // Not durable, or not decided here: the log after the start tells.
             Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. } => [None, None],
         });

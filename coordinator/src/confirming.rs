@@ -41,7 +41,7 @@ pub(crate) enum Waiting {
 impl Coordinator {
     /// Whether a request is only answered by one who is sure that it leads.
     pub(crate) fn must_confirm(&self, request: &ClientRequest) -> bool {
-        let alone = self.settings.group.is_empty() || mutated!(self, LeadsUnconfirmed);
+        let alone = self.is_alone() || mutated!(self, LeadsUnconfirmed);
         match request {
             ClientRequest::Timestamp | ClientRequest::OpenSession => !alone,
             // Its participant decides, at a timestamp that comes from here.
@@ -56,6 +56,11 @@ impl Coordinator {
             | ClientRequest::CommitOf { .. }
             | ClientRequest::Follow { .. } => false,
         }
+    }
+
+    /// Whether there is nobody else who could lead.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.settings.group.len() <= 1
     }
 
     /// Lets a client's request wait.

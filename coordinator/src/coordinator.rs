@@ -56,6 +56,8 @@ pub struct Coordinator {
     pub(crate) detector: Detector,
     pub(crate) housekeeping: Mono,
     pub(crate) started: Mono,
+    /// All records up to here are durable.
+    pub(crate) durable: Lsn,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) stats: Stats,
 }
@@ -126,6 +128,7 @@ impl Coordinator {
             detector: Detector::new(settings.deadlocks.victim),
             housekeeping: Mono::default(),
             started: Mono::default(),
+            durable: Lsn::default(),
             checkpoint: Checkpoint::default(),
             stats: Stats::default(),
             settings,
@@ -223,7 +226,7 @@ impl Coordinator {
             | ClientRequest::Commits { .. }
             | ClientRequest::Follow { .. } => return false,
         };
-        session.epoch > self.epoch && !self.settings.group.is_empty()
+        session.epoch > self.epoch && !self.is_alone()
     }
 
     /// Handles a request, or lets it wait for a window.
@@ -334,7 +337,7 @@ impl Coordinator {
                 } else if epoch != self.epoch {
                     let call = CommitMessage::Call { epoch: self.epoch };
                     out.send(Peer::Shard(shard), RequestId::default(), call);
-                } else if boot && !self.settings.group.is_empty() {
+                } else if boot && !self.is_alone() {
                     self.join_confirmed(shard, nonce, remembered);
                 } else {
                     self.join(now, shard, (nonce, remembered), boot, out);
@@ -429,14 +432,19 @@ impl Coordinator {
         if now.mono >= self.housekeeping {
             self.housekeeping = now.mono + HOUSEKEEPING;
             self.sessions.lapse(now.mono);
-            let retention = self.settings.outcome_retention.as_millis();
-            let retention = u64::try_from(retention).unwrap_or(u64::MAX);
-            let cutoff = Timestamp::of_wall(Wall(now.wall.0.saturating_sub(retention)));
-            self.outcomes.forget(cutoff, self.settings.outcome_blocks);
+            self.forget_outcomes(now);
             self.move_safe_point(out);
             self.tell_settled(out);
             self.call(out);
         }
+    }
+
+    /// Forgets the outcomes that are too old.
+    pub(crate) fn forget_outcomes(&mut self, now: Now) {
+        let retention = self.settings.outcome_retention.as_millis();
+        let retention = u64::try_from(retention).unwrap_or(u64::MAX);
+        let cutoff = Timestamp::of_wall(Wall(now.wall.0.saturating_sub(retention)));
+        self.outcomes.forget(cutoff, self.settings.outcome_blocks);
     }
 
     /// Tells shards that have not joined that this one leads.
@@ -478,6 +486,7 @@ impl Coordinator {
     }
 
     fn durable(&mut self, now: Now, lsn: Lsn, out: &mut Output) {
+        self.durable = lsn;
         let opened = self.oracle.durable(lsn);
         if let Serving::After(start) = self.serving
             && start <= lsn

@@ -67,13 +67,12 @@ impl Coordinator {
         }
     }
 
-    /// It has read all that there is: begins an epoch, and serves once that is durable.
+    /// It has read all that there is, up to the beginning of its own epoch: serves once it
+    /// has a window.
     pub(crate) fn lead(&mut self, now: Now, epoch: Epoch, out: &mut Output) {
-        assert!(epoch > self.epoch, "{epoch} is over");
-        self.epoch = epoch;
+        assert_eq!(epoch, self.epoch, "its epoch has begun");
         self.started = now.mono;
         self.detector.begin(self.epoch);
-        out.force(&Record::Started { epoch: self.epoch });
         self.oracle.close();
         let hi = self.oracle.window_to_write(now).expect("a closed window is followed by another");
         let lsn = out.force(&Record::Window { hi });

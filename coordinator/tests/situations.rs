@@ -72,6 +72,8 @@ impl World {
         let (sent, held) = (vec![], vec![]);
         let mut world = World { coordinator, out, now, log, durable, checkpoint, sent, held };
         world.event(Event::Start { seed: 1 });
+        // The beginning of its epoch, then a window.
+        world.sync();
         world.sync();
         world
     }

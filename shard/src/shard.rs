@@ -468,6 +468,14 @@ impl Node for Shard {
                 (Peer::Client(_), Message::DataRequest(asked)) => {
                     self.data_request(now, from, request, asked, out);
                 }
+                // From who does not lead, only that it does now.
+                (Peer::Coordinator(id), Message::Commit(message))
+                    if id != self.joining.leader
+                        && !matches!(
+                            message,
+                            CommitMessage::Call { .. } | CommitMessage::Welcome { .. }
+                        ) => {}
+                (Peer::Coordinator(id), Message::Site(_)) if id != self.joining.leader => {}
                 (Peer::Coordinator(id), Message::Commit(message)) => {
                     self.coordinator_message(now, (id, request), message, out);
                 }

@@ -26,7 +26,7 @@ pub mod two_phase;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use synod_common::commit::{Protocol, Say};
+use synod_common::commit::{Protocol, Say, Stable};
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::{Outcome, Part};
@@ -99,6 +99,8 @@ pub enum Then {
     Prune(Timestamp),
     /// All sites of this transaction have acknowledged it.
     Settled(TxnId),
+    /// So much of the own site of this transaction is durable.
+    Keep(TxnId, Stable),
     /// The own site of this transaction hears itself.
     Hear(TxnId, Say),
 }
@@ -301,6 +303,13 @@ impl Coordinator {
                 Some((_, Then::Prune(at))) => self.publish_safe_point(at, out),
                 Some((_, Then::Settled(txn))) => {
                     self.unsettled.remove(&txn);
+                }
+                Some((_, Then::Keep(txn, stable))) => {
+                    if let Some(Commit { stage: Stage::PreCommitting(pre), .. }) =
+                        self.commits.get_mut(&txn)
+                    {
+                        pre.kept = Some(stable);
+                    }
                 }
                 Some((_, Then::Hear(txn, say))) => self.site_heard_itself(now, txn, say, out),
                 None => {}

@@ -22,7 +22,7 @@
 //!
 //! Who voted READ is no site: he has nothing to make durable. After a restart he asks.
 
-use synod_common::commit::{Say, Site, SiteId, Step, Verdict};
+use synod_common::commit::{Say, Site, SiteId, Stable, Step, Verdict};
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::bulk::List;
@@ -45,6 +45,8 @@ pub struct PreCommitting {
     pub site: Site,
     /// What the site says leaves once the log is durable up to here.
     pub lsn: Lsn,
+    /// What of the site is durable, if anything is. In a group the rest may come to nothing.
+    pub kept: Option<Stable>,
     /// Who holds read locks.
     pub read: Vec<ShardId>,
 }
@@ -61,7 +63,7 @@ impl Coordinator {
     ) {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let (site, step) = Site::coordinator(Site::count(commit.sites.len()), at);
-        let pre_committing = PreCommitting { site, lsn: Lsn::default(), read };
+        let pre_committing = PreCommitting { site, lsn: Lsn::default(), kept: None, read };
         commit.stage = Stage::PreCommitting(Box::new(pre_committing));
         commit.since = Some(now.mono);
         self.unsettled.insert(txn);
@@ -86,7 +88,11 @@ impl Coordinator {
             | Say::Decided { .. }
             | Say::Forgotten => false,
         };
+        let is_decided = matches!(say, Say::Decided { .. } | Say::Forgotten);
         match self.commits.get_mut(&txn) {
+            // It has asked for nothing yet: a leader before it or after it may have.
+            Some(Commit { stage: Stage::PreCommitting(pre), .. })
+                if !is_question && !is_decided && pre.lsn > self.durable => {}
             Some(Commit { stage: Stage::PreCommitting(pre), sites, .. }) => {
                 let Some(from) = SiteId::of(Peer::Shard(shard), sites) else { return };
                 let step = pre.site.hear(from, say);
@@ -147,6 +153,7 @@ impl Coordinator {
         if step.force {
             let (sites, stable) = (sites.clone(), pre.site.stable());
             pre.lsn = out.force(&Record::Site { txn, h, sites, stable });
+            self.then.push_back((pre.lsn, Then::Keep(txn, stable)));
         }
         let lsn = if mutated!(self, PreCommitUnforced) { Lsn::default() } else { pre.lsn };
         for (to, say) in step.messages {
@@ -185,8 +192,8 @@ impl Coordinator {
             let message = CommitMessage::Decide { txn, decision: Decision::Abort };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
-        out.append(&Record::Ended { txn });
-        self.unsettled.remove(&txn);
+        let lsn = out.append(&Record::Ended { txn });
+        self.then.push_back((lsn, Then::Settled(txn)));
         self.aborted(txn, Reason::Abandoned, out);
     }
 
@@ -215,7 +222,8 @@ impl Coordinator {
         if matches!(stage, Some(Stage::Committing { .. })) {
             return;
         }
-        let stage = Stage::PreCommitting(Box::new(PreCommitting { site, lsn, read: Vec::new() }));
+        let (kept, read) = (Some(site.stable()), Vec::new());
+        let stage = Stage::PreCommitting(Box::new(PreCommitting { site, lsn, kept, read }));
         let (hi, waiting) = (Timestamp::ZERO, Vec::new());
         self.unfinished.insert((h, txn));
         self.unsettled.insert(txn);

@@ -2,13 +2,16 @@
 //! replica and the core of a coordinator on the other. It computes nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId};
 use synod_common::message::group::{Entries, Position};
 use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message};
-use synod_common::node::{CheckpointStep, Event, Lsn, Node, Output, Recovered, Send, decode};
+use synod_common::node::{
+    CheckpointStep, Event, Lsn, Node, Output, Records, Recovered, Send, decode,
+};
 use synod_common::time::{Mono, Now};
 
 use super::log::{Entry, Log};
@@ -22,6 +25,8 @@ use crate::{Coordinator, Settings, Stats};
 
 /// Bytes of entries that are kept in memory for members that are behind.
 const KEEP_BYTES: usize = 64 << 20;
+/// How often a member that follows looks for outcomes that are too old.
+const SWEEP: Duration = Duration::from_millis(500);
 /// Clients that may wait for another leader at once.
 const MAX_FOLLOWING: usize = 100_000;
 
@@ -37,6 +42,10 @@ pub struct Member {
     places: Places,
     /// The core has heard of all that is committed up to here.
     applied: u64,
+    /// The core leads: the beginning of its epoch is committed.
+    leading: bool,
+    /// When outcomes that are too old were last looked for.
+    swept: Mono,
     /// The round that is to confirm what the core waits with.
     round: Option<u64>,
     /// Clients that want to hear of a leader of a later epoch.
@@ -61,6 +70,8 @@ impl Member {
             held: VecDeque::new(),
             places: Places::default(),
             applied: 0,
+            leading: false,
+            swept: Mono::default(),
             round: None,
             following: BTreeMap::new(),
             sending: None,
@@ -95,7 +106,7 @@ impl Member {
     /// Whether it serves clients, or can say who does.
     pub fn is_ready(&self) -> bool {
         match self.replica.leads() {
-            true => self.core.is_ready(),
+            true => self.leading && self.core.is_ready(),
             false => self.replica.leader().is_some(),
         }
     }
@@ -125,7 +136,7 @@ impl Member {
         }
         self.send(messages, out);
         match turn {
-            Some(Turn::Leads(epoch)) => self.lead(now, epoch),
+            Some(Turn::Leads(epoch)) => self.begin_epoch(now, epoch, out),
             Some(Turn::Stops) => self.start_anew(out),
             None => {}
         }
@@ -148,11 +159,24 @@ impl Member {
         }
     }
 
-    /// The core has to know all that there is; then it begins an epoch.
-    fn lead(&mut self, now: Now, epoch: Epoch) {
-        let last = self.replica.log().last().index;
-        self.apply(last);
-        self.inner = Output::new(Lsn(last));
+    /// The first entry of an epoch decides all that is before it.
+    fn begin_epoch(&mut self, now: Now, epoch: Epoch, out: &mut Output) {
+        let mut records = Records::default();
+        records.push(&Record::Started { epoch });
+        let entries: Vec<Bytes> = records.iter().map(Bytes::copy_from_slice).collect();
+        let step = self.replica.append(now.mono, entries, true);
+        self.carry_out(now, step, out);
+    }
+
+    /// Once it is committed, the core knows all that there is, and nothing else: it leads.
+    fn lead(&mut self, now: Now) {
+        let (epoch, last) = (self.replica.promise().epoch, self.replica.log().last());
+        self.apply(self.replica.committed());
+        if last.epoch != epoch || self.applied < last.index {
+            return;
+        }
+        self.leading = true;
+        self.inner = Output::new(Lsn(last.index));
         self.core.lead(now, epoch, &mut self.inner);
     }
 
@@ -168,7 +192,10 @@ impl Member {
 
     /// Lets the core and the replica go on until neither has anything for the other.
     fn settle(&mut self, now: Now, out: &mut Output) {
-        while !self.stopped && self.replica.leads() {
+        if self.replica.leads() && !self.leading && !self.stopped {
+            self.lead(now);
+        }
+        while !self.stopped && self.leading {
             self.tell_committed(now);
             self.confirm(now, out);
             out.sends.append(&mut self.inner.sends);
@@ -179,17 +206,26 @@ impl Member {
             }
             self.append(now, out);
         }
-        if !self.replica.leads() {
+        if !self.leading {
             self.apply(self.replica.committed());
+            self.forget_outcomes(now);
         }
-        let keep = if self.core.settings.group.is_empty() { 0 } else { KEEP_BYTES };
+        let keep = if self.core.is_alone() { 0 } else { KEEP_BYTES };
         self.replica.forget(self.applied, keep);
         self.tell_leader(out);
         self.send_state(now, out);
         self.take_state(now, out);
         self.begin_checkpoint(out);
-        let wake = self.inner.wake.filter(|_| self.replica.leads());
+        let wake = self.inner.wake.filter(|_| self.leading);
         out.wake = [wake, self.replica.due()].into_iter().flatten().min();
+    }
+
+    /// Who follows forgets what is too old, as the leader does.
+    fn forget_outcomes(&mut self, now: Now) {
+        if now.mono.since(self.swept) >= SWEEP {
+            self.swept = now.mono;
+            self.core.forget_outcomes(now);
+        }
     }
 
     /// For the core, what is committed is durable.
@@ -262,6 +298,7 @@ impl Member {
                 return;
             }
             ClientRequest::Follow { .. } => ClientReply::Refused(Reason::Overloaded),
+            _ if self.replica.leads() => ClientReply::Refused(Reason::NotReady),
             _ => {
                 let leader = self.replica.leader().and_then(|(leader, _)| self.address(leader));
                 ClientReply::Refused(Reason::NotLeader(leader))
@@ -301,7 +338,7 @@ impl Member {
         message: Message,
         out: &mut Output,
     ) {
-        let leads = self.replica.leads();
+        let leads = self.leading;
         match (from, message) {
             (Peer::Coordinator(member), Message::Group(message @ GroupMessage::State { .. })) => {
                 self.part_came(now, member, &message, out);
@@ -499,7 +536,7 @@ impl Node for Member {
             Event::Wake => {
                 let step = self.replica.tick(now.mono);
                 self.carry_out(now, step, out);
-                if self.replica.leads() && self.inner.wake.is_some_and(|wake| wake <= now.mono) {
+                if self.leading && self.inner.wake.is_some_and(|wake| wake <= now.mono) {
                     self.core.handle(now, Event::Wake, &mut self.inner);
                 }
             }
@@ -516,11 +553,12 @@ impl Node for Member {
             }
             Event::Disconnected(Peer::Coordinator(member)) => {
                 self.sending.take_if(|sending| sending.to == member);
+                self.replica.disconnected(member);
             }
             Event::Connected(peer) => self.core.linked(peer, true),
             Event::Disconnected(peer) => {
                 self.following.remove(&peer);
-                match self.replica.leads() {
+                match self.leading {
                     true => self.core.handle(now, event, &mut self.inner),
                     false => self.core.linked(peer, false),
                 }

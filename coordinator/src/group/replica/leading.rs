@@ -72,7 +72,11 @@ impl Replica {
         (follower.tried, follower.lost) = (None, false);
         follower.matched = follower.matched.max(index);
         follower.sent = follower.sent.max(index);
-        follower.in_flight = follower.in_flight.saturating_sub(1);
+        follower.in_flight = match follower.matched >= follower.sent {
+            // Some of the answers may be lost.
+            true => 0,
+            false => follower.in_flight.saturating_sub(1),
+        };
         self.count();
         self.send_entries(now, from, step);
     }

@@ -348,7 +348,7 @@ impl Replica {
             }
             GroupMessage::Stale { epoch } => {
                 self.saw(epoch);
-                if self.seen > self.promise.epoch {
+                if epoch > self.promise.epoch {
                     self.stop(&mut step);
                 }
             }
@@ -364,19 +364,25 @@ impl Replica {
         if let Role::Leading(leading) = &mut self.role
             && let Some(follower) = leading.followers.get_mut(&member)
         {
+            (follower.tried, follower.lost) = (None, false);
             follower.rewind();
             self.send_entries(now, member, &mut step);
         }
         step
     }
 
+    /// The link to a member is down: nothing helps it until it is up again.
+    pub fn disconnected(&mut self, member: CoordinatorId) {
+        if let Role::Leading(leading) = &mut self.role
+            && let Some(follower) = leading.followers.get_mut(&member)
+        {
+            (follower.tried, follower.lost) = (None, false);
+        }
+    }
+
     /// A member that has missed more than the log still has.
     pub fn behind(&self) -> Option<CoordinatorId> {
         let Role::Leading(leading) = &self.role else { return None };
-        // So all that anybody has durably lies before what is decided now.
-        if self.committed < leading.first {
-            return None;
-        }
         leading.followers.iter().find(|(_, follower)| follower.lost).map(|(member, _)| *member)
     }
 
