@@ -13,8 +13,10 @@ use synod_common::id::*;
 use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::{Decision, Terms, Validation, Vote};
-use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message, SiteMessage};
-use synod_common::node::{Event, Lsn, Node as _, Output, Recovered};
+use synod_common::message::{
+    ClientReply, ClientRequest, CommitMessage, GroupMessage, Message, SiteMessage,
+};
+use synod_common::node::{CheckpointStep, Event, Lsn, Node as _, Output, Recovered};
 use synod_common::route::{CoordinatorAddress, Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::{Member, Settings};
@@ -410,6 +412,50 @@ fn nor_does_it_say_anything_to_shards_about_that() {
     group.event(1, Event::Message { from, request: RequestId(0), message });
     assert_eq!(group.said, []);
     assert_eq!(group.nodes[0].log.len(), logged);
+}
+
+/// What only c1 has may come to nothing, also when it is elected with it.
+#[test]
+fn a_checkpoint_has_only_what_is_decided() {
+    let settings = || Settings { checkpoint_bytes: 1, ..settings(1) };
+    let mut member = Member::new(settings());
+    let mut log: Vec<Vec<u8>> = Group::led_by_c1().nodes[0].log.clone();
+    for (record, lsn) in log.iter().zip(1..) {
+        member.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
+    }
+    let mut out = Output::new(Lsn(log.len() as u64));
+    let mut now = Now { mono: Mono(0), wall: Wall(1_000_000) };
+    let mut checkpoint: Option<(Lsn, Vec<Vec<u8>>)> = None;
+    let mut handle = |now: Now, event: Event| {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            member.handle(now, event, &mut out);
+            log.extend(out.take_records().0.iter().map(<[u8]>::to_vec));
+            match out.checkpoint.take() {
+                Some(CheckpointStep::Begin(start)) => checkpoint = Some((start, Vec::new())),
+                Some(CheckpointStep::Part(part)) => checkpoint.as_mut().unwrap().1.push(part),
+                Some(CheckpointStep::Finish) => {}
+                None => continue,
+            }
+            next = Some(Event::CheckpointWritten);
+        }
+        (member.replica().leads(), member.replica().committed())
+    };
+    handle(now, Event::Start { seed: 1 });
+    now.mono = now.mono + settings().patience * 2;
+    handle(now, Event::Wake);
+    let from = Peer::Coordinator(CoordinatorId(2));
+    let epoch = Epoch(2);
+    for message in [GroupMessage::Would { epoch }, GroupMessage::Elected { epoch }] {
+        handle(now, Event::Message { from, request: RequestId(0), message: message.into() });
+    }
+    assert_eq!(handle(now, Event::Durable(Lsn(100))), (true, 0), "nobody has its first entry");
+    let Some((_, parts)) = checkpoint else { return };
+    let mut restarted = Member::new(settings());
+    for part in &parts {
+        restarted.recover(Recovered::Checkpoint(part)).unwrap();
+    }
+    assert_eq!(restarted.recovered().base().index, 0);
 }
 
 #[test]

@@ -185,3 +185,39 @@ impl Follower {
         self.in_flight = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use synod_common::message::group::Position;
+
+    use super::super::{Pace, Promise};
+    use super::*;
+    use crate::group::log::Log;
+
+    /// c1 is gone for good, c2 has been restarted and has no entries before its checkpoint,
+    /// and c3 was down when it was written: c2 can decide nothing without c3, which must be
+    /// sent a state first.
+    #[test]
+    fn a_leader_with_a_short_log_knows_who_is_behind_before_anything_is_decided() {
+        let pace = Pace { heartbeat: Duration::from_millis(1), patience: Duration::from_millis(9) };
+        let ids = [1, 2, 3].map(CoordinatorId);
+        let promise = Promise { epoch: Epoch(1), to: Some(ids[0]) };
+        let log = Log::from(Position { epoch: Epoch(1), index: 1000 });
+        let mut replica = Replica::new(ids[1], ids, pace, promise, log);
+        replica.start(Mono(1), 7);
+        let now = Mono(1) + 2 * pace.patience;
+        replica.tick(now);
+        replica.hear(now, ids[2], GroupMessage::Would { epoch: Epoch(2) });
+        replica.hear(now, ids[2], GroupMessage::Elected { epoch: Epoch(2) });
+        assert!(replica.leads());
+        replica.append(now, [Bytes::from_static(b"first")], true);
+        let missing = GroupMessage::Missing { epoch: Epoch(2), index: 990 };
+        replica.hear(now, ids[2], missing.clone());
+        assert_eq!(replica.behind(), None, "it may only not know how far it is");
+        replica.hear(now, ids[2], missing);
+        assert_eq!((replica.behind(), replica.committed()), (Some(ids[2]), 1000));
+    }
+}
