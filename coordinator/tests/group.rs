@@ -13,13 +13,15 @@ use synod_common::id::*;
 use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::{Decision, Terms, Validation, Vote};
+use synod_common::message::group::Entries;
 use synod_common::message::{
     ClientReply, ClientRequest, CommitMessage, GroupMessage, Message, SiteMessage,
 };
 use synod_common::node::{CheckpointStep, Event, Lsn, Node as _, Output, Recovered};
 use synod_common::route::{CoordinatorAddress, Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
-use synod_coordinator::{Member, Settings};
+use synod_coordinator::group::Promise;
+use synod_coordinator::{Member, Record, Settings};
 
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));
@@ -412,6 +414,33 @@ fn nor_does_it_say_anything_to_shards_about_that() {
     group.event(1, Event::Message { from, request: RequestId(0), message });
     assert_eq!(group.said, []);
     assert_eq!(group.nodes[0].log.len(), logged);
+}
+
+/// In the own log they would count for what the member itself wrote, or for another epoch.
+#[test]
+fn entries_that_are_none_are_not_taken() {
+    let mut group = Group::led_by_c1();
+    let last = group.nodes[1].member.replica().log().last();
+    let logged = group.nodes[1].log.len();
+    let epoch = Epoch(1);
+    let record = |record| postcard::to_stdvec(&record).unwrap();
+    let none = [
+        (epoch, record(Record::Cut { index: 0 })),
+        (epoch, record(Record::Promised(Promise { epoch: Epoch(9), to: None }))),
+        (epoch, record(Record::Started { epoch: Epoch(9) })),
+        (epoch, vec![0xff]),
+    ];
+    for (of, bytes) in none {
+        let mut entries = Entries::default();
+        entries.push(of, &bytes);
+        let (committed, entries) = (0, entries.finish());
+        let append = GroupMessage::Append { epoch, before: last, committed, entries };
+        let from = Peer::Coordinator(CoordinatorId(1));
+        let message = Message::Group(append);
+        group.event(2, Event::Message { from, request: RequestId(0), message });
+    }
+    assert_eq!(group.nodes[1].log.len(), logged);
+    assert_eq!(group.nodes[1].member.replica().log().last(), last);
 }
 
 /// What only c1 has may come to nothing, also when it is elected with it.

@@ -50,6 +50,8 @@ pub struct Member {
     round: Option<u64>,
     /// Clients that want to hear of a leader of a later epoch.
     following: BTreeMap<Peer, (RequestId, Epoch)>,
+    /// The epoch of the leader of which they were told, or knew.
+    told: Option<Epoch>,
     /// What is on its way to a member that is far behind.
     sending: Option<Sending>,
     /// What the leader sends in place of the own log.
@@ -74,6 +76,7 @@ impl Member {
             swept: Mono::default(),
             round: None,
             following: BTreeMap::new(),
+            told: None,
             sending: None,
             taking: None,
             stopped: false,
@@ -295,6 +298,7 @@ impl Member {
             ClientRequest::Status => ClientReply::Status(self.core.status(self.replica.leader())),
             ClientRequest::Follow { epoch } if self.following.len() < MAX_FOLLOWING => {
                 self.following.insert(from.0, (from.1, *epoch));
+                self.told = None;
                 return;
             }
             ClientRequest::Follow { .. } => ClientReply::Refused(Reason::Overloaded),
@@ -315,7 +319,7 @@ impl Member {
     /// Tells those who wait for it that there is another leader.
     fn tell_leader(&mut self, out: &mut Output) {
         let Some((leader, epoch)) = self.replica.leader() else { return };
-        if self.following.values().all(|(_, known)| *known >= epoch) {
+        if self.told.replace(epoch) == Some(epoch) {
             return;
         }
         let me = self.core.settings.id;
@@ -485,11 +489,19 @@ fn replica(settings: &Settings, promise: Promise, log: Log) -> Replica {
     Replica::new(settings.id, members.chain([settings.id]), pace, promise, log)
 }
 
-/// Whether all entries in it are records.
+/// Whether all entries in it are records of a group's log. In the own log they stand without
+/// their epoch, beside what only this member must remember: they must not look like that, and
+/// an epoch must begin where they say.
 fn is_sound(message: &GroupMessage) -> bool {
-    let GroupMessage::Append { entries, .. } = message else { return true };
-    Entries::read(entries)
-        .all(|entry| entry.is_ok_and(|(_, record)| decode::<Record>("an entry", &record).is_ok()))
+    let GroupMessage::Append { before, entries, .. } = message else { return true };
+    let mut last = before.epoch;
+    Entries::read(entries).all(|entry| {
+        let Ok((epoch, record)) = entry else { return false };
+        let Ok(record) = decode::<Record>("an entry", &record) else { return false };
+        let goes_on = epoch == record.begins().unwrap_or(last);
+        last = epoch;
+        goes_on && !matches!(record, Record::Promised(_) | Record::Cut { .. })
+    })
 }
 
 impl Node for Member {

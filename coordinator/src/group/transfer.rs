@@ -110,7 +110,7 @@ impl Taking {
             self.last = last;
             return false;
         }
-        idle && number + 1 == self.count
+        idle && number.checked_add(1) == Some(self.count)
     }
 
     /// The next step, unless one is being written.
