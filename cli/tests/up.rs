@@ -64,10 +64,10 @@ fn one_shot_commands_shell_and_status() {
     assert_eq!(past.ok().lines().skip(1).collect::<Vec<_>>(), ["2 3", "now"]);
 
     // A script ends at its first error, and what is open is aborted.
-    std::fs::write(scratch.path("script"), "begin\nput a lost\nbegin paxos\nput a more\n").unwrap();
+    std::fs::write(scratch.path("script"), "begin\nput a lost\nbegin 4pc\nput a more\n").unwrap();
     let failed = run(&["shell", "--file", "script"]);
     assert_eq!(failed.code, 1);
-    assert!(failed.err.contains("line 3: paxos: not available in this version"), "{failed:?}");
+    assert!(failed.err.contains("line 3: usage: begin"), "{failed:?}");
     assert_eq!(run(&["get", "a"]).ok(), "now");
 
     // How it is.

@@ -9,6 +9,7 @@ use synod_common::commit::Stable;
 use synod_common::error::Corrupt;
 use synod_common::id::{Epoch, SessionId};
 use synod_common::message::group::Position;
+use synod_common::message::paxos::Bundle;
 use synod_common::node::{CheckpointStep, Lsn, Output, decode};
 use synod_common::time::Timestamp;
 
@@ -52,12 +53,14 @@ enum Part {
 }
 
 /// Where a checkpoint stands in the group's log.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Saved {
     /// What the member has promised.
     pub promise: Promise,
     /// All entries up to this are in it.
     pub base: Position,
+    /// What the member has accepted, and does not know to be decided.
+    pub accepted: Vec<Bundle>,
 }
 
 /// How far the parts for another member are.
@@ -147,11 +150,18 @@ impl Coordinator {
             }
             Stage::PreCommitting(pre) => [pre.kept.map(|kept| site(txn, commit, kept)), None],
             // Not durable, or not decided here: the log after the start tells.
-            Stage::OnePhase { .. } | Stage::Preparing(_) | Stage::Deciding { .. } => [None, None],
+            Stage::OnePhase { .. }
+            | Stage::Preparing(_)
+            | Stage::Accepting(_)
+            | Stage::GivingUp { .. }
+            | Stage::Deciding { .. } => [None, None],
         });
         let open = open.flatten();
         let safe_point = Record::SafePoint { at: self.safe_point.published() };
-        let open = open.chain([safe_point]).collect();
+        let given_up = self.paxos.given_up.iter();
+        let given_up = given_up.map(|&(h, txn)| Record::GivenUp { txn, h });
+        let decided = Record::Decided { below: self.paxos.below };
+        let open = open.chain([safe_point, decided]).chain(given_up).collect();
         Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
     }
 

@@ -7,7 +7,7 @@ use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, SessionId, ShardId, TxnId};
 use synod_common::message::bulk::OnePhaseOutcomes;
 use synod_common::message::client::CoordinatorStatus;
-use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
+use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message, PaxosMessage};
 use synod_common::node::{Event, Lsn, Output};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 
@@ -22,6 +22,7 @@ use crate::membership::Members;
 use crate::mutant::mutated;
 use crate::oracle::Oracle;
 use crate::outcomes::Outcomes;
+use crate::paxos::Decided;
 use crate::record::Record;
 use crate::safe_point::SafePoint;
 use crate::session::Sessions;
@@ -50,6 +51,7 @@ pub struct Coordinator {
     pub(crate) then: VecDeque<(Lsn, Then)>,
     pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
     pub(crate) confirming: Confirming,
+    pub(crate) paxos: Decided,
     pub(crate) safe_point: SafePoint,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
@@ -78,6 +80,8 @@ pub(crate) enum Deadline {
     OnePhase(TxnId),
     /// A commit that is not accepted, or not acknowledged, by all.
     Acks(TxnId),
+    /// A commit that waits for acceptors.
+    Acceptances(TxnId),
 }
 
 /// Counters for people; nothing depends on them.
@@ -122,6 +126,7 @@ impl Coordinator {
             then: VecDeque::new(),
             parked: VecDeque::new(),
             confirming: Confirming::default(),
+            paxos: Decided::default(),
             safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),
@@ -159,6 +164,11 @@ impl Coordinator {
         self.sessions.pins()
     }
 
+    /// What began to commit before this is decided, by what it knows of the log.
+    pub(crate) fn decided_below(&self) -> Timestamp {
+        self.paxos.below
+    }
+
     /// Whether its epoch has begun: all that it has read is durable.
     pub fn serves(&self) -> bool {
         self.serving == Serving::Yes
@@ -194,6 +204,12 @@ impl Coordinator {
             (Peer::Shard(_), Message::Commit(message))
                 if message.txn().is_some_and(|txn| txn.session.epoch > self.epoch) => {}
             (Peer::Shard(_), Message::Site(message)) if message.txn.session.epoch > self.epoch => {}
+            (Peer::Shard(shard), Message::Paxos(PaxosMessage::Propose { txn, vote, .. })) => {
+                self.vote(now, shard, txn, vote, out);
+            }
+            (Peer::Coordinator(member), Message::Paxos(PaxosMessage::Accepted { txn })) => {
+                self.accepted(now, member, txn, out);
+            }
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
                 self.shard_message(now, (shard, request), message, out);
             }
@@ -413,7 +429,7 @@ impl Coordinator {
 
     fn tick(&mut self, now: Now, out: &mut Output) {
         while let Some(txn) = self.votes_due.pop(now.mono) {
-            self.abort_two_phase(txn, None, Reason::VoteTimeout, out);
+            self.abort_preparing(txn, None, Reason::VoteTimeout, out);
         }
         while let Some(deadline) = self.resend.pop(now.mono) {
             match deadline {
@@ -426,6 +442,7 @@ impl Coordinator {
                     self.site_waited(now, txn, out);
                 }
                 Deadline::Acks(txn) => self.resend_commit(now, txn, out),
+                Deadline::Acceptances(txn) => self.forward_again(now, txn, out),
             }
         }
         self.search_deadlocks(now, out);
@@ -435,6 +452,7 @@ impl Coordinator {
             self.forget_outcomes(now);
             self.move_safe_point(out);
             self.tell_settled(out);
+            self.tell_decided(out);
             self.call(out);
         }
     }

@@ -3,7 +3,8 @@
 //! ```text
 //!   client ──OpenSession──▶ session     grants names, notices who vanished
 //!          ──Timestamp────▶ oracle      strictly increasing, from a durable window
-//!          ──Commit───────▶ commit      one-phase or two-phase, by participants
+//!          ──Commit───────▶ commit      one-phase for one participant; else two-phase,
+//!                                 three-phase or Paxos Commit, as its client says
 //!          ──Outcome──────▶ outcomes    what became of it, for the retention
 //!   shard  ──Join─────────▶ membership  who is connected, whose floor is closed
 //!          ──Waits────────▶ deadlock    who waits for whom, and who must give way
@@ -24,7 +25,7 @@
 //! Several coordinators are a [`group`]: the core runs in a [`Member`] of one, and its
 //! records are the group's. Alone it is a group of one.
 //!
-//! *Deliberately absent*: Paxos Commit; more than one leader at a time.
+//! *Deliberately absent*: more than one leader at a time.
 
 mod checkpoint;
 mod commit;
@@ -37,6 +38,7 @@ mod membership;
 mod mutant;
 mod oracle;
 mod outcomes;
+pub mod paxos;
 mod record;
 mod recovery;
 mod safe_point;

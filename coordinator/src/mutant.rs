@@ -28,12 +28,16 @@ pub enum Mutant {
     LeadsUnconfirmed,
     /// What only its own log has counts as the group's.
     OwnLogOnly,
+    /// One acceptor is enough.
+    AcceptedByOne,
+    /// It says that it has accepted votes before that is durable.
+    AcceptedUnforced,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 8] = [
+    pub const ALL: [Mutant; 10] = [
         Mutant::NoAdvance,
         Mutant::NoConfirmation,
         Mutant::PinIgnored,
@@ -42,6 +46,8 @@ impl Mutant {
         Mutant::SettledWhenTold,
         Mutant::LeadsUnconfirmed,
         Mutant::OwnLogOnly,
+        Mutant::AcceptedByOne,
+        Mutant::AcceptedUnforced,
     ];
 }
 

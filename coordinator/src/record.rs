@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use synod_common::commit::Stable;
 use synod_common::id::{Epoch, ShardId, TxnId};
+use synod_common::message::paxos::Bundle;
 use synod_common::time::Timestamp;
 
 use crate::group::Promise;
@@ -22,7 +23,7 @@ pub enum Record {
         hi: Timestamp,
     },
     /// A transaction is committed. Forced before anybody is told, unless its sites have
-    /// accepted that before (three-phase commit).
+    /// accepted that before (three-phase commit), or a majority (Paxos Commit).
     Committed {
         /// Its name.
         txn: TxnId,
@@ -70,6 +71,23 @@ pub enum Record {
         /// The last entry that counts.
         index: u64,
     },
+    /// This member has accepted the votes of a transaction in Paxos Commit. Forced before it
+    /// says so. Of its own log only.
+    Accepted(Bundle),
+    /// A transaction of Paxos Commit is aborted though not all of its participants have
+    /// voted: what acceptors have of it counts no more. Forced before anybody is told.
+    GivenUp {
+        /// Its name.
+        txn: TxnId,
+        /// When its commit began.
+        h: Timestamp,
+    },
+    /// All transactions of Paxos Commit that began before this are committed by an entry
+    /// before this one, or aborted: what acceptors have of them counts no more.
+    Decided {
+        /// The mark.
+        below: Timestamp,
+    },
 }
 
 impl Record {
@@ -84,7 +102,34 @@ impl Record {
             | Record::SafePoint { .. }
             | Record::Site { .. }
             | Record::Promised(_)
-            | Record::Cut { .. } => None,
+            | Record::Cut { .. }
+            | Record::Accepted(_)
+            | Record::GivenUp { .. }
+            | Record::Decided { .. } => None,
+        }
+    }
+
+    /// Whether it is an entry of the group's log; the others are of a member's own log only.
+    pub fn is_entry(&self) -> bool {
+        match self {
+            Record::Started { .. }
+            | Record::Window { .. }
+            | Record::Committed { .. }
+            | Record::Ended { .. }
+            | Record::Outcome { .. }
+            | Record::SafePoint { .. }
+            | Record::Site { .. }
+            | Record::GivenUp { .. }
+            | Record::Decided { .. } => true,
+            Record::Promised(_) | Record::Cut { .. } | Record::Accepted(_) => false,
+        }
+    }
+
+    /// That a transaction is committed. Without writes nobody acknowledges it.
+    pub fn committed(txn: TxnId, at: Timestamp, yes: &[ShardId]) -> Record {
+        match yes {
+            [] => Record::Outcome { txn, at },
+            yes => Record::Committed { txn, at, yes: yes.to_vec() },
         }
     }
 }

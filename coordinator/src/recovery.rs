@@ -16,6 +16,7 @@ use synod_common::time::{Now, Timestamp};
 use crate::commit::{Commit, Stage};
 use crate::coordinator::{Coordinator, Deadline, Serving};
 use crate::mutant::mutated;
+use crate::paxos::takeover::Found;
 use crate::record::Record;
 
 impl Coordinator {
@@ -41,10 +42,7 @@ impl Coordinator {
                         self.unfinished.remove(&(commit.h, txn));
                     }
                     None => {
-                        let (h, hi) = (Timestamp::ZERO, Timestamp::ZERO);
-                        let (waiting, sites) = (vec![], vec![]);
-                        let commit = Commit { h, hi, waiting, stage, sites, since: None };
-                        self.commits.insert(txn, commit);
+                        self.commits.insert(txn, Commit::recovered(Timestamp::ZERO, stage));
                     }
                 }
             }
@@ -62,14 +60,18 @@ impl Coordinator {
             }
             Record::Outcome { txn, at } => self.outcomes.insert(txn, at),
             Record::SafePoint { at } => self.safe_point.recovered(at),
+            Record::GivenUp { txn, h } => {
+                self.paxos.given_up.insert((h, txn));
+            }
+            Record::Decided { below } => self.paxos.raise(below),
             // These are no entries of the group's log.
-            Record::Promised(_) | Record::Cut { .. } => {}
+            Record::Promised(_) | Record::Cut { .. } | Record::Accepted(_) => {}
         }
     }
 
-    /// It has read all that there is, up to the beginning of its own epoch: serves once it
-    /// has a window.
-    pub(crate) fn lead(&mut self, now: Now, epoch: Epoch, out: &mut Output) {
+    /// It has read all that there is, up to the beginning of its own epoch, and heard what a
+    /// majority had accepted before that: serves once it has a window.
+    pub(crate) fn lead(&mut self, now: Now, epoch: Epoch, found: Found, out: &mut Output) {
         assert_eq!(epoch, self.epoch, "its epoch has begun");
         self.started = now.mono;
         self.detector.begin(self.epoch);
@@ -78,6 +80,9 @@ impl Coordinator {
         let lsn = out.force(&Record::Window { hi });
         self.oracle.written(lsn, hi);
         self.serving = Serving::After(lsn);
+        if !self.is_alone() {
+            self.take_over(found, out);
+        }
         self.sites_again(out);
     }
 
@@ -105,6 +110,8 @@ impl Coordinator {
                 Stage::OnePhase { .. }
                 | Stage::Preparing(_)
                 | Stage::Deciding { .. }
+                | Stage::Accepting(_)
+                | Stage::GivingUp { .. }
                 | Stage::Committing { .. },
             )
             | None => {}

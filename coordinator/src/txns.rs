@@ -15,6 +15,7 @@ use synod_common::time::Mono;
 
 use crate::commit::{Commit, Stage};
 use crate::coordinator::Coordinator;
+use crate::paxos::Quorum;
 
 /// Transactions of one page.
 const PAGE_ROWS: usize = 1_000;
@@ -59,6 +60,13 @@ impl Coordinator {
             Stage::PreCommitting(pre) => {
                 CommitStage::PreCommitting { yes: commit.sites.clone(), site: pre.site.stable() }
             }
+            Stage::Accepting(bundle) => CommitStage::Accepting {
+                at: bundle.at,
+                yes: bundle.yes.clone(),
+                read: bundle.read.clone(),
+                accepted: commit.quorum.as_ref().map_or(&[][..], Quorum::accepted).to_vec(),
+            },
+            Stage::GivingUp { shards, .. } => CommitStage::GivingUp { on: shards.clone() },
             Stage::Committing { at, unacknowledged } => {
                 CommitStage::Committing { at: *at, unacknowledged: unacknowledged.clone() }
             }

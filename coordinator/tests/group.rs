@@ -200,7 +200,7 @@ impl Group {
             write_bytes: 1,
         };
         let standing = Standing { age: Timestamp(1), priority: 100 };
-        let protocol = Protocol::Auto;
+        let protocol = Protocol::TwoPhase;
         let terms = Terms { validation: Validation::Locked, standing, protocol };
         let (parts, writes) = (vec![part(1), part(2)], Bytes::from_static(&[0; 2]));
         self.ask(id, ClientRequest::Commit { txn, terms, parts, writes });
@@ -475,7 +475,9 @@ fn a_checkpoint_has_only_what_is_decided() {
     handle(now, Event::Wake);
     let from = Peer::Coordinator(CoordinatorId(2));
     let epoch = Epoch(2);
-    for message in [GroupMessage::Would { epoch }, GroupMessage::Elected { epoch }] {
+    for message in
+        [GroupMessage::Would { epoch }, GroupMessage::Elected { epoch, accepted: Bytes::new() }]
+    {
         handle(now, Event::Message { from, request: RequestId(0), message: message.into() });
     }
     assert_eq!(handle(now, Event::Durable(Lsn(100))), (true, 0), "nobody has its first entry");

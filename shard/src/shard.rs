@@ -371,6 +371,7 @@ impl Shard {
                 incarnation,
                 low_water,
                 participants,
+                acceptors,
                 terms,
                 read_bytes,
                 writes,
@@ -378,7 +379,7 @@ impl Shard {
                 self.over.raise(low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
                 let preparing =
-                    Preparing { h, hi, coordinator, participants, terms, reads, writes };
+                    Preparing { h, hi, coordinator, participants, acceptors, terms, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
             CommitMessage::CommitOnePhase {
@@ -393,9 +394,9 @@ impl Shard {
             } => {
                 self.over.raise(low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
-                let participants = Vec::new();
+                let (participants, acceptors) = (Vec::new(), Vec::new());
                 let preparing =
-                    Preparing { h, hi, coordinator, participants, terms, reads, writes };
+                    Preparing { h, hi, coordinator, participants, acceptors, terms, reads, writes };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
             CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),

@@ -93,6 +93,7 @@ impl Shard {
                 participants: record.participants.clone(),
                 coordinator: record.coordinator,
                 asked: *asked,
+                protocol: record.protocol,
                 site: site.as_ref().map(|site| site.stable()),
             },
             Stage::ReadVoted { h, m, asked, .. } => ShardStage::ReadVoted {

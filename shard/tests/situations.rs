@@ -243,6 +243,7 @@ impl World {
             incarnation,
             low_water: Timestamp::ZERO,
             participants: vec![ShardId(1), ShardId(2)],
+            acceptors: vec![],
             terms: terms(Validation::Locked),
             read_bytes: 0,
             writes,

@@ -57,6 +57,7 @@ pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
     let begin = Instant::now();
     keyspace.fill(&db, options.progress, true).await?;
     let load_s = begin.elapsed().as_secs_f64();
+    let coordinators = super::coordinators(&db).await?;
     drop(db);
     let rss_bytes = rss(&cluster);
     tokio::time::sleep(SETTLE).await;
@@ -95,7 +96,7 @@ pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
         restart_s: round(restart_s),
         scan_s: round(scan_s),
     };
-    Ok(report::of_bulk(options, bulk, &sum))
+    Ok(report::of_bulk(options, coordinators, bulk, &sum))
 }
 
 /// Reads a key of every shard.

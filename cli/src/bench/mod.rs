@@ -136,14 +136,21 @@ async fn measure_on(
     cluster: Option<&LocalCluster>,
     options: &BenchOptions,
 ) -> Result<Report> {
+    let coordinators = coordinators(db).await?;
     let keyspace = Keyspace::prepare(db, options.keys, options.progress).await?;
     options.workload.check(&keyspace)?;
     if options.workload == Workload::Deadlock {
         let measured = deadlock::run(db, &keyspace, cluster, options).await?;
         let sum = keyspace.audit(db).await?;
-        return Ok(report::of_deadlocks(options, measured, &sum));
+        return Ok(report::of_deadlocks(options, coordinators, measured, &sum));
     }
     let measured = measure::run(db, &keyspace, cluster, options).await?;
     let sum = keyspace.audit(db).await?;
-    Ok(Report::of(options, &measured, &sum))
+    Ok(Report::of(options, coordinators, &measured, &sum))
+}
+
+/// How many coordinators there are.
+async fn coordinators(db: &Client) -> Result<u16> {
+    let group = db.status().await?.group.len().max(1);
+    Ok(u16::try_from(group)?)
 }

@@ -6,14 +6,13 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use synod_client::Protocol;
 
 use super::bulk::Bulk;
 use super::cost::{Cost, round};
 use super::deadlock::Broken;
 use super::keyspace::Sum;
 use super::measure::Measured;
-use super::price::Price;
+use super::price::{Price, used};
 use super::{BenchOptions, Workload};
 
 /// The result of a run. Field names are what programs rely on.
@@ -25,6 +24,8 @@ pub struct Report {
     pub clients: u32,
     /// Which commit protocol.
     pub protocol: String,
+    /// How many coordinators there were.
+    pub coordinators: u16,
     /// How the transactions were isolated.
     pub isolation: &'static str,
     /// How long was measured.
@@ -88,23 +89,20 @@ pub struct CommitCost {
 }
 
 impl CommitCost {
-    fn of(options: &BenchOptions) -> Option<CommitCost> {
+    fn of(options: &BenchOptions, coordinators: u16) -> Option<CommitCost> {
         let Workload::Commit(participants) = options.workload else { return None };
-        let by_the_book = Price::of(options.protocol, participants);
+        let by_the_book = Price::of(options.protocol, participants, coordinators);
         Some(CommitCost { participants, by_the_book })
     }
 }
 
-/// What was used if this was asked for.
-fn used(protocol: Protocol) -> String {
-    match protocol {
-        Protocol::Auto => Protocol::TwoPhase.to_string(),
-        Protocol::TwoPhase | Protocol::ThreePhase => protocol.to_string(),
-    }
-}
-
 impl Report {
-    pub(super) fn of(options: &BenchOptions, measured: &Measured, sum: &Sum) -> Report {
+    pub(super) fn of(
+        options: &BenchOptions,
+        coordinators: u16,
+        measured: &Measured,
+        sum: &Sum,
+    ) -> Report {
         let Measured { seen, span, cost } = measured;
         let cost = cost.clone().unwrap_or_default();
         let aborted = matches!(
@@ -114,7 +112,8 @@ impl Report {
         Report {
             workload: options.workload.name(),
             clients: options.clients,
-            protocol: used(options.protocol),
+            protocol: used(options.protocol, coordinators).to_string(),
+            coordinators,
             isolation: options.workload.isolation(),
             seconds: span.as_secs_f64(),
             txn_per_s: round(seen.latency.len() as f64 / span.as_secs_f64()),
@@ -135,7 +134,7 @@ impl Report {
             keys: sum.keys,
             sum: sum.is,
             sum_ok: sum.is_right() && sum.keys >= u64::from(options.keys),
-            commit: CommitCost::of(options),
+            commit: CommitCost::of(options, coordinators),
             bulk: None,
             broken: None,
         }
@@ -213,11 +212,12 @@ pub(super) fn bar(progress: bool, length: u64, what: &str) -> ProgressBar {
 }
 
 /// A report of the bulk load.
-pub(super) fn of_bulk(options: &BenchOptions, bulk: Bulk, sum: &Sum) -> Report {
+pub(super) fn of_bulk(options: &BenchOptions, coordinators: u16, bulk: Bulk, sum: &Sum) -> Report {
     Report {
         workload: Workload::Load.name(),
         clients: bulk.writers,
-        protocol: used(options.protocol),
+        protocol: used(options.protocol, coordinators).to_string(),
+        coordinators,
         isolation: Workload::Load.isolation(),
         seconds: bulk.load_s,
         txn_per_s: bulk.txn_per_s,
@@ -248,10 +248,11 @@ pub(super) fn of_bulk(options: &BenchOptions, bulk: Bulk, sum: &Sum) -> Report {
 /// beside them.
 pub(super) fn of_deadlocks(
     options: &BenchOptions,
+    coordinators: u16,
     (measured, times, missed): (Measured, Histogram<u64>, u64),
     sum: &Sum,
 ) -> Report {
-    let background = Report::of(options, &measured, sum);
+    let background = Report::of(options, coordinators, &measured, sum);
     let broken = Broken {
         deadlocks: times.len(),
         deadlocks_missed: missed,

@@ -23,7 +23,8 @@ pub struct Args {
     /// How long to measure, after 2 s of warm-up
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// How transactions are committed that write on several shards: auto, 2pc or 3pc
+    /// How transactions are committed that write on several shards: auto, 2pc, 3pc or
+    /// paxos
     #[arg(long, value_name = "PROTOCOL", default_value_t)]
     protocol: Protocol,
     /// How the cluster of the benchmark deals with deadlocks: graph, probes, wound-wait or
@@ -31,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "SCHEME", default_value_t, conflicts_with_all = ["url", "embedded"])]
     deadlock_handling: Scheme,
     /// How many coordinators the cluster of the benchmark has: 1, 3 or 5 [default: 1; 3 for
-    /// `failover`]
+    /// `failover`, and for `--protocol paxos`]
     #[arg(long, value_name = "N", conflicts_with_all = ["url", "embedded"],
           value_parser = server_file::group_size)]
     coordinators: Option<u16>,
@@ -197,7 +198,8 @@ fn target(args: &Args, global: &Global) -> Result<Target> {
         return Ok(Target::Embedded);
     }
     if global.url.is_none() {
-        let coordinators = args.coordinators.unwrap_or(1);
+        let alone = args.protocol != Protocol::Paxos;
+        let coordinators = args.coordinators.unwrap_or(if alone { 1 } else { 3 });
         return Ok(Target::Own { deadlocks: args.deadlock_handling, coordinators });
     }
     let config = Config::load(global)?;

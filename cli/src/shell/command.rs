@@ -155,21 +155,16 @@ fn lock(words: &[&str], nowait: bool) -> Result<Command> {
     Ok(Command::Lock { what, mode, nowait })
 }
 
-fn later(what: &str) -> anyhow::Error {
-    anyhow!("{what}: not available in this version")
-}
-
 fn begin(options: &[&str]) -> Result<Command> {
     let (mut isolation, mut protocol) = (None, None);
     for &option in options {
         match (option, option.parse(), option.parse()) {
-            ("paxos", ..) => return Err(later(option)),
             (_, Ok(_), _) if isolation.is_some() => bail!("a transaction has one isolation level"),
             (_, _, Ok(_)) if protocol.is_some() => bail!("a transaction has one commit protocol"),
             (_, Ok(level), _) => isolation = Some(level),
             (_, _, Ok(choice)) => protocol = Some(choice),
             (_, Err(_), Err(_)) => bail!(
-                "usage: begin [serializable|snapshot|read-committed|optimistic] [auto|2pc|3pc]"
+                "usage: begin [serializable|snapshot|read-committed|optimistic] [auto|2pc|3pc|paxos]"
             ),
         }
     }
@@ -259,6 +254,7 @@ mod tests {
         );
         assert_eq!(parse("begin"), Command::Begin(None, None));
         assert_eq!(parse("begin auto"), Command::Begin(None, Some(Protocol::Auto)));
+        assert_eq!(parse("begin paxos"), Command::Begin(None, Some(Protocol::Paxos)));
         let snapshot = Command::Begin(Some(Isolation::Snapshot), Some(Protocol::ThreePhase));
         assert_eq!(parse("begin 3pc snapshot"), snapshot);
         assert_eq!(parse(r"put a\x00 b"), Command::Put(Key::from(&b"a\0"[..]), b"b".to_vec()));
@@ -291,7 +287,6 @@ mod tests {
         let says = |line: &str| Command::parse(line).unwrap_err().to_string();
         assert_eq!(says("put a"), "usage: put KEY VALUE");
         assert_eq!(says("frobnicate"), "'frobnicate' is no command; type help to see them all");
-        assert!(says("begin paxos").ends_with("not available in this version"));
         assert!(says("begin 3pc 2pc").contains("one commit protocol"));
         assert!(says("begin snapshot optimistic").contains("one isolation level"));
         assert!(says("begin chaos").starts_with("usage: begin"));

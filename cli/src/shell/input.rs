@@ -147,11 +147,12 @@ fn read_terminal(wants: &Wants, lines: &Lines) -> Result<()> {
 /// Completes commands and their options.
 struct Words;
 
-const BEGIN: [&str; 9] = [
+const BEGIN: [&str; 10] = [
     "2pc",
     "3pc",
     "auto",
     "optimistic",
+    "paxos",
     "read-committed",
     "read-uncommitted",
     "repeatable-read",

@@ -29,7 +29,8 @@ use input::Input;
 use session::Session;
 
 /// What `help` prints.
-const HELP: &str = r"begin [LEVEL] [auto|2pc|3pc]      begin a transaction; without one, every command is its own;
+const HELP: &str = r"begin [LEVEL] [auto|2pc|3pc|paxos]
+                                  begin a transaction; without one, every command is its own;
                                   LEVEL is serializable, snapshot, read-committed, optimistic
 get KEY                           read a key, within a transaction as its level says
 get-for-update KEY                read a key, under an update lock: others may read it, too

@@ -45,6 +45,10 @@ pub enum State {
     Preparing,
     /// All have voted for it, and it is being made sure that they can end it alone.
     PreCommitting,
+    /// All have voted for it, and a majority of the coordinators is to accept that.
+    Accepting,
+    /// Votes are missing, and it is being made sure that nobody commits it.
+    GivingUp,
     /// It has voted somewhere; whether it is decided is not known to those who answer.
     InDoubt,
     /// An operator has decided it somewhere; its outcome is not known.
@@ -62,6 +66,8 @@ impl State {
             State::Active => "active",
             State::Preparing => "preparing",
             State::PreCommitting => "pre-committing",
+            State::Accepting => "accepting",
+            State::GivingUp => "giving up",
             State::InDoubt => "in doubt",
             State::Resolved => "resolved",
             State::Deciding => "deciding",
@@ -74,6 +80,8 @@ impl State {
             CommitStage::Preparing { .. } => State::Preparing,
             CommitStage::Deciding { .. } => State::Deciding,
             CommitStage::PreCommitting { .. } => State::PreCommitting,
+            CommitStage::Accepting { .. } => State::Accepting,
+            CommitStage::GivingUp { .. } => State::GivingUp,
             CommitStage::OnePhase { .. } | CommitStage::Committing { .. } => State::Committing,
         }
     }
@@ -126,11 +134,13 @@ impl Seen {
             CommitStage::Preparing { .. }
             | CommitStage::Deciding { .. }
             | CommitStage::PreCommitting { .. }
+            | CommitStage::Accepting { .. }
+            | CommitStage::GivingUp { .. }
             | CommitStage::Committing { .. } => commit.protocol.to_string(),
         });
         // Writers know it, readers do not.
-        let sites = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
-            ShardStage::Prepared { site: Some(_), .. } => Some(Protocol::ThreePhase.to_string()),
+        let writers = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
+            ShardStage::Prepared { protocol, .. } => Some(protocol.to_string()),
             _ => None,
         });
         let shards = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
@@ -144,7 +154,7 @@ impl Seen {
             | ShardStage::Resolved { .. }
             | ShardStage::ReadVoted { .. } => Some(Protocol::TwoPhase.to_string()),
         });
-        commit.chain(sites).chain(shards).next()
+        writers.chain(commit).chain(shards).next()
     }
 
     /// The shards that take part, as far as somebody says so.
@@ -166,6 +176,8 @@ impl Seen {
             }
             Some(CommitStage::Deciding { yes, read, .. }) => on.extend(yes.iter().chain(read)),
             Some(CommitStage::PreCommitting { yes, .. }) => on.extend(yes),
+            Some(CommitStage::Accepting { yes, read, .. }) => on.extend(yes.iter().chain(read)),
+            Some(CommitStage::GivingUp { on: shards }) => on.extend(shards),
             Some(CommitStage::Committing { unacknowledged, .. }) => on.extend(unacknowledged),
             None => {}
         }
@@ -199,6 +211,9 @@ impl Seen {
             }
             Some(CommitStage::PreCommitting { .. }) => {
                 waits.push("a majority of its sites".to_owned());
+            }
+            Some(CommitStage::Accepting { .. } | CommitStage::GivingUp { .. }) => {
+                waits.push("a majority of the coordinators".to_owned());
             }
             Some(CommitStage::Committing { unacknowledged, .. }) => {
                 let acks = unacknowledged.iter();
@@ -266,7 +281,8 @@ mod tests {
     fn prepared() -> ShardStage {
         let (h, m, asked) = (Timestamp(9), Timestamp(9), 0);
         let (participants, coordinator) = (shards(&[1, 2]), CoordinatorId(1));
-        ShardStage::Prepared { h, m, participants, coordinator, asked, site: None }
+        let protocol = Protocol::TwoPhase;
+        ShardStage::Prepared { h, m, participants, coordinator, asked, protocol, site: None }
     }
 
     fn shards(list: &[u16]) -> Vec<ShardId> {

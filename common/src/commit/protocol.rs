@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum Protocol {
-    /// What suits the cluster best; today two-phase commit.
+    /// What suits the cluster best: Paxos Commit where there is a group of coordinators,
+    /// two-phase commit where there is one.
     #[default]
     Auto,
     /// Two-phase commit: cheapest; while its coordinator is gone, participants that have
@@ -20,11 +21,15 @@ pub enum Protocol {
     /// Three-phase commit with quorums (E3PC): one round more; a majority of the sites
     /// goes on without the coordinator.
     ThreePhase,
+    /// Paxos Commit: a majority of the coordinators has the votes, so that any of them goes
+    /// on with what another has begun. With one coordinator it is two-phase commit.
+    Paxos,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Protocol; 3] = [Protocol::Auto, Protocol::TwoPhase, Protocol::ThreePhase];
+    pub const ALL: [Protocol; 4] =
+        [Protocol::Auto, Protocol::TwoPhase, Protocol::ThreePhase, Protocol::Paxos];
 }
 
 impl fmt::Display for Protocol {
@@ -33,13 +38,14 @@ impl fmt::Display for Protocol {
             Protocol::Auto => "auto",
             Protocol::TwoPhase => "2pc",
             Protocol::ThreePhase => "3pc",
+            Protocol::Paxos => "paxos",
         })
     }
 }
 
 /// There is no such protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no commit protocol '{0}'; there are auto, 2pc, 3pc")]
+#[error("there is no commit protocol '{0}'; there are auto, 2pc, 3pc, paxos")]
 pub struct BadProtocol(String);
 
 impl FromStr for Protocol {

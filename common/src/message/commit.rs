@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::commit::{Protocol, Verdict};
 use crate::deadlock::{Handling, Standing};
 use crate::error::Reason;
-use crate::id::{ClusterId, Epoch, Incarnation, ShardId, TxnId};
+use crate::id::{ClusterId, CoordinatorId, Epoch, Incarnation, ShardId, TxnId};
 use crate::route::Placement;
 use crate::time::Timestamp;
 
@@ -64,6 +64,8 @@ pub enum CommitMessage {
         low_water: Timestamp,
         /// All shards that take part.
         participants: Vec<ShardId>,
+        /// Who accepts the votes in Paxos Commit; in other protocols only I count them.
+        acceptors: Vec<CoordinatorId>,
         /// What holds for it on every shard.
         terms: Terms,
         /// How many bytes of the bulk are what was read here without locks.

@@ -55,6 +55,10 @@ pub enum GroupMessage {
     Elected {
         /// The epoch.
         epoch: Epoch,
+        /// What I have accepted in Paxos Commit and do not know to be decided; a
+        /// [`List`](super::bulk::List) of [`Bundle`](super::paxos::Bundle).
+        #[serde(skip)]
+        accepted: Bytes,
     },
     /// Leader: this is behind `before` in the log.
     Append {
@@ -132,13 +136,12 @@ pub enum GroupMessage {
 impl GroupMessage {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
-            GroupMessage::Append { entries: bulk, .. } | GroupMessage::State { part: bulk, .. } => {
-                Some(bulk)
-            }
+            GroupMessage::Append { entries: bulk, .. }
+            | GroupMessage::State { part: bulk, .. }
+            | GroupMessage::Elected { accepted: bulk, .. } => Some(bulk),
             GroupMessage::Canvass { .. }
             | GroupMessage::Would { .. }
             | GroupMessage::Elect { .. }
-            | GroupMessage::Elected { .. }
             | GroupMessage::Appended { .. }
             | GroupMessage::Missing { .. }
             | GroupMessage::Confirm { .. }
@@ -150,13 +153,12 @@ impl GroupMessage {
 
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
-            GroupMessage::Append { entries: bulk, .. } | GroupMessage::State { part: bulk, .. } => {
-                Some(bulk)
-            }
+            GroupMessage::Append { entries: bulk, .. }
+            | GroupMessage::State { part: bulk, .. }
+            | GroupMessage::Elected { accepted: bulk, .. } => Some(bulk),
             GroupMessage::Canvass { .. }
             | GroupMessage::Would { .. }
             | GroupMessage::Elect { .. }
-            | GroupMessage::Elected { .. }
             | GroupMessage::Appended { .. }
             | GroupMessage::Missing { .. }
             | GroupMessage::Confirm { .. }

@@ -5,7 +5,8 @@
 //!      ▲◀────ClientReply────────┘       ◀──CommitMessage────┘  ▲
 //!      │                                 ◀─DeadlockMessage─▶   │ ◀─PeerMessage─▶ shard
 //!      │     coordinator                 ◀───SiteMessage───▶   │ ◀─SiteMessage─▶ shard
-//!      │      ◀─GroupMessage─▶ coordinator                    │
+//!      │      ◀─GroupMessage─▶ coordinator ◀─PaxosMessage─────┤
+//!      │      ◀─PaxosMessage─▶ coordinator                    │
 //!      └──────────────────DataRequest / DataReply──────────────┘
 //! ```
 //!
@@ -27,6 +28,7 @@ pub mod commit;
 pub mod data;
 pub mod deadlock;
 pub mod group;
+pub mod paxos;
 pub mod peer;
 pub mod site;
 pub mod txns;
@@ -39,6 +41,7 @@ pub use commit::CommitMessage;
 pub use data::{DataReply, DataRequest};
 pub use deadlock::DeadlockMessage;
 pub use group::GroupMessage;
+pub use paxos::PaxosMessage;
 pub use peer::PeerMessage;
 pub use site::SiteMessage;
 
@@ -65,6 +68,8 @@ pub enum Message {
     Site(SiteMessage),
     /// Between coordinators of a group.
     Group(GroupMessage),
+    /// Between shards and coordinators, and between coordinators of a group.
+    Paxos(PaxosMessage),
 }
 
 impl Message {
@@ -78,7 +83,7 @@ impl Message {
             Message::Deadlock(message) => message.bulk(),
             Message::ClientReply(message) => message.bulk(),
             Message::Group(message) => message.bulk(),
-            Message::Peer(_) | Message::Site(_) => None,
+            Message::Peer(_) | Message::Site(_) | Message::Paxos(_) => None,
         }
     }
 
@@ -91,7 +96,7 @@ impl Message {
             Message::Deadlock(message) => message.bulk_mut(),
             Message::ClientReply(message) => message.bulk_mut(),
             Message::Group(message) => message.bulk_mut(),
-            Message::Peer(_) | Message::Site(_) => None,
+            Message::Peer(_) | Message::Site(_) | Message::Paxos(_) => None,
         }
     }
 
@@ -100,7 +105,7 @@ impl Message {
     pub fn is_of_commit(&self) -> bool {
         match self {
             Message::Commit(message) => message.txn().is_some(),
-            Message::Peer(_) | Message::Site(_) => true,
+            Message::Peer(_) | Message::Site(_) | Message::Paxos(_) => true,
             Message::ClientRequest(_)
             | Message::ClientReply(_)
             | Message::DataRequest(_)
@@ -127,6 +132,8 @@ impl Message {
             (Message::Deadlock(_) | Message::Peer(_), Peer::Shard(_)) => true,
             (Message::Site(_), Peer::Shard(_) | Peer::Coordinator(_)) => true,
             (Message::Group(_), Peer::Coordinator(_)) => true,
+            (Message::Paxos(message), Peer::Shard(_)) => message.is_from_shard(),
+            (Message::Paxos(message), Peer::Coordinator(_)) => !message.is_from_shard(),
             (Message::Deadlock(message), Peer::Coordinator(_)) => message.is_from_coordinator(),
             _ => false,
         }
@@ -151,5 +158,6 @@ into_message!(
     Deadlock(DeadlockMessage),
     Peer(PeerMessage),
     Site(SiteMessage),
-    Group(GroupMessage)
+    Group(GroupMessage),
+    Paxos(PaxosMessage)
 );

@@ -56,6 +56,8 @@ pub enum ShardStage {
         coordinator: CoordinatorId,
         /// How often that one was asked.
         asked: u32,
+        /// How it is committed.
+        protocol: Protocol,
         /// How far it is in three-phase commit, if it is committed so.
         site: Option<Stable>,
     },
@@ -199,5 +201,22 @@ pub enum CommitStage {
         yes: Vec<ShardId>,
         /// How far the coordinator itself is.
         site: Stable,
+    },
+    /// All have voted for it, and a majority of the coordinators is to accept that: Paxos
+    /// Commit.
+    Accepting {
+        /// The commit timestamp.
+        at: Timestamp,
+        /// Who voted YES.
+        yes: Vec<ShardId>,
+        /// Who voted READ.
+        read: Vec<ShardId>,
+        /// Which coordinators have accepted it.
+        accepted: Vec<CoordinatorId>,
+    },
+    /// Not all have voted for it, and it is to be made sure that no coordinator commits it.
+    GivingUp {
+        /// Who takes part.
+        on: Vec<ShardId>,
     },
 }

@@ -19,6 +19,7 @@
 //! message that was long on its way can not begin a transaction again.
 
 pub mod one_phase;
+mod paxos_commit;
 pub mod tally;
 pub mod three_phase;
 pub mod two_phase;
@@ -31,12 +32,14 @@ use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::Terms;
+use synod_common::message::paxos::Bundle;
 use synod_common::message::{ClientReply, ClientRequest};
 use synod_common::node::{Lsn, Output};
 use synod_common::time::{Mono, Now, Timestamp};
 
 use crate::coordinator::Coordinator;
 use crate::outcomes::Known;
+use crate::paxos::Quorum;
 use tally::Tally;
 use three_phase::PreCommitting;
 
@@ -52,6 +55,8 @@ pub struct Commit {
     /// The participants that are sites of three-phase commit, in the order of their
     /// numbers; none in other protocols.
     pub sites: Vec<ShardId>,
+    /// Who has accepted the votes; in Paxos Commit only.
+    pub quorum: Option<Quorum>,
     /// How far it is.
     pub stage: Stage,
     /// Since when; none if it was so before a restart. For people.
@@ -79,6 +84,15 @@ pub enum Stage {
     },
     /// All voted for it; its sites are to accept that.
     PreCommitting(Box<PreCommitting>),
+    /// All voted for it; a majority of the coordinators is to accept that.
+    Accepting(Box<Bundle>),
+    /// Not all voted; that it is given up is on its way to the disk.
+    GivingUp {
+        /// Who takes part.
+        shards: Vec<ShardId>,
+        /// Why.
+        reason: Reason,
+    },
     /// Decided; these have not acknowledged yet.
     Committing {
         /// The commit timestamp.
@@ -103,6 +117,10 @@ pub enum Then {
     Keep(TxnId, Stable),
     /// The own site of this transaction hears itself.
     Hear(TxnId, Say),
+    /// Nobody commits this transaction any more.
+    GiveUp(TxnId),
+    /// All that was accepted in Paxos Commit and began before this is decided by the log.
+    Decided(Timestamp),
 }
 
 /// A part of a COMMIT with its reads and writes.
@@ -116,7 +134,24 @@ pub struct PartWrites {
 impl Commit {
     /// How it is committed, if several shards take part.
     pub fn protocol(&self) -> Protocol {
-        if self.sites.is_empty() { Protocol::TwoPhase } else { Protocol::ThreePhase }
+        match (&self.sites[..], &self.quorum) {
+            ([], None) => Protocol::TwoPhase,
+            ([], Some(_)) => Protocol::Paxos,
+            ([_, ..], _) => Protocol::ThreePhase,
+        }
+    }
+
+    /// One of before a restart, or of an earlier leader.
+    pub fn recovered(h: Timestamp, stage: Stage) -> Commit {
+        Commit {
+            h,
+            hi: Timestamp::ZERO,
+            waiting: Vec::new(),
+            sites: Vec::new(),
+            quorum: None,
+            stage,
+            since: None,
+        }
     }
 }
 
@@ -126,7 +161,7 @@ fn sites(protocol: Protocol, parts: &[PartWrites]) -> Vec<ShardId> {
         Protocol::ThreePhase => {
             parts.iter().filter(|part| part.has_writes()).map(|part| part.shard).collect()
         }
-        Protocol::Auto | Protocol::TwoPhase => Vec::new(),
+        Protocol::Auto | Protocol::TwoPhase | Protocol::Paxos => Vec::new(),
     }
 }
 
@@ -175,13 +210,15 @@ impl Coordinator {
         let (waiting, since) = (vec![from], Some(now.mono));
         if let [part] = &parts[..] {
             let (stage, sites) = (Stage::OnePhase { shard: part.shard }, vec![]);
-            self.commits.insert(txn, Commit { h, hi, waiting, stage, sites, since });
+            let commit = Commit { h, hi, waiting, sites, quorum: None, stage, since };
+            self.commits.insert(txn, commit);
             self.begin_one_phase(now, (txn, terms), h, part, out);
         } else {
             let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
             let stage = Stage::Preparing(Tally::new(&shards));
             let sites = sites(terms.protocol, &parts);
-            self.commits.insert(txn, Commit { h, hi, waiting, stage, sites, since });
+            let quorum = self.quorum(terms.protocol, h);
+            self.commits.insert(txn, Commit { h, hi, waiting, sites, quorum, stage, since });
             self.prepare(now, (txn, terms), h, &shards, parts, out);
         }
     }
@@ -241,7 +278,9 @@ impl Coordinator {
                 Stage::OnePhase { .. }
                 | Stage::Preparing(_)
                 | Stage::Deciding { .. }
-                | Stage::PreCommitting(_),
+                | Stage::PreCommitting(_)
+                | Stage::Accepting(_)
+                | Stage::GivingUp { .. },
             ) => return Outcome::Undecided,
             None => {}
         }
@@ -312,6 +351,8 @@ impl Coordinator {
                     }
                 }
                 Some((_, Then::Hear(txn, say))) => self.site_heard_itself(now, txn, say, out),
+                Some((_, Then::GiveUp(txn))) => self.given_up(txn, out),
+                Some((_, Then::Decided(below))) => self.paxos.raise(below),
                 None => {}
             }
         }

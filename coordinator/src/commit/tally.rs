@@ -5,7 +5,7 @@ use synod_common::message::commit::Vote;
 use synod_common::time::Timestamp;
 
 /// The votes on one transaction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tally {
     missing: Vec<ShardId>,
     yes: Vec<ShardId>,

@@ -101,7 +101,7 @@ impl Coordinator {
             Some(Commit { stage: Stage::Preparing(_), sites, .. })
                 if is_question && sites.contains(&shard) =>
             {
-                self.abort_two_phase(txn, None, Reason::Abandoned, out);
+                self.abort_preparing(txn, None, Reason::Abandoned, out);
             }
             _ if is_question => self.answer(shard, txn, out),
             _ => {}
@@ -224,10 +224,9 @@ impl Coordinator {
         }
         let (kept, read) = (Some(site.stable()), Vec::new());
         let stage = Stage::PreCommitting(Box::new(PreCommitting { site, lsn, kept, read }));
-        let (hi, waiting) = (Timestamp::ZERO, Vec::new());
         self.unfinished.insert((h, txn));
         self.unsettled.insert(txn);
-        self.commits.insert(txn, Commit { h, hi, waiting, stage, sites, since: None });
+        self.commits.insert(txn, Commit { sites, ..Commit::recovered(h, stage) });
     }
 
     /// Tells the shards what is settled, if something may have changed.

@@ -18,10 +18,12 @@
 //! Sources: Mohan, Lindsay, Obermarck 1986 §3.1 (presumed abort). Departures:
 //! votes carry the commit timestamp; READ voters keep their locks until RELEASE.
 
+use synod_common::commit::Protocol;
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::Outcome;
 use synod_common::message::commit::{Decision, Terms, Vote};
+use synod_common::message::paxos::Bundle;
 use synod_common::message::{ClientReply, CommitMessage};
 use synod_common::node::Output;
 use synod_common::time::{Now, Timestamp};
@@ -31,6 +33,7 @@ use super::{Commit, PartWrites, Stage, Then};
 use crate::coordinator::{Coordinator, Deadline};
 use crate::mutant::mutated;
 use crate::outcomes::Known;
+use crate::paxos::Quorum;
 use crate::record::Record;
 
 const NO_REPLY: RequestId = RequestId(0);
@@ -56,6 +59,7 @@ impl Coordinator {
             [] => shards,
             sites => sites,
         };
+        let acceptors = commit.quorum.as_ref().map_or(&[][..], Quorum::asked);
         for part in parts {
             let message = CommitMessage::Prepare {
                 txn,
@@ -64,6 +68,7 @@ impl Coordinator {
                 incarnation: part.incarnation,
                 low_water,
                 participants: participants.to_vec(),
+                acceptors: acceptors.to_vec(),
                 terms,
                 read_bytes: part.read_bytes,
                 writes: part.writes,
@@ -85,7 +90,7 @@ impl Coordinator {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         if let Vote::No(reason) = vote {
-            return self.abort_two_phase(txn, Some(shard), reason, out);
+            return self.abort_preparing(txn, Some(shard), reason, out);
         }
         if tally.count(shard, &vote) {
             self.decide(now, txn, out);
@@ -97,17 +102,18 @@ impl Coordinator {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
-        let is_three_phase = !commit.sites.is_empty();
+        let (h, protocol) = (commit.h, commit.protocol());
         self.advance(at);
-        if is_three_phase {
-            return self.pre_commit(now, txn, at, read, out);
+        match protocol {
+            Protocol::Auto | Protocol::TwoPhase => {}
+            Protocol::ThreePhase => return self.pre_commit(now, txn, at, read, out),
+            Protocol::Paxos => {
+                let bundle = Bundle { txn, h, at, yes, read };
+                return self.await_acceptance(now, txn, bundle, out);
+            }
         }
         // Without writes nobody acknowledges, but what is told must still survive.
-        let lsn = if yes.is_empty() {
-            out.force(&Record::Outcome { txn, at })
-        } else {
-            out.force(&Record::Committed { txn, at, yes: yes.clone() })
-        };
+        let lsn = out.force(&Record::committed(txn, at, &yes));
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         commit.stage = Stage::Deciding { at, yes, read };
         commit.since = Some(now.mono);
@@ -171,16 +177,21 @@ impl Coordinator {
 
     /// Aborts a transaction that is not decided. Participants hear it once, but for the
     /// one that voted NO; one that does not will ask.
-    pub(crate) fn abort_two_phase(
+    pub(crate) fn abort_preparing(
         &mut self,
         txn: TxnId,
         voted_no: Option<ShardId>,
         reason: Reason,
         out: &mut Output,
     ) {
-        let Some(Commit { stage: Stage::Preparing(tally), .. }) = self.commits.get(&txn) else {
+        let Some(Commit { stage: Stage::Preparing(tally), quorum, .. }) = self.commits.get(&txn)
+        else {
             return;
         };
+        // Without a NO, all votes may be with other acceptors.
+        if quorum.is_some() && voted_no.is_none() {
+            return self.give_up(txn, reason, out);
+        }
         for shard in tally.participants().filter(|shard| Some(*shard) != voted_no) {
             let message = CommitMessage::Decide { txn, decision: Decision::Abort };
             out.send(Peer::Shard(shard), NO_REPLY, message);
@@ -195,12 +206,14 @@ impl Coordinator {
             Stage::OnePhase { .. }
             | Stage::Deciding { .. }
             | Stage::PreCommitting(_)
+            | Stage::Accepting(_)
+            | Stage::GivingUp { .. }
             | Stage::Committing { .. } => false,
         };
         let doomed: Vec<TxnId> =
             self.commits.iter().filter(|(_, commit)| waits(commit)).map(|(txn, _)| *txn).collect();
         for txn in doomed {
-            self.abort_two_phase(txn, None, Reason::VoteTimeout, out);
+            self.abort_preparing(txn, None, Reason::VoteTimeout, out);
         }
     }
 
@@ -227,7 +240,9 @@ impl Coordinator {
                 Stage::OnePhase { .. }
                 | Stage::Preparing(_)
                 | Stage::Deciding { .. }
-                | Stage::PreCommitting(_),
+                | Stage::PreCommitting(_)
+                | Stage::Accepting(_)
+                | Stage::GivingUp { .. },
             ) => return,
             Some(Stage::Committing { at, unacknowledged }) => {
                 Some((*at, unacknowledged.contains(&shard)))

@@ -86,7 +86,7 @@ impl Coordinator {
         }
         let (at, local) = (now.wall, deadlock.only_shard());
         self.detector.remember(Happened { at, local, deadlock: (*deadlock).clone() });
-        self.abort_two_phase(txn, None, Reason::Deadlock(deadlock), out);
+        self.abort_preparing(txn, None, Reason::Deadlock(deadlock), out);
     }
 
     fn answered(

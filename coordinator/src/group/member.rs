@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_common::error::{Corrupt, Reason};
-use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId};
+use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, ShardId, TxnId};
+use synod_common::message::bulk::List;
 use synod_common::message::group::{Entries, Position};
-use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message};
+use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message, PaxosMessage};
 use synod_common::node::{
     CheckpointStep, Event, Lsn, Node, Output, Records, Recovered, Send, decode,
 };
@@ -20,6 +21,8 @@ use super::replica::{Offer, Pace, Promise, Replica, Step, Turn, When};
 use super::transfer::{Sending, Taking};
 use crate::checkpoint::Saved;
 use crate::mutant::mutated;
+use crate::paxos::takeover::Found;
+use crate::paxos::{Acceptor, Answer};
 use crate::record::Record;
 use crate::{Coordinator, Settings, Stats};
 
@@ -48,6 +51,12 @@ pub struct Member {
     swept: Mono,
     /// The round that is to confirm what the core waits with.
     round: Option<u64>,
+    /// What it accepts in Paxos Commit.
+    acceptor: Acceptor,
+    /// What it has accepted for itself as the leader, and where that stands in its own log.
+    accepting: VecDeque<(Lsn, TxnId)>,
+    /// What others had accepted when they promised this epoch to it.
+    found: (Epoch, Found),
     /// Clients that want to hear of a leader of a later epoch.
     following: BTreeMap<Peer, (RequestId, Epoch)>,
     /// The epoch of the leader of which they were told, or knew.
@@ -75,6 +84,9 @@ impl Member {
             leading: false,
             swept: Mono::default(),
             round: None,
+            acceptor: Acceptor::default(),
+            accepting: VecDeque::new(),
+            found: (Epoch::default(), Found::default()),
             following: BTreeMap::new(),
             told: None,
             sending: None,
@@ -155,6 +167,13 @@ impl Member {
         let last = out.last_lsn();
         for (to, message, when) in messages {
             let to = Peer::Coordinator(to);
+            let message = match message {
+                GroupMessage::Elected { epoch, .. } => {
+                    let accepted = List::of(self.acceptor.accepted());
+                    GroupMessage::Elected { epoch, accepted }
+                }
+                message => message,
+            };
             match when {
                 When::Now => out.send(to, RequestId::default(), message),
                 When::Durable => out.send_after(last, to, RequestId::default(), message),
@@ -180,7 +199,10 @@ impl Member {
         }
         self.leading = true;
         self.inner = Output::new(Lsn(last.index));
-        self.core.lead(now, epoch, &mut self.inner);
+        let (_, mut found) = std::mem::take(&mut self.found);
+        self.acceptor.accepted().for_each(|bundle| found.add(bundle.clone()));
+        self.core.lead(now, epoch, found, &mut self.inner);
+        self.choose_acceptors(now);
     }
 
     /// Lets the core read entries that somebody else wrote.
@@ -213,6 +235,7 @@ impl Member {
             self.apply(self.replica.committed());
             self.forget_outcomes(now);
         }
+        self.acceptor.raise(self.core.decided_below());
         let keep = if self.core.is_alone() { 0 } else { KEEP_BYTES };
         self.replica.forget(self.applied, keep);
         self.tell_leader(out);
@@ -286,10 +309,16 @@ impl Member {
         let index = self.applied.min(self.replica.durable());
         let Some(base) = self.replica.log().at(index) else { return };
         self.logged = 0;
-        self.core.begin_checkpoint(Saved { promise: self.replica.promise(), base });
+        self.core.begin_checkpoint(self.saved(base));
         let start = self.places.lsn_of(index + 1).unwrap_or(out.last_lsn().next());
         self.places.forget(index);
         out.checkpoint = Some(CheckpointStep::Begin(start));
+    }
+
+    /// What a checkpoint says of this member, if it stands here in the group's log.
+    fn saved(&self, base: Position) -> Saved {
+        let accepted = self.acceptor.accepted().cloned().collect();
+        Saved { promise: self.replica.promise(), base, accepted }
     }
 
     /// A client asks while another one leads, or for what each member can say.
@@ -354,6 +383,9 @@ impl Member {
                 Message::Group(GroupMessage::Taken { base, number, .. }),
             ) => self.part_taken(now, (member, base, number), out),
             (Peer::Coordinator(member), Message::Group(message)) => {
+                if let GroupMessage::Elected { epoch, accepted } = &message {
+                    self.found(*epoch, accepted);
+                }
                 let sound = is_sound(&message);
                 let step = sound.then(|| self.replica.hear(now.mono, member, message));
                 self.carry_out(now, step.unwrap_or_default(), out);
@@ -364,12 +396,87 @@ impl Member {
             {
                 self.answer((from, request), &asked, out);
             }
+            (Peer::Shard(shard), Message::Paxos(message)) => {
+                self.proposed(shard, &message, out);
+                if leads {
+                    let event = Event::Message { from, request, message: message.into() };
+                    self.core.handle(now, event, &mut self.inner);
+                }
+            }
+            (Peer::Coordinator(leader), Message::Paxos(PaxosMessage::Forward(bundle))) => {
+                let txn = bundle.txn;
+                let answer = self.acceptor.forward(self.replica.promise().epoch, bundle);
+                self.accept(txn, leader, answer, out);
+            }
             (from, message) if leads => {
                 let event = Event::Message { from, request, message };
                 self.core.handle(now, event, &mut self.inner);
             }
             // Shards speak to whoever leads.
             _ => {}
+        }
+    }
+}
+
+// Paxos Commit: what this member accepts, and who else does.
+impl Member {
+    /// A participant proposes its vote.
+    fn proposed(&mut self, shard: ShardId, message: &PaxosMessage, out: &mut Output) {
+        let PaxosMessage::Propose { txn, h, leader, participants, vote } = message else { return };
+        let promised = self.replica.promise().epoch;
+        let vote = (shard, vote);
+        let answer = self.acceptor.propose(promised, (*txn, *h), participants, vote);
+        self.accept(*txn, *leader, answer, out);
+    }
+
+    fn accept(&mut self, txn: TxnId, leader: CoordinatorId, answer: Answer, out: &mut Output) {
+        let lsn = match answer {
+            Answer::Nothing => return,
+            Answer::Accept(bundle) if mutated!(self.core, AcceptedUnforced) => {
+                out.append(&Record::Accepted(bundle));
+                Lsn::default()
+            }
+            Answer::Accept(bundle) => out.force(&Record::Accepted(bundle)),
+            Answer::Again => out.last_lsn(),
+        };
+        if leader == self.core.settings.id {
+            self.accepting.push_back((lsn, txn));
+        } else {
+            let accepted = PaxosMessage::Accepted { txn };
+            out.send_after(lsn, Peer::Coordinator(leader), RequestId::default(), accepted);
+        }
+    }
+
+    /// What it has accepted for itself is durable up to here.
+    fn accepted(&mut self, now: Now, lsn: Lsn) {
+        while self.accepting.front().is_some_and(|(at, _)| *at <= lsn) {
+            let Some((_, txn)) = self.accepting.pop_front() else { return };
+            if self.leading {
+                let from = Peer::Coordinator(self.core.settings.id);
+                let message = PaxosMessage::Accepted { txn }.into();
+                let event = Event::Message { from, request: RequestId::default(), message };
+                self.core.handle(now, event, &mut self.inner);
+            }
+        }
+    }
+
+    /// A member that has promised the epoch had accepted this before.
+    fn found(&mut self, epoch: Epoch, accepted: &Bytes) {
+        let promise = self.replica.promise();
+        if promise != (Promise { epoch, to: Some(self.core.settings.id) }) {
+            return;
+        }
+        if self.found.0 != epoch {
+            self.found = (epoch, Found::default());
+        }
+        let bundles = List::read(accepted).map_while(Result::ok);
+        bundles.for_each(|bundle| self.found.1.add(bundle));
+    }
+
+    /// Votes are accepted by the leader, and by as few others as it takes.
+    fn choose_acceptors(&mut self, now: Now) {
+        if self.leading {
+            self.core.set_acceptors(self.replica.acceptors(now.mono), &mut self.inner);
         }
     }
 }
@@ -446,7 +553,7 @@ impl Member {
             Offer::Taken | Offer::Refused => return,
         }
         if self.taking.is_none() && *number == 0 && !self.core.writes_checkpoint() {
-            let saved = Saved { promise: self.replica.promise(), base: *base };
+            let saved = self.saved(*base);
             let begin = CheckpointStep::Begin(out.last_lsn().next());
             let steps = [begin, CheckpointStep::Part(saved.encode())];
             self.taking = Some(Taking::new((from, *epoch), *base, steps));
@@ -500,7 +607,7 @@ fn is_sound(message: &GroupMessage) -> bool {
         let Ok(record) = decode::<Record>("an entry", &record) else { return false };
         let goes_on = epoch == record.begins().unwrap_or(last);
         last = epoch;
-        goes_on && !matches!(record, Record::Promised(_) | Record::Cut { .. })
+        goes_on && record.is_entry()
     })
 }
 
@@ -511,6 +618,7 @@ impl Node for Member {
             Recovered::Checkpoint(part) => {
                 if let Some(saved) = self.core.restore_part(part)? {
                     *promise = saved.promise;
+                    saved.accepted.into_iter().for_each(|bundle| self.acceptor.restore(bundle));
                     *log = Log::from(saved.base);
                     self.places = Places::from(saved.base.index);
                 }
@@ -518,6 +626,7 @@ impl Node for Member {
             Recovered::Record(lsn, bytes) => {
                 match decode::<Record>(format_args!("record {}", lsn.0), bytes)? {
                     Record::Promised(newer) => *promise = newer,
+                    Record::Accepted(bundle) => self.acceptor.restore(bundle),
                     Record::Cut { index } if index < log.base().index => {
                         return Err(Corrupt::new(format!("record {} cuts too much", lsn.0)));
                     }
@@ -548,6 +657,7 @@ impl Node for Member {
             Event::Wake => {
                 let step = self.replica.tick(now.mono);
                 self.carry_out(now, step, out);
+                self.choose_acceptors(now);
                 if self.leading && self.inner.wake.is_some_and(|wake| wake <= now.mono) {
                     self.core.handle(now, Event::Wake, &mut self.inner);
                 }
@@ -556,6 +666,7 @@ impl Node for Member {
                 if let Some(index) = self.places.index_at(lsn) {
                     self.replica.is_durable(index);
                 }
+                self.accepted(now, lsn);
             }
             Event::CheckpointWritten if self.taking.is_some() => self.part_written(out),
             Event::CheckpointWritten => self.core.checkpoint_written(out),
@@ -566,6 +677,7 @@ impl Node for Member {
             Event::Disconnected(Peer::Coordinator(member)) => {
                 self.sending.take_if(|sending| sending.to == member);
                 self.replica.disconnected(member);
+                self.choose_acceptors(now);
             }
             Event::Connected(peer) => self.core.linked(peer, true),
             Event::Disconnected(peer) => {

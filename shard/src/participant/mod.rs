@@ -19,6 +19,7 @@ pub mod cooperate;
 pub mod heuristic;
 pub mod in_doubt;
 pub mod one_phase;
+pub mod paxos_commit;
 pub mod three_phase;
 pub mod two_phase;
 pub mod validate;
@@ -119,6 +120,8 @@ pub struct Preparing {
     pub coordinator: CoordinatorId,
     /// Who takes part; empty for one-phase.
     pub participants: Vec<ShardId>,
+    /// Who accepts the votes, in Paxos Commit; nobody in other protocols.
+    pub acceptors: Vec<CoordinatorId>,
     /// What its client says of it.
     pub terms: Terms,
     /// What was read without locks.

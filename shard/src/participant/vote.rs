@@ -13,7 +13,7 @@ use synod_common::id::{CoordinatorId, Incarnation, Peer, RequestId, TxnId};
 use synod_common::key::Key;
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::{Terms, Vote};
-use synod_common::node::Output;
+use synod_common::node::{Lsn, Output};
 use synod_common::time::{Now, Timestamp};
 
 use super::validate::reads;
@@ -58,7 +58,7 @@ impl Shard {
                 }
                 return self.vote_no(txn, &preparing, why, out);
             }
-            (Some(_), _) => return self.repeat_vote(txn, out),
+            (Some(_), _) => return self.repeat_vote(txn, &preparing, out),
         }
         if txn.session.epoch != self.epoch {
             if self.txns.contains_key(&txn) {
@@ -127,7 +127,7 @@ impl Shard {
         if let Err(reason) = self.validate(&preparing) {
             return self.abort(txn, &reason, out);
         }
-        let Preparing { h, hi, coordinator, ref participants, .. } = preparing;
+        let Preparing { h, hi, coordinator, .. } = preparing;
         let m = if mutated!(self, VoteIgnoresFloor) { h } else { h.max(self.floor.next()) };
         if m >= hi {
             return self.abort(txn, &Reason::WindowPassed, out);
@@ -149,11 +149,13 @@ impl Shard {
                 out.send(to, NO_REPLY, message);
             }
             (true, false) => {
-                let participants = participants.clone();
+                for (to, vote) in preparing.votes(txn, &Vote::Read(m)) {
+                    out.send(to, NO_REPLY, vote);
+                }
+                let participants = preparing.participants;
                 let stage = Stage::ReadVoted { h, m, hi, participants, asked: 0 };
                 self.set_stage(now, txn, stage);
                 self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
-                out.send(to, NO_REPLY, CommitMessage::Vote { txn, vote: Vote::Read(m) });
             }
             (false, true) => {
                 let Preparing { writes, .. } = preparing;
@@ -172,6 +174,7 @@ impl Shard {
         preparing: Preparing,
         out: &mut Output,
     ) {
+        let votes = preparing.votes(txn, &Vote::Yes(m));
         let Preparing { h, coordinator, participants, writes, terms, .. } = preparing;
         let Terms { standing, protocol, .. } = terms;
         self.mark_intents(txn, m, &writes);
@@ -189,8 +192,9 @@ impl Shard {
         };
         let site = record.site(self.settings.id);
         let lsn = out.force(&Record::Prepared(record.clone()));
-        let vote = CommitMessage::Vote { txn, vote: Vote::Yes(m) };
-        out.send_after(lsn, Peer::Coordinator(coordinator), NO_REPLY, vote);
+        for (to, vote) in votes {
+            out.send_after(lsn, to, NO_REPLY, vote);
+        }
         self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
         self.stats.in_doubt += 1;
         let stage = Stage::Prepared { lsn, record, asked: 0, site, said: lsn, resolved: None };
@@ -236,19 +240,15 @@ impl Shard {
     }
 
     /// The same request again: the same vote again, from the record.
-    fn repeat_vote(&mut self, txn: TxnId, out: &mut Output) {
-        let coordinator = self.coordinator();
-        match self.txns.get(&txn).map(|participant| &participant.stage) {
-            Some(Stage::Prepared { lsn, record, .. }) => {
-                let vote = CommitMessage::Vote { txn, vote: Vote::Yes(record.m) };
-                out.send_after(*lsn, coordinator, NO_REPLY, vote);
-            }
-            Some(Stage::ReadVoted { m, .. }) => {
-                let vote = CommitMessage::Vote { txn, vote: Vote::Read(*m) };
-                out.send(coordinator, NO_REPLY, vote);
-            }
+    fn repeat_vote(&mut self, txn: TxnId, preparing: &Preparing, out: &mut Output) {
+        let (lsn, vote) = match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { lsn, record, .. }) => (*lsn, Vote::Yes(record.m)),
+            Some(Stage::ReadVoted { m, .. }) => (Lsn::default(), Vote::Read(*m)),
             // The answer to the first one is still to come.
-            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => {}
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
+        };
+        for (to, vote) in preparing.votes(txn, &vote) {
+            out.send_after(lsn, to, NO_REPLY, vote);
         }
     }
 

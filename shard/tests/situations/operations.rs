@@ -153,6 +153,7 @@ fn who_has_read_the_key_is_alone_with_it() {
         incarnation: None,
         low_water: Timestamp::ZERO,
         participants: vec![ShardId(1), ShardId(2)],
+        acceptors: vec![],
         terms: terms(Validation::Locked),
         read_bytes: 0,
         writes: set(&[("k", add(1))]),

@@ -71,6 +71,7 @@ impl World {
             incarnation: given,
             low_water: Timestamp::ZERO,
             participants: sites.iter().copied().map(ShardId).collect(),
+            acceptors: vec![],
             terms: Terms { protocol: Protocol::ThreePhase, ..terms(Validation::Locked) },
             read_bytes: 0,
             writes,

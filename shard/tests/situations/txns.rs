@@ -44,6 +44,7 @@ fn prepared(h: u64) -> ShardStage {
         participants: vec![ShardId(1), ShardId(2)],
         coordinator: CoordinatorId(1),
         asked: 0,
+        protocol: Protocol::TwoPhase,
         site: None,
     }
 }

@@ -32,6 +32,7 @@ pub mod force;
 pub mod forgetting;
 pub mod grants;
 pub mod once;
+pub mod paxos;
 pub mod promise;
 pub mod reinstated;
 pub mod safe_point;

@@ -33,7 +33,7 @@ impl GroupLog {
     pub fn durable(&mut self, server: usize, record: Record) {
         let log = self.members.entry(server).or_default();
         match record {
-            Record::Promised(_) => {}
+            Record::Promised(_) | Record::Accepted(_) => {}
             Record::Cut { index } => log.truncate(usize::try_from(index).unwrap_or(usize::MAX)),
             record => {
                 let epoch = log.last().map_or(Epoch::default(), |entry| entry.epoch);

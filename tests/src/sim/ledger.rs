@@ -12,7 +12,7 @@ use synod_shard::Record as ShardRecord;
 
 use super::group::GroupLog;
 use super::server::is_coordinator;
-use crate::invariants::{Check, agreement, decision, forgetting, once, sites, votes};
+use crate::invariants::{Check, agreement, decision, forgetting, once, paxos, sites, votes};
 
 type CoordinatorRecord = synod_coordinator::Record;
 
@@ -60,6 +60,10 @@ pub struct Ledger {
     pub claimed: BTreeMap<TxnId, Timestamp>,
     /// What sites of three-phase commit have accepted.
     pub sites: BTreeMap<TxnId, sites::Accepted>,
+    /// What coordinators have accepted in Paxos Commit.
+    pub accepted: paxos::Accepted,
+    /// How many coordinators there are.
+    pub coordinators: usize,
     /// Newest durable epoch.
     pub epoch: Epoch,
     /// Largest durable window.
@@ -72,9 +76,11 @@ pub struct Ledger {
 
 impl Ledger {
     /// Nothing is durable.
-    pub fn new(servers: usize) -> Ledger {
+    pub fn new(shards: usize, coordinators: usize) -> Ledger {
         Ledger {
-            servers: (0..servers).map(|_| Facts::default()).collect(),
+            servers: (0..shards + coordinators).map(|_| Facts::default()).collect(),
+            accepted: paxos::Accepted::default(),
+            coordinators,
             committed: BTreeMap::new(),
             voters: BTreeMap::new(),
             aborted: BTreeSet::new(),
@@ -101,6 +107,9 @@ impl Ledger {
             {
                 decision::check(self, *txn, *at)?;
             }
+            if let Fact::Coordinator(record) = &fact {
+                paxos::written(self, server, record)?;
+            }
             let facts = &mut self.servers[server];
             facts.last = facts.last.next();
             facts.tail.push_back((facts.last, fact));
@@ -114,6 +123,9 @@ impl Ledger {
         facts.durable = facts.durable.max(lsn);
         while self.servers[server].tail.front().is_some_and(|(at, _)| *at <= lsn) {
             match (self.servers[server].tail.pop_front(), &mut self.group) {
+                (Some((_, Fact::Coordinator(CoordinatorRecord::Accepted(bundle)))), _) => {
+                    paxos::accepted(self, server, &bundle);
+                }
                 (Some((_, Fact::Coordinator(record))), Some(group)) => {
                     group.durable(server, record);
                 }
@@ -182,8 +194,13 @@ impl Ledger {
             Fact::Coordinator(
                 CoordinatorRecord::Ended { .. }
                 | CoordinatorRecord::Promised(_)
-                | CoordinatorRecord::Cut { .. },
+                | CoordinatorRecord::Cut { .. }
+                | CoordinatorRecord::Accepted(_)
+                | CoordinatorRecord::Decided { .. },
             ) => {}
+            Fact::Coordinator(CoordinatorRecord::GivenUp { txn, .. }) => {
+                paxos::given_up(self, txn)?;
+            }
             Fact::Coordinator(CoordinatorRecord::Site { txn, sites, stable, .. }) => {
                 sites::named(self, txn, &sites);
                 sites::entered(self, server, txn, stable)?;

@@ -138,7 +138,10 @@ impl Mutation {
         match self {
             #[cfg(feature = "mutants")]
             Mutation::Coordinator(
-                synod_coordinator::Mutant::LeadsUnconfirmed | synod_coordinator::Mutant::OwnLogOnly,
+                synod_coordinator::Mutant::LeadsUnconfirmed
+                | synod_coordinator::Mutant::OwnLogOnly
+                | synod_coordinator::Mutant::AcceptedByOne
+                | synod_coordinator::Mutant::AcceptedUnforced,
             ) => 3,
             _ => 1,
         }

@@ -165,19 +165,39 @@ pub struct Sizes {
     pub long_waits: bool,
     /// How deadlocks are dealt with.
     pub handling: Handling,
-    /// How many transactions are committed in three phases, in 1 of 10,000.
-    pub three_phase: u32,
+    /// How transactions are committed.
+    pub protocols: Protocols,
     /// How many shards there are.
     pub shards: usize,
     /// How many coordinators there are.
     pub coordinators: usize,
 }
 
-/// How the transaction with some number is committed, if so many are in three phases.
-pub fn protocol_of(number: u64, three_phase: u32) -> Protocol {
-    match Rng::new(number ^ 0x3bc).chance(three_phase) {
-        true => Protocol::ThreePhase,
-        false => Protocol::TwoPhase,
+/// How transactions are committed, in 1 of 10,000; the rest is in two phases.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocols {
+    three_phase: u32,
+    /// Of those that are not in three phases.
+    paxos: u32,
+}
+
+impl Protocols {
+    fn of(seed: u64) -> Protocols {
+        Protocols {
+            three_phase: Rng::new(seed ^ 0x3bc).pick(&[0, 0, 5_000, 5_000, 10_000]),
+            paxos: Rng::new(seed ^ 0x9a05).pick(&[0, 5_000, 10_000, 10_000]),
+        }
+    }
+
+    /// How the transaction with some number is.
+    pub fn of_txn(self, number: u64) -> Protocol {
+        if Rng::new(number ^ 0x3bc).chance(self.three_phase) {
+            Protocol::ThreePhase
+        } else if Rng::new(number ^ 0x9a05).chance(self.paxos) {
+            Protocol::Paxos
+        } else {
+            Protocol::TwoPhase
+        }
     }
 }
 
@@ -213,7 +233,7 @@ impl World {
             heal_at: rng.within(3_000_000..=6_000_000),
             long_waits: deadlocks.chance(3_000),
             handling: handling(&mut deadlocks, mutation),
-            three_phase: Rng::new(seed ^ 0x3bc).pick(&[0, 0, 5_000, 5_000, 10_000]),
+            protocols: Protocols::of(seed),
             shards,
             coordinators: match mutation {
                 None => Rng::new(seed ^ 0x9709).pick(&[1, 1, 1, 3, 3, 5]),
@@ -231,7 +251,7 @@ impl World {
             servers: Vec::new(),
             clients: Vec::new(),
             links: Vec::new(),
-            ledger: Ledger::new(MOST_SHARDS + coordinators),
+            ledger: Ledger::new(MOST_SHARDS, coordinators),
             history: History::default(),
             handed_out: HandedOut::default(),
             deadlocks: Observed::default(),

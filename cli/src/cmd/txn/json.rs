@@ -21,8 +21,8 @@ fn silent(servers: &Servers) -> Vec<Value> {
     silent.map(|(server, why)| json!({ "server": server, "reason": why })).collect()
 }
 
-fn text(shards: impl IntoIterator<Item = ShardId>) -> Vec<String> {
-    shards.into_iter().map(|shard| shard.to_string()).collect()
+fn text(servers: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
+    servers.into_iter().map(|server| server.to_string()).collect()
 }
 
 fn summary(seen: &Seen) -> Value {
@@ -74,6 +74,17 @@ fn of_commit(commit: &Commit) -> Value {
             "stage": "pre-committing",
             "yes": text(yes.iter().copied()),
             "site": self::site(site),
+        }),
+        CommitStage::Accepting { at, yes, read, accepted } => json!({
+            "stage": "accepting",
+            "timestamp": at.0,
+            "yes": text(yes.iter().copied()),
+            "read": text(read.iter().copied()),
+            "accepted": text(accepted.iter().copied()),
+        }),
+        CommitStage::GivingUp { on } => json!({
+            "stage": "giving-up",
+            "on": text(on.iter().copied()),
         }),
         CommitStage::Committing { at, unacknowledged } => json!({
             "stage": "committing",
@@ -133,13 +144,14 @@ fn of_shard(shard: ShardId, row: &ShardTxn, holds: &Holds) -> Value {
             "participants": text(participants.iter().copied()),
             "coordinator": coordinator.to_string(),
         }),
-        ShardStage::Prepared { h, m, participants, coordinator, asked, site } => json!({
+        ShardStage::Prepared { h, m, participants, coordinator, asked, protocol, site } => json!({
             "stage": "prepared",
             "h": h.0,
             "m": m.0,
             "participants": text(participants.iter().copied()),
             "coordinator": coordinator.to_string(),
             "asked": asked,
+            "protocol": protocol.to_string(),
             "site": site.as_ref().map(self::site),
         }),
         ShardStage::ReadVoted { h, m, coordinator, asked } => json!({

@@ -82,6 +82,16 @@ fn commit(out: &mut impl Write, commit: &Commit) -> io::Result<()> {
             writeln!(out, "  YES: {}", name(yes))?;
             self::site(out, site)?;
         }
+        CommitStage::Accepting { at, yes, read, accepted } => {
+            writeln!(out, "has the coordinators accept the commit at {at} for {since}")?;
+            writeln!(out, "  YES: {}; READ: {}", name(yes), name(read))?;
+            let accepted: Vec<String> = accepted.iter().map(ToString::to_string).collect();
+            writeln!(out, "  accepted by: {}", accepted.join(", "))?;
+        }
+        CommitStage::GivingUp { on } => {
+            writeln!(out, "makes sure that nobody commits it for {since}")?;
+            writeln!(out, "  on: {}", name(on))?;
+        }
         CommitStage::Committing { at, unacknowledged } => {
             writeln!(out, "committed at {at}, tells it for {since}")?;
             writeln!(out, "  not acknowledged by: {}", name(unacknowledged))?;
@@ -139,10 +149,10 @@ fn on_shard(out: &mut impl Write, shard: ShardId, row: &ShardTxn) -> io::Result<
             let participants = names(participants.iter().copied());
             writeln!(out, "  h {h}, coordinator {coordinator}, participants {participants}")
         }
-        ShardStage::Prepared { h, m, participants, coordinator, asked, site } => {
+        ShardStage::Prepared { h, m, participants, coordinator, asked, protocol, site } => {
             writeln!(out, "has voted YES, without a decision for {since}")?;
             let participants = names(participants.iter().copied());
-            writeln!(out, "  h {h}, m {m}, participants {participants}")?;
+            writeln!(out, "  h {h}, m {m}, participants {participants}, {protocol}")?;
             if let Some(site) = site {
                 self::site(out, site)?;
             }

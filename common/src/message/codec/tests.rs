@@ -17,10 +17,11 @@ use crate::message::commit::{Decision, Terms, Validation, Vote};
 use crate::message::data::{Access, LockPlace, LockRow, LockWait, ReadMode, ShardStatus};
 use crate::message::deadlock::{Edge, Holder, Link, Probe, Wait};
 use crate::message::group::{Entries, Position};
+use crate::message::paxos::Bundle;
 use crate::message::txns::{Commit, CommitStage, Holds, Resolution, ShardStage, ShardTxn};
 use crate::message::{
     ClientReply, ClientRequest, CommitMessage, DataReply, DataRequest, DeadlockMessage,
-    GroupMessage, PeerMessage, SiteMessage,
+    GroupMessage, PaxosMessage, PeerMessage, SiteMessage,
 };
 use crate::route::{CoordinatorAddress, Partition, Placement, ShardAddress};
 use crate::time::{Timestamp, Wall};
@@ -271,6 +272,7 @@ fn samples() -> Vec<Message> {
             incarnation: None,
             low_water: Timestamp(4),
             participants: vec![ShardId(1), ShardId(2)],
+            acceptors: vec![],
             terms: terms(Validation::Writes(Timestamp(8))),
             read_bytes: 0,
             writes: writes(),
@@ -339,6 +341,7 @@ fn samples() -> Vec<Message> {
     all.extend(of_sites());
     all.extend(of_txns());
     all.extend(of_groups());
+    all.extend(of_paxos());
     all.extend(reasons.iter().cloned().map(|reason| ClientReply::Refused(reason).into()));
     all.extend(reasons.into_iter().map(|reason| DataReply::Refused(reason).into()));
     all
@@ -373,7 +376,7 @@ fn of_groups() -> Vec<Message> {
         GroupMessage::Canvass { epoch, last },
         GroupMessage::Would { epoch },
         GroupMessage::Elect { epoch, last },
-        GroupMessage::Elected { epoch },
+        GroupMessage::Elected { epoch, accepted: List::of(&[bundle()]) },
         GroupMessage::Append { epoch, before: last, committed: 299, entries: entries.finish() },
         GroupMessage::Appended { epoch, index: 301 },
         GroupMessage::Missing { epoch, index: 200 },
@@ -413,6 +416,27 @@ fn of_sites() -> Vec<Message> {
     all.map(|say| SiteMessage { txn: txn(), h: Timestamp(80), say }.into()).to_vec()
 }
 
+fn bundle() -> Bundle {
+    let (yes, read) = (vec![ShardId(1)], vec![ShardId(2)]);
+    Bundle { txn: txn(), h: Timestamp(9), at: Timestamp(10), yes, read }
+}
+
+/// Everything that is said in Paxos Commit.
+fn of_paxos() -> Vec<Message> {
+    let all = [
+        PaxosMessage::Propose {
+            txn: txn(),
+            h: Timestamp(9),
+            leader: CoordinatorId(1),
+            participants: vec![ShardId(1), ShardId(2)],
+            vote: Vote::Yes(Timestamp(10)),
+        },
+        PaxosMessage::Accepted { txn: txn() },
+        PaxosMessage::Forward(bundle()),
+    ];
+    all.map(Message::from).to_vec()
+}
+
 /// The listings of transactions, with every stage in them.
 fn of_txns() -> Vec<Message> {
     let (h, m, asked) = (Timestamp(9), Timestamp(10), 3);
@@ -436,6 +460,7 @@ fn of_txns() -> Vec<Message> {
             participants: participants.clone(),
             coordinator,
             asked,
+            protocol: Protocol::TwoPhase,
             site: None,
         },
         ShardStage::Prepared {
@@ -444,6 +469,7 @@ fn of_txns() -> Vec<Message> {
             participants: participants.clone(),
             coordinator,
             asked,
+            protocol: Protocol::ThreePhase,
             site: Some(stable()),
         },
         ShardStage::ReadVoted { h, m, coordinator, asked },
@@ -460,7 +486,14 @@ fn of_txns() -> Vec<Message> {
         CommitStage::Preparing { yes: yes.clone(), read: read.clone(), missing: shards },
         CommitStage::Deciding { at: m, yes: yes.clone(), read },
         CommitStage::Committing { at: m, unacknowledged: yes.clone() },
-        CommitStage::PreCommitting { yes, site: stable() },
+        CommitStage::PreCommitting { yes: yes.clone(), site: stable() },
+        CommitStage::Accepting {
+            at: m,
+            yes: yes.clone(),
+            read: vec![],
+            accepted: vec![CoordinatorId(2)],
+        },
+        CommitStage::GivingUp { on: yes },
     ]
     .map(at_coordinator);
     let holds = Holds {

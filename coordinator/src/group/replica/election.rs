@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use synod_common::id::{CoordinatorId, Epoch};
 use synod_common::message::GroupMessage;
 use synod_common::message::group::Position;
@@ -60,7 +61,8 @@ impl Replica {
         let complete = last >= self.log.last() || mutated!(self, ElectsAnybody);
         if complete && epoch <= self.seen {
             self.promise_to(now, epoch, from, step);
-            step.messages.push((from, GroupMessage::Elected { epoch }, When::Durable));
+            let elected = GroupMessage::Elected { epoch, accepted: Bytes::new() };
+            step.messages.push((from, elected, When::Durable));
         }
     }
 

@@ -120,6 +120,24 @@ impl Replica {
         leading.confirmed = leading.confirmed.max(rounds[majority - 1]);
     }
 
+    /// Who may accept what the leader begins now: itself, and those that have answered
+    /// lately, as few as decide. If too few have, all are.
+    pub fn acceptors(&self, now: Mono) -> Vec<CoordinatorId> {
+        let Role::Leading(leading) = &self.role else { return vec![self.me] };
+        let lately = 2 * self.pace.heartbeat;
+        let is_there = |follower: &Follower| {
+            follower.matched >= leading.first && now.since(follower.heard) <= lately
+        };
+        let there = leading.followers.iter().filter(|(_, follower)| is_there(follower));
+        let there: Vec<CoordinatorId> = there.map(|(member, _)| *member).collect();
+        let others = self.majority() - 1;
+        let others = match there.len() >= others {
+            true => &there[..others],
+            false => return self.members.iter().copied().collect(),
+        };
+        [&[self.me], others].concat()
+    }
+
     pub(super) fn follower(
         &mut self,
         now: Mono,
@@ -211,7 +229,11 @@ mod tests {
         let now = Mono(1) + 2 * pace.patience;
         replica.tick(now);
         replica.hear(now, ids[2], GroupMessage::Would { epoch: Epoch(2) });
-        replica.hear(now, ids[2], GroupMessage::Elected { epoch: Epoch(2) });
+        replica.hear(
+            now,
+            ids[2],
+            GroupMessage::Elected { epoch: Epoch(2), accepted: Bytes::new() },
+        );
         assert!(replica.leads());
         replica.append(now, [Bytes::from_static(b"first")], true);
         let missing = GroupMessage::Missing { epoch: Epoch(2), index: 990 };

@@ -336,7 +336,7 @@ impl Replica {
                 }
             }
             GroupMessage::Would { epoch } => self.would(now, from, epoch, &mut step),
-            GroupMessage::Elected { epoch } => self.elected(now, from, epoch, &mut step),
+            GroupMessage::Elected { epoch, .. } => self.elected(now, from, epoch, &mut step),
             GroupMessage::Appended { epoch, index } => {
                 self.appended(now, from, epoch, index, &mut step);
             }

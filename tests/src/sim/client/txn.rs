@@ -15,7 +15,7 @@ use synod_common::time::Timestamp;
 
 use super::super::history::{ReadsAt, Seen, Txn};
 use super::super::network::Node;
-use super::super::world::{LONG_WAIT_MS, Phase, World, protocol_of};
+use super::super::world::{LONG_WAIT_MS, Phase, World};
 use super::work::{Access, Work};
 use super::{Audit, Outstanding, State};
 use crate::invariants::Check;
@@ -224,7 +224,7 @@ impl World {
             terms: Terms {
                 validation: Validation::Locked,
                 standing: standing(active.id),
-                protocol: protocol_of(active.id.sequence, self.sizes.three_phase),
+                protocol: self.sizes.protocols.of_txn(active.id.sequence),
             },
             parts,
             writes: bytes.into(),

@@ -131,9 +131,9 @@ impl World {
     fn view(&self) -> View {
         let hurry = self.phase >= Phase::Healing && self.time > self.sizes.heal_at + 2_000_000;
         let vanish = if self.phase == Phase::Faulty { self.faults.vanish } else { 0 };
-        let Sizes { long_waits, three_phase, coordinators, .. } = self.sizes;
+        let Sizes { long_waits, protocols, coordinators, .. } = self.sizes;
         let (time, phase) = (self.time, self.phase);
-        View { time, phase, hurry, vanish, long_waits, three_phase, coordinators }
+        View { time, phase, hurry, vanish, long_waits, protocols, coordinators }
     }
 
     /// Lets a program go on until it waits, and does what it asks for.

@@ -16,7 +16,7 @@ use synod_common::time::Mono;
 use tokio::sync::oneshot;
 
 use super::super::super::rng::Rng;
-use super::super::super::world::Phase;
+use super::super::super::world::{Phase, Protocols};
 use super::notes::Note;
 
 /// What a program asks of the world.
@@ -58,8 +58,8 @@ pub struct View {
     pub vanish: u32,
     /// Whether locks are waited for longer than deadlocks may last.
     pub long_waits: bool,
-    /// How many transactions are committed in three phases, in 1 of 10,000.
-    pub three_phase: u32,
+    /// How transactions are committed.
+    pub protocols: Protocols,
     /// How many coordinators there are.
     pub coordinators: usize,
 }

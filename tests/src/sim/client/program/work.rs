@@ -16,7 +16,7 @@ use synod_common::time::Timestamp;
 
 use super::super::super::history::Snapshot;
 use super::super::super::rng::Rng;
-use super::super::super::world::{LONG_WAIT_MS, Phase, protocol_of};
+use super::super::super::world::{LONG_WAIT_MS, Phase};
 use super::super::work::all_accounts;
 use super::attempt::Attempt;
 use super::data::Data;
@@ -135,7 +135,7 @@ impl Worker {
             _ => Manner::Drop,
         };
         let seed = self.rng.bits();
-        let options = options.protocol(protocol_of(seed, self.net.view().three_phase));
+        let options = options.protocol(self.net.view().protocols.of_txn(seed));
         match manner {
             Manner::Transact => self.transact(options, isolation, seed).await,
             Manner::Begin | Manner::Drop => {

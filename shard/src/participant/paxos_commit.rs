@@ -1,0 +1,36 @@
+//! Paxos Commit: the participant's side. It votes as in two-phase commit, and waits for the
+//! decision as there; but its YES or READ is a proposal to several acceptors, of which the
+//! coordinator is one, and no coordinator that dies takes it along.
+//!
+//! ```text
+//!   s1 ──Propose: YES(m)──▶ c1, the leader
+//!      ──Propose: YES(m)──▶ c2
+//!      ◀──────COMMIT(ts)── whoever leads then
+//! ```
+//!
+//! It proposes one value only, whatever is resent: the one of its record, or none after a
+//! crash that has left no record. A NO goes to the coordinator alone: who misses one vote can
+//! accept nothing.
+
+use synod_common::id::{Peer, TxnId};
+use synod_common::message::commit::Vote;
+use synod_common::message::{CommitMessage, Message, PaxosMessage};
+
+use super::Preparing;
+
+impl Preparing {
+    /// A vote of YES or READ, for everybody who must have it.
+    pub(super) fn votes(&self, txn: TxnId, vote: &Vote) -> Vec<(Peer, Message)> {
+        let (h, leader) = (self.h, self.coordinator);
+        if self.acceptors.is_empty() {
+            let vote = CommitMessage::Vote { txn, vote: vote.clone() };
+            return vec![(Peer::Coordinator(leader), vote.into())];
+        }
+        let proposal = |acceptor: &_| {
+            let (participants, vote) = (self.participants.clone(), vote.clone());
+            let propose = PaxosMessage::Propose { txn, h, leader, participants, vote };
+            (Peer::Coordinator(*acceptor), propose.into())
+        };
+        self.acceptors.iter().map(proposal).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! **I13** What acceptors of Paxos Commit have accepted of a transaction is the same for
+//! all, and every participant that it names has prepared. **I14** The transaction commits if
+//! a majority has accepted it before its leader says so, and not if the log of the group gives
+//! it up.
+//!
+//! That a majority has accepted it is not yet a commit: its leader may have given it up, as
+//! long as nobody was told. It is one as soon as the leader of its epoch writes so.
+//!
+//! Source: Gray, Lamport, *Consensus on Transaction Commit* (2006), §4.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synod_common::id::{Epoch, TxnId};
+use synod_common::message::paxos::Bundle;
+use synod_common::time::Timestamp;
+use synod_coordinator::Record;
+
+use super::{Check, agreement};
+use crate::sim::ledger::Ledger;
+
+/// What is known of all that was accepted.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// What was accepted, and by which servers durably.
+    bundles: BTreeMap<TxnId, (Bundle, BTreeSet<usize>)>,
+    /// The epoch of the entries that a server writes now.
+    epochs: BTreeMap<usize, Epoch>,
+}
+
+/// Called when a coordinator writes a record.
+pub fn written(ledger: &mut Ledger, server: usize, record: &Record) -> Check {
+    match record {
+        Record::Started { epoch } => {
+            ledger.accepted.epochs.insert(server, *epoch);
+            Ok(())
+        }
+        Record::Accepted(bundle) => same(ledger, bundle),
+        Record::Committed { txn, at, .. } | Record::Outcome { txn, at } => {
+            said(ledger, server, *txn, *at)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same(ledger: &mut Ledger, bundle: &Bundle) -> Check {
+    let Bundle { txn, at, yes, .. } = bundle;
+    for shard in yes {
+        match ledger.servers[usize::from(shard.0)].prepared.get(txn) {
+            Some(m) if m <= at => {}
+            m => return Err(format!("I13: {txn} is accepted at {at}, {shard} has voted {m:?}")),
+        }
+    }
+    let sorted = |bundle: &Bundle| {
+        let mut bundle = bundle.clone();
+        bundle.yes.sort_unstable();
+        bundle.read.sort_unstable();
+        bundle
+    };
+    let (first, _) =
+        ledger.accepted.bundles.entry(*txn).or_insert_with(|| (sorted(bundle), BTreeSet::new()));
+    match *first == sorted(bundle) {
+        true => Ok(()),
+        false => Err(format!("I13: {bundle:?} is accepted, and {first:?}")),
+    }
+}
+
+/// The leader of its own epoch says that it is committed: then it is.
+fn said(ledger: &mut Ledger, server: usize, txn: TxnId, at: Timestamp) -> Check {
+    let own = ledger.accepted.epochs.get(&server) == Some(&txn.session.epoch);
+    let members = ledger.coordinators;
+    let by = ledger.accepted.bundles.get(&txn).map_or(0, |(_, by)| by.len());
+    if own && 2 * by > members {
+        ledger.committed.insert(txn, at);
+        return agreement::check(ledger, txn);
+    }
+    Ok(())
+}
+
+/// Called when a member of the group has accepted something durably.
+pub fn accepted(ledger: &mut Ledger, server: usize, bundle: &Bundle) {
+    if let Some((_, by)) = ledger.accepted.bundles.get_mut(&bundle.txn) {
+        by.insert(server);
+    }
+}
+
+/// Called when the log of the group gives a transaction up.
+pub fn given_up(ledger: &mut Ledger, txn: TxnId) -> Check {
+    ledger.aborted.insert(txn);
+    agreement::check(ledger, txn)
+}
