@@ -30,6 +30,7 @@
 
 pub mod core;
 pub mod executor;
+pub mod explore;
 pub mod group;
 pub mod invariants;
 pub mod sim;

@@ -1,32 +1,23 @@
 //! The explorer of commit protocols, shortly; `synod-sim core` runs it for as long as you
 //! like.
 
-use synod_tests::core::{Bug, explore, trace};
+mod schedules;
+
+use synod_tests::core::{Bug, World};
 
 #[test]
 fn no_schedule_violates_anything_and_all_is_reached() {
-    let explored = explore(0..20_000, None, 2);
-    assert_eq!((explored.schedules, explored.violations), (20_000, vec![]));
-    for (what, count) in explored.seen.all() {
-        assert!(count > 0, "{what}: never reached");
-    }
+    schedules::reach_all::<World>(20_000);
 }
 
 #[test]
 fn a_seed_is_a_schedule() {
-    for seed in 0..50 {
-        let (lines, result) = trace(seed, None);
-        assert_eq!((lines.is_empty(), &result), (false, &Ok(())));
-        assert_eq!(trace(seed, None), (lines, result));
-    }
-    assert_ne!(trace(1, None).0, trace(2, None).0);
+    schedules::repeat::<World>();
 }
 
 #[test]
 fn what_a_participant_does_wrong_shows() {
     for bug in [Bug::Canary, Bug::YesUnforced] {
-        let explored = explore(0..1_000, Some(bug), 1);
-        let (seed, violation) = explored.violations.first().expect("it is caught");
-        assert_eq!(trace(*seed, Some(bug)).1.as_ref(), Err(violation));
+        schedules::show::<World>(bug);
     }
 }

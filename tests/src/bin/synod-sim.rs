@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use synod_common::commit::Protocol;
-use synod_tests::core::{Bug, explore, trace as explorer_trace};
-use synod_tests::group;
+use synod_tests::explore::{Bug, Schedule, explore, trace};
 use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::run::{Report, quiet_panics, run};
+use synod_tests::{core, group};
 
 /// Runs the cores of Synod in a simulated world.
 #[derive(Parser)]
@@ -47,46 +47,14 @@ enum Command {
         /// Which: 3pc.
         #[arg(long)]
         protocol: Protocol,
-        /// How many schedules.
-        #[arg(long, default_value_t = 1_000_000)]
-        schedules: u64,
-        /// The first seed.
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        /// Print what happens in the first schedule, and run no other.
-        #[arg(long)]
-        trace: bool,
-        /// A deliberate bug, as `--mutants` names it.
-        #[arg(long, value_parser = parse_bug)]
-        mutant: Option<Bug>,
-        /// Run all deliberate bugs; each must be caught.
-        #[arg(long)]
-        mutants: bool,
-        /// Schedules at once; one per processor if not given.
-        #[arg(long, default_value_t = 0)]
-        threads: usize,
+        #[command(flatten)]
+        schedules: Schedules,
     },
     /// Runs schedules of a group of coordinators, without what they coordinate: who leads,
     /// and what is in their log.
     Group {
-        /// How many schedules.
-        #[arg(long, default_value_t = 1_000_000)]
-        schedules: u64,
-        /// The first seed.
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        /// Print what happens in the first schedule, and run no other.
-        #[arg(long)]
-        trace: bool,
-        /// A deliberate bug, as `--mutants` names it.
-        #[arg(long, value_parser = parse_group_bug)]
-        mutant: Option<group::Bug>,
-        /// Run all deliberate bugs; each must be caught.
-        #[arg(long)]
-        mutants: bool,
-        /// Schedules at once; one per processor if not given.
-        #[arg(long, default_value_t = 0)]
-        threads: usize,
+        #[command(flatten)]
+        schedules: Schedules,
     },
     /// Not available in this version.
     #[command(disable_help_flag = true)]
@@ -94,6 +62,29 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         rest: Vec<String>,
     },
+}
+
+/// Which schedules an explorer runs.
+#[derive(clap::Args)]
+struct Schedules {
+    /// How many schedules.
+    #[arg(long, default_value_t = 1_000_000)]
+    schedules: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Print what happens in the first schedule, and run no other.
+    #[arg(long)]
+    trace: bool,
+    /// A deliberate bug, as `--mutants` names it.
+    #[arg(long)]
+    mutant: Option<String>,
+    /// Run all deliberate bugs; each must be caught.
+    #[arg(long)]
+    mutants: bool,
+    /// Schedules at once; one per processor if not given.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
@@ -108,16 +99,9 @@ fn parse_mutant(text: &str) -> Result<Mutation, String> {
     found.map(|(mutation, _)| *mutation).ok_or_else(|| "there is no such mutant".to_owned())
 }
 
-fn parse_bug(text: &str) -> Result<Bug, String> {
-    let all = Bug::all();
-    let found = all.iter().find(|(bug, _)| format!("{bug:?}") == text);
-    found.map(|(bug, _)| *bug).ok_or_else(|| "there is no such mutant".to_owned())
-}
-
-fn parse_group_bug(text: &str) -> Result<group::Bug, String> {
-    let all = group::Bug::all();
-    let found = all.iter().find(|(bug, _)| format!("{bug:?}") == text);
-    found.map(|(bug, _)| *bug).ok_or_else(|| "there is no such mutant".to_owned())
+fn parse_bug<B: Bug>(text: &str) -> Result<B, String> {
+    let found = B::all().into_iter().find(|(bug, _)| format!("{bug:?}") == text);
+    found.map(|(bug, _)| bug).ok_or_else(|| format!("there is no such mutant as '{text}'"))
 }
 
 /// From so many schedules on, what was never reached counts as a failure.
@@ -130,26 +114,14 @@ fn main() -> ExitCode {
             run_seeds(seeds, trace, mutant, threads)
         }
         Command::Mutants => mutants(),
-        Command::Core { protocol, .. } if protocol != Protocol::ThreePhase => {
-            eprintln!("there is no core of {protocol} to explore; there is one of 3pc");
-            ExitCode::from(2)
-        }
-        Command::Core { mutants: true, threads, .. } => core_mutants(threads),
-        Command::Core { from, trace: true, mutant, .. } => {
-            print_trace(explorer_trace(from, mutant))
-        }
-        Command::Core { from, schedules, mutant, threads, .. } => {
-            core_run(from..from.saturating_add(schedules), mutant, threads)
-        }
-        Command::Group { mutants: true, threads, .. } => {
-            quiet_panics();
-            group_mutants(threads)
-        }
-        Command::Group { from, trace: true, mutant, .. } => print_trace(group::trace(from, mutant)),
-        Command::Group { from, schedules, mutant, threads, .. } => {
-            quiet_panics();
-            group_run(from..from.saturating_add(schedules), mutant, threads)
-        }
+        Command::Core { protocol, schedules } => match protocol {
+            Protocol::ThreePhase => schedules.run::<core::World>("core --protocol 3pc"),
+            Protocol::Auto | Protocol::TwoPhase => {
+                eprintln!("there is no core of {protocol} to explore; there is one of 3pc");
+                ExitCode::from(2)
+            }
+        },
+        Command::Group { schedules } => schedules.run::<group::World>("group"),
         Command::Faults { .. } => {
             eprintln!("not available in this version");
             ExitCode::from(2)
@@ -164,77 +136,71 @@ fn threads_or_all(threads: usize) -> usize {
     }
 }
 
-fn core_run(seeds: Range<u64>, bug: Option<Bug>, threads: usize) -> ExitCode {
-    let start = Instant::now();
-    let many = seeds.end - seeds.start >= MANY && bug.is_none();
-    let explored = explore(seeds, bug, threads_or_all(threads));
-    for (seed, violation) in &explored.violations {
-        println!("seed {seed}: {violation}");
-        let bug = bug.map_or(String::new(), |bug| format!(" --mutant '{bug:?}'"));
-        println!("  repeat it with: synod-sim core --protocol 3pc --from {seed} --trace{bug}");
-    }
-    let (schedules, events) = (explored.schedules, explored.events);
-    sum_up(schedules, events, explored.violations.len(), &explored.seen.all(), many, start)
-}
-
-/// The last lines of many schedules.
-fn sum_up(
-    schedules: u64,
-    events: u64,
-    violations: usize,
-    seen: &[(&str, u64)],
-    many: bool,
-    start: Instant,
-) -> ExitCode {
-    let reached: Vec<_> = seen.iter().map(|(what, count)| format!("{count} {what}")).collect();
-    println!("{}", reached.join(", "));
-    let missed = seen.iter().filter(|(_, count)| many && *count == 0);
-    let missed: Vec<&str> = missed.map(|(what, _)| *what).collect();
-    if !missed.is_empty() {
-        println!("never reached: {}", missed.join(", "));
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "{schedules} schedules, {events} events, {violations} violations in {seconds:.1} s ({:.0} a second)",
-        schedules as f64 / seconds
-    );
-    if violations == 0 && missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn group_run(seeds: Range<u64>, bug: Option<group::Bug>, threads: usize) -> ExitCode {
-    let start = Instant::now();
-    let many = seeds.end - seeds.start >= MANY && bug.is_none();
-    let explored = group::explore(seeds, bug, threads_or_all(threads));
-    for (seed, violation) in &explored.violations {
-        println!("seed {seed}: {violation}");
-        let bug = bug.map_or(String::new(), |bug| format!(" --mutant '{bug:?}'"));
-        println!("  repeat it with: synod-sim group --from {seed} --trace{bug}");
-    }
-    let (schedules, events) = (explored.schedules, explored.events);
-    sum_up(schedules, events, explored.violations.len(), &explored.seen.all(), many, start)
-}
-
-fn group_mutants(threads: usize) -> ExitCode {
-    let mut escaped = 0;
-    let list = group::Bug::all();
-    for &(bug, within) in &list {
-        let explored = group::explore(0..within, Some(bug), threads_or_all(threads));
-        escaped += count_escaped(bug, within, explored.violations.first());
-    }
-    println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
-    if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn count_escaped(bug: impl std::fmt::Debug, within: u64, caught: Option<&(u64, String)>) -> usize {
-    match caught {
-        Some((seed, violation)) => {
-            println!("{bug:?}: caught by schedule {seed} of 0..{within}: {violation}");
-            0
+impl Schedules {
+    /// Runs them; `command` is what repeats one.
+    fn run<S: Schedule>(&self, command: &str) -> ExitCode {
+        let bug = match self.mutant.as_deref().map(parse_bug::<S::Bug>).transpose() {
+            Ok(bug) => bug,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        };
+        if self.mutants {
+            self.run_mutants::<S>()
+        } else if self.trace {
+            print_trace(trace::<S>(self.from, bug))
+        } else {
+            self.run_all::<S>(command, bug)
         }
-        None => {
-            println!("{bug:?}: ESCAPED schedules 0..{within}");
-            1
+    }
+
+    fn run_all<S: Schedule>(&self, command: &str, bug: Option<S::Bug>) -> ExitCode {
+        quiet_panics();
+        let start = Instant::now();
+        let seeds = self.from..self.from.saturating_add(self.schedules);
+        let many = self.schedules >= MANY && bug.is_none();
+        let explored = explore::<S>(seeds, bug, threads_or_all(self.threads));
+        for (seed, violation) in &explored.violations {
+            println!("seed {seed}: {violation}");
+            let bug = bug.map_or(String::new(), |bug| format!(" --mutant '{bug:?}'"));
+            println!("  repeat it with: synod-sim {command} --from {seed} --trace{bug}");
         }
+        let reached = explored.reached.iter().map(|(what, count)| format!("{count} {what}"));
+        println!("{}", reached.collect::<Vec<_>>().join(", "));
+        let missed = explored.reached.iter().filter(|(_, count)| many && *count == 0);
+        let missed: Vec<&str> = missed.map(|(what, _)| *what).collect();
+        if !missed.is_empty() {
+            println!("never reached: {}", missed.join(", "));
+        }
+        let (count, violations) = (explored.schedules, explored.violations.len());
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "{count} schedules, {} events, {violations} violations in {seconds:.1} s ({:.0} a second)",
+            explored.events,
+            count as f64 / seconds
+        );
+        if violations == 0 && missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn run_mutants<S: Schedule>(&self) -> ExitCode {
+        quiet_panics();
+        let mut escaped = 0;
+        let list = S::Bug::all();
+        for &(bug, within) in &list {
+            let explored = explore::<S>(0..within, Some(bug), threads_or_all(self.threads));
+            match explored.violations.first() {
+                Some((seed, violation)) => {
+                    println!("{bug:?}: caught by schedule {seed} of 0..{within}: {violation}");
+                }
+                None => {
+                    escaped += 1;
+                    println!("{bug:?}: ESCAPED schedules 0..{within}");
+                }
+            }
+        }
+        println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
+        if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
@@ -249,17 +215,6 @@ fn print_trace((lines, result): (Vec<String>, Result<(), String>)) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn core_mutants(threads: usize) -> ExitCode {
-    let mut escaped = 0;
-    let list = Bug::all();
-    for &(bug, within) in &list {
-        let explored = explore(0..within, Some(bug), threads_or_all(threads));
-        escaped += count_escaped(bug, within, explored.violations.first());
-    }
-    println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
-    if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run_seeds(seeds: Range<u64>, trace: bool, mutant: Option<Mutation>, threads: usize) -> ExitCode {

@@ -6,7 +6,7 @@ use super::node::{AT, Life, Node};
 
 /// How often what was reached. A run of many schedules that never reached one of these
 /// says nothing about it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
     /// Elections.
     pub elections: u64,
@@ -39,18 +39,6 @@ impl Seen {
             ("ends without the coordinator", self.orphaned),
             ("ends with half of the sites", self.halves),
         ]
-    }
-
-    /// Adds what other schedules have reached.
-    pub fn add(&mut self, other: &Seen) {
-        self.elections += other.elections;
-        self.again += other.again;
-        self.committed += other.committed;
-        self.rescued += other.rescued;
-        self.given_up += other.given_up;
-        self.lost += other.lost;
-        self.orphaned += other.orphaned;
-        self.halves += other.halves;
     }
 }
 

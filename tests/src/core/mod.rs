@@ -21,14 +21,15 @@
 //! * `synod-sim core --protocol 3pc --mutants` (with the feature): each deliberate bug must
 //!   be caught; [`Bug::Canary`] at once, or the explorer itself is blind.
 //!
-//! A schedule is its seed: the same number, the same events.
+//! The engine is [`explore`](crate::explore): how seeds become schedules, and what is made
+//! of what they violate.
 //!
 //! *Deliberately absent*: time. Whoever waits may wait long enough at any moment.
 
+mod bug;
 mod check;
-mod explore;
 mod node;
 mod world;
 
-pub use check::Seen;
-pub use explore::{Bug, Explored, explore, trace};
+pub use bug::Bug;
+pub use world::World;

@@ -4,7 +4,7 @@
 use synod_common::commit::{Say, Site, SiteId, Stable, Step, Verdict};
 use synod_common::time::Timestamp;
 
-use super::explore::Bug;
+use super::bug::Bug;
 
 /// Votes are given, and the transaction commits, at this timestamp.
 pub const AT: Timestamp = Timestamp(7);

@@ -2,9 +2,10 @@
 
 use synod_common::commit::{Say, SiteId};
 
+use super::bug::Bug;
 use super::check::Check;
-use super::explore::Bug;
 use super::node::{Addressed, Life, Message, Node};
+use crate::explore::{Reached, Schedule};
 use crate::sim::rng::Rng;
 
 /// Rounds after the faults within which everybody must know.
@@ -88,16 +89,17 @@ pub struct World {
     weights: Weights,
     out: Vec<Addressed>,
     /// What the judge has seen.
-    pub check: Check,
+    check: Check,
     /// What happened.
-    pub events: u64,
+    events: u64,
     /// The same in words, if somebody wants to read it.
-    pub lines: Option<Vec<String>>,
+    lines: Option<Vec<String>>,
 }
 
-impl World {
-    /// The schedule of a seed, before its first event.
-    pub fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
+impl Schedule for World {
+    type Bug = Bug;
+
+    fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
         let mut rng = Rng::new(seed);
         let sites = rng.pick(&[2, 3, 3, 3, 4, 4, 5]);
         let weights = Weights::draw(&mut rng);
@@ -119,11 +121,7 @@ impl World {
         world
     }
 
-    /// Runs it to its end.
-    ///
-    /// # Errors
-    /// What is violated.
-    pub fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), String> {
         let steps = self.rng.within(10..=120);
         for _ in 0..steps {
             self.step()?;
@@ -137,6 +135,20 @@ impl World {
         self.check.end(&self.nodes)
     }
 
+    fn events(&self) -> u64 {
+        self.events
+    }
+
+    fn reached(&self) -> Reached {
+        self.check.seen.all().to_vec()
+    }
+
+    fn lines(self) -> Vec<String> {
+        self.lines.unwrap_or_default()
+    }
+}
+
+impl World {
     fn step(&mut self) -> Result<(), String> {
         let mut chosen = self.rng.below(self.weights.total());
         let mut is = |weight: u64| {

@@ -7,7 +7,7 @@ use super::node::{Node, Record, Slot};
 
 /// How often what was reached. A run of many schedules that never reached one of these
 /// says nothing about it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
     /// Members that became leader.
     pub elections: u64,
@@ -46,20 +46,6 @@ impl Seen {
             ("rounds too late", self.late),
             ("ends with a short log", self.forgotten),
         ]
-    }
-
-    /// Adds what other schedules have reached.
-    pub fn add(&mut self, other: &Seen) {
-        self.elections += other.elections;
-        self.deposed += other.deposed;
-        self.stopped += other.stopped;
-        self.committed += other.committed;
-        self.inherited += other.inherited;
-        self.dropped += other.dropped;
-        self.lost += other.lost;
-        self.confirmed += other.confirmed;
-        self.late += other.late;
-        self.forgotten += other.forgotten;
     }
 }
 

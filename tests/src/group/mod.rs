@@ -22,7 +22,8 @@
 //! * `synod-sim group --mutants` (with the feature): each deliberate bug must be caught;
 //!   [`Bug::Canary`] at once, or the explorer itself is blind.
 //!
-//! A schedule is its seed: the same number, the same events.
+//! The engine is [`explore`](crate::explore): how seeds become schedules, and what is made
+//! of what they violate.
 //!
 //! *Worked example.* c1 leads e1 and writes 4 for itself only. c3 leads e2, by the promise
 //! of c2, writes another 4, for itself only. c1 is back, leads e3 by the promise of c2, and
@@ -37,8 +38,8 @@
 //! a beginning of what was written; members that come back with an empty one; so many
 //! entries that they do not fit into one message.
 
+mod bug;
 mod check;
-mod explore;
 mod heal;
 mod net;
 mod node;
@@ -46,5 +47,5 @@ mod rush;
 mod weights;
 mod world;
 
-pub use check::Seen;
-pub use explore::{Bug, Explored, explore, trace};
+pub use bug::Bug;
+pub use world::World;

@@ -10,7 +10,7 @@ use synod_common::message::group::Position;
 use synod_common::time::Mono;
 use synod_coordinator::group::{Entry, Log, Pace, Promise, Replica, Step, Turn, When};
 
-use super::explore::Bug;
+use super::bug::Bug;
 
 /// Entries that one schedule may have.
 const MOST_ENTRIES: u32 = 4_096;

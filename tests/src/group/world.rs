@@ -7,11 +7,12 @@ use synod_common::message::GroupMessage;
 use synod_common::time::Mono;
 use synod_coordinator::group::{Pace, Replica, Step, Turn};
 
+use super::bug::Bug;
 use super::check::Check;
-use super::explore::Bug;
 use super::net::{Cut, Letter, Net};
 use super::node::{Addressed, Node, record};
 use super::weights::{Kind, Weights, pace};
+use crate::explore::{Reached, Schedule};
 use crate::sim::rng::Rng;
 
 /// Messages on their way, from which on some must arrive first.
@@ -29,20 +30,21 @@ pub struct World {
     number: u32,
     out: Vec<Addressed>,
     /// What the judge has seen.
-    pub check: Check,
+    pub(super) check: Check,
     /// What happened.
-    pub events: u64,
+    events: u64,
     /// The same in words, if somebody wants to read it.
-    pub lines: Option<Vec<String>>,
+    lines: Option<Vec<String>>,
 }
 
 fn id(i: usize) -> CoordinatorId {
     CoordinatorId(i as u16 + 1)
 }
 
-impl World {
-    /// The schedule of a seed, before its first event.
-    pub fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
+impl Schedule for World {
+    type Bug = Bug;
+
+    fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
         let mut rng = Rng::new(seed);
         let members = rng.pick(&[1, 3, 3, 3, 3, 3, 3, 3, 5, 5]);
         World {
@@ -60,11 +62,7 @@ impl World {
         }
     }
 
-    /// Runs it to its end.
-    ///
-    /// # Errors
-    /// What is violated.
-    pub fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), String> {
         for i in 0..self.nodes.len() {
             self.restart(i)?;
         }
@@ -75,6 +73,20 @@ impl World {
         self.heal()
     }
 
+    fn events(&self) -> u64 {
+        self.events
+    }
+
+    fn reached(&self) -> Reached {
+        self.check.seen.all().to_vec()
+    }
+
+    fn lines(self) -> Vec<String> {
+        self.lines.unwrap_or_default()
+    }
+}
+
+impl World {
     fn step(&mut self) -> Result<(), String> {
         self.now = self.now + Duration::from_micros(self.rng.below(4_000));
         if self.net.len() > MANY {

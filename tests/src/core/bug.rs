@@ -1,0 +1,30 @@
+//! What may be wrong on purpose.
+
+use crate::explore;
+
+/// A deliberate bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// The first participant does the opposite of what it decides. Whoever does not notice
+    /// this notices nothing.
+    Canary,
+    /// E8: a YES leaves before the vote is durable.
+    YesUnforced,
+    /// One in the machine.
+    #[cfg(feature = "mutants")]
+    Site(synod_common::commit::mutant::Mutant),
+}
+
+impl explore::Bug for Bug {
+    fn all() -> Vec<(Bug, u64)> {
+        let list = vec![(Bug::Canary, 100), (Bug::YesUnforced, 2_000_000)];
+        #[cfg(feature = "mutants")]
+        let list = {
+            let mut list = list;
+            let mutants = synod_common::commit::mutant::Mutant::ALL;
+            list.extend(mutants.map(|mutant| (Bug::Site(mutant), 30_000_000)));
+            list
+        };
+        list
+    }
+}

@@ -1,0 +1,165 @@
+//! The explorers' engine: many schedules of something small, on all processors.
+//!
+//! ```text
+//!   seeds 0..N ──▶ in chunks, to threads ──▶ S::new(seed, bug).run() ──▶ Explored
+//!                                             │ Ok            │ Err, or a panic
+//!                                             ▼               ▼
+//!                                  what it has reached    a violation, with its seed
+//! ```
+//!
+//! What is wrong in the rules of an election shows once in a million schedules. So the
+//! machine that has these rules runs alone, without servers, in a [`Schedule`]: a few
+//! sites, a bag of messages, disks that lose what was not flushed, and a judge who sees
+//! everything. There is one for each machine: [`core`](crate::core) for three-phase
+//! commit, [`group`](crate::group) for a group of coordinators.
+//!
+//! * A schedule is its seed: the same number, the same events. So [`trace`] shows what
+//!   [`explore`] has found.
+//! * What a schedule reaches is counted. Many that never reached something say nothing
+//!   about it.
+//! * A machine with a deliberate [`Bug`] must be caught within so many schedules, or the
+//!   explorer is blind.
+//!
+//! *Worked example.* `explore::<core::World>(0..20_000, None, 2)` runs 20,000 schedules on
+//! two threads; [`Explored::violations`] is empty, or each comes with the seed that
+//! repeats it.
+//!
+//! *Deliberately absent*: schedules that learn from others, and smaller ones made of those
+//! that fail. A second seed is cheaper.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Schedules that one thread takes at a time.
+const CHUNK: u64 = 1_000;
+
+/// Violations that are kept by each thread.
+const FEW: usize = 10;
+
+/// A deliberate bug.
+pub trait Bug: Copy + Debug + Send + Sync + 'static {
+    /// All of them, each with the number of schedules within which it must be caught.
+    fn all() -> Vec<(Self, u64)>;
+}
+
+/// How often what was reached, each with its name.
+pub type Reached = Vec<(&'static str, u64)>;
+
+/// One order of events, from the first to the last.
+pub trait Schedule {
+    /// What may be wrong in it on purpose.
+    type Bug: Bug;
+
+    /// The schedule of a seed, before its first event.
+    fn new(seed: u64, bug: Option<Self::Bug>, traced: bool) -> Self;
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// What is violated.
+    fn run(&mut self) -> Result<(), String>;
+
+    /// How many events there were.
+    fn events(&self) -> u64;
+
+    /// How often this schedule has reached what, always in the same order.
+    fn reached(&self) -> Reached;
+
+    /// What happened, in words; nothing if it is not traced.
+    fn lines(self) -> Vec<String>;
+}
+
+/// What came of many schedules.
+#[derive(Clone, Debug, Default)]
+pub struct Explored {
+    /// How many there were.
+    pub schedules: u64,
+    /// What happened in all of them.
+    pub events: u64,
+    /// Those that violated something, and what; at most a few.
+    pub violations: Vec<(u64, String)>,
+    /// What was reached.
+    pub reached: Reached,
+}
+
+impl Explored {
+    /// Adds what other schedules have come to.
+    fn add(&mut self, other: Explored) {
+        self.schedules += other.schedules;
+        self.events += other.events;
+        self.violations.extend(other.violations);
+        self.reach(other.reached);
+    }
+
+    fn reach(&mut self, other: Reached) {
+        if self.reached.is_empty() {
+            self.reached = other;
+            return;
+        }
+        for (sum, (_, count)) in self.reached.iter_mut().zip(other) {
+            sum.1 += count;
+        }
+    }
+}
+
+/// Runs the schedules of these seeds, on so many threads. With a bug it stops at the first
+/// that is caught: `schedules` is then how many it took.
+pub fn explore<S: Schedule>(seeds: Range<u64>, bug: Option<S::Bug>, threads: usize) -> Explored {
+    let next = AtomicU64::new(seeds.start);
+    let stop = AtomicU64::new(seeds.end);
+    let work = || {
+        let mut explored = Explored::default();
+        loop {
+            let from = next.fetch_add(CHUNK, Ordering::Relaxed);
+            if from >= stop.load(Ordering::Relaxed) {
+                return explored;
+            }
+            for seed in from..(from + CHUNK).min(seeds.end) {
+                let caught = explore_one::<S>(seed, bug, &mut explored);
+                if caught && bug.is_some() {
+                    stop.fetch_min(seed, Ordering::Relaxed);
+                    return explored;
+                }
+            }
+        }
+    };
+    let mut sum = Explored::default();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join()).for_each(|one| sum.add(one));
+    });
+    sum.violations.sort_unstable();
+    sum
+}
+
+/// Whether it violates something.
+fn explore_one<S: Schedule>(seed: u64, bug: Option<S::Bug>, explored: &mut Explored) -> bool {
+    let mut schedule = S::new(seed, bug, false);
+    let result = run(&mut schedule);
+    explored.schedules += 1;
+    explored.events += schedule.events();
+    explored.reach(schedule.reached());
+    let Err(violation) = result else { return false };
+    if explored.violations.len() < FEW {
+        explored.violations.push((seed, violation));
+    }
+    true
+}
+
+/// Runs one to its end. What the machine itself refuses is a violation, too.
+fn run(schedule: &mut impl Schedule) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| schedule.run())).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// What happens in one schedule, line by line, and what it violates.
+pub fn trace<S: Schedule>(seed: u64, bug: Option<S::Bug>) -> (Vec<String>, Result<(), String>) {
+    let mut schedule = S::new(seed, bug, true);
+    let result = run(&mut schedule);
+    (schedule.lines(), result)
+}
