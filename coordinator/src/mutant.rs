@@ -32,12 +32,20 @@ pub enum Mutant {
     AcceptedByOne,
     /// It says that it has accepted votes before that is durable.
     AcceptedUnforced,
+    /// What it has accepted is not in its checkpoints.
+    AcceptedNotSaved,
+    /// A new leader does not look at what was accepted before.
+    TakesOverNothing,
+    /// It aborts a transaction whose votes may all be elsewhere, without a record of that.
+    GivesUpUnlogged,
+    /// It calls all decided that has begun.
+    DecidedAhead,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 10] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::NoAdvance,
         Mutant::NoConfirmation,
         Mutant::PinIgnored,
@@ -48,6 +56,10 @@ impl Mutant {
         Mutant::OwnLogOnly,
         Mutant::AcceptedByOne,
         Mutant::AcceptedUnforced,
+        Mutant::AcceptedNotSaved,
+        Mutant::TakesOverNothing,
+        Mutant::GivesUpUnlogged,
+        Mutant::DecidedAhead,
     ];
 }
 

@@ -23,6 +23,9 @@ use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::group::Promise;
 use synod_coordinator::{Member, Record, Settings};
 
+#[path = "group/paxos.rs"]
+mod paxos;
+
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));
 
@@ -164,7 +167,7 @@ impl Group {
         self.deliver();
     }
 
-    fn hear(&mut self, id: usize, shard: u16, message: CommitMessage) {
+    fn hear(&mut self, id: usize, shard: u16, message: impl Into<Message>) {
         let from = Peer::Shard(ShardId(shard));
         self.event(id, Event::Message { from, request: RequestId(0), message: message.into() });
     }
@@ -187,6 +190,15 @@ impl Group {
 
     /// A client's transaction on both shards, for which both have voted at its `h`.
     fn voted(&mut self, id: usize) -> (TxnId, Timestamp) {
+        let (txn, h) = self.begun(id, Protocol::TwoPhase);
+        for shard in [1, 2] {
+            self.hear(id, shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+        }
+        (txn, h)
+    }
+
+    /// A client's transaction on both shards, which are asked for their votes.
+    fn begun(&mut self, id: usize, protocol: Protocol) -> (TxnId, Timestamp) {
         self.ask(id, ClientRequest::OpenSession);
         self.deliver();
         let [ClientReply::SessionOpened { session, .. }] = self.replies(id)[..] else {
@@ -200,7 +212,6 @@ impl Group {
             write_bytes: 1,
         };
         let standing = Standing { age: Timestamp(1), priority: 100 };
-        let protocol = Protocol::TwoPhase;
         let terms = Terms { validation: Validation::Locked, standing, protocol };
         let (parts, writes) = (vec![part(1), part(2)], Bytes::from_static(&[0; 2]));
         self.ask(id, ClientRequest::Commit { txn, terms, parts, writes });
@@ -208,11 +219,7 @@ impl Group {
             Message::Commit(CommitMessage::Prepare { h, .. }) => Some(*h),
             _ => None,
         });
-        let h = h.expect("it is prepared");
-        for shard in [1, 2] {
-            self.hear(id, shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
-        }
-        (txn, h)
+        (txn, h.expect("it is prepared"))
     }
 
     /// As [`Group::voted`], but the decision reaches nobody else.

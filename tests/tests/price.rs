@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use synod_client::{Client, Error, Options, Protocol, Txn};
 use synod_common::deadlock::Scheme;
-use synod_common::id::CoordinatorId;
 use synod_tests::stage::{Behind, Cluster, Counted};
 
 const SHARDS: u32 = 8;
@@ -18,8 +17,13 @@ struct Priced {
 impl Priced {
     /// Keys `a`, `b`, … are on a shard each.
     fn new() -> Priced {
-        let cluster = Cluster::start(&["b", "c", "d", "e", "f", "g", "h"], Scheme::default());
-        let database = Client::over(cluster.net.clone(), CoordinatorId(1));
+        Priced::by_group(1)
+    }
+
+    fn by_group(coordinators: u16) -> Priced {
+        let split = ["b", "c", "d", "e", "f", "g", "h"];
+        let cluster = Cluster::led_by_group(coordinators, &split, Scheme::default());
+        let database = Client::over(cluster.net.clone(), cluster.leader());
         Priced { cluster, database }
     }
 
@@ -134,6 +138,36 @@ fn three_phase_commit_costs_a_round_and_a_force_more() {
     assert_eq!((counted.messages, counted.forced), (9, 1));
     let counted = priced.price_by(Protocol::ThreePhase, 1, 0);
     assert_eq!((counted.messages, counted.forced), (2, 1));
+}
+
+/// Gray and Lamport 2006, §5: NF + F + 3N - 1 messages, N + F + 1 forced writes. Here no
+/// participant begins the commit, so all N are asked; and each acknowledges the outcome, so
+/// that it may be forgotten.
+#[test]
+fn paxos_commit_costs_messages_and_one_delay_but_no_participant_a_force() {
+    for (coordinators, f) in [(3, 1), (5, 2)] {
+        let mut priced = Priced::by_group(coordinators);
+        for n in 2..=SHARDS {
+            let counted = priced.price_by(Protocol::Paxos, n, 0);
+            let book = (n * f + f + 3 * n - 1, n + f + 1);
+            assert_eq!((counted.messages, counted.forced), (book.0 + 1 + n, book.1), "{n}, {f}");
+            assert_eq!((delays(counted.answer), counted.answer.forces), (3, 2), "{n}, {f}");
+        }
+        // Who only reads proposes, but neither forces nor acknowledges.
+        for (writes, reads) in [(1, 1), (2, 1), (3, 5), (0, 3)] {
+            let counted = priced.price_by(Protocol::Paxos, writes, reads);
+            let n = writes + reads;
+            let messages = n * f + f + 3 * n + writes;
+            assert_eq!((counted.messages, counted.forced), (messages, writes + f + 1));
+        }
+        // With a group, two-phase commit has its decision accepted when it has all votes.
+        let counted = priced.price_by(Protocol::TwoPhase, 2, 0);
+        assert_eq!((delays(counted.answer), counted.answer.forces), (4, 2));
+        // What suits a group.
+        assert_eq!(priced.price_by(Protocol::Auto, 2, 0).forced, 2 + f + 1);
+    }
+    let counted = Priced::new().price_by(Protocol::Paxos, 3, 0);
+    assert_eq!((counted.messages, counted.forced), (12, 4), "alone, it is two-phase commit");
 }
 
 /// By the book, nothing is forced. Here the outcome can be asked for, so it is durable

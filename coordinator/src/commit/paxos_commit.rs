@@ -80,6 +80,9 @@ impl Coordinator {
         out: &mut Output,
     ) {
         let Some(Commit { quorum: Some(quorum), .. }) = self.commits.get_mut(&txn) else { return };
+        if self.settings.group.iter().all(|known| known.id != member) {
+            return;
+        }
         quorum.accept(member);
         self.count_acceptances(now, txn, out);
     }
@@ -112,6 +115,9 @@ impl Coordinator {
         let Stage::Preparing(tally) = &commit.stage else { return };
         let shards = tally.participants().collect();
         commit.stage = Stage::GivingUp { shards, reason };
+        if mutated!(self, GivesUpUnlogged) {
+            return self.given_up(txn, out);
+        }
         let lsn = out.force(&Record::GivenUp { txn, h: commit.h });
         self.then.push_back((lsn, Then::GiveUp(txn)));
     }
@@ -176,6 +182,7 @@ impl Coordinator {
 
     /// What was accepted before this epoch began is decided, once and for all.
     pub(crate) fn take_over(&mut self, found: Found, out: &mut Output) {
+        let found = if mutated!(self, TakesOverNothing) { Found::default() } else { found };
         for bundle in found.undecided(&self.paxos) {
             let (txn, h) = (bundle.txn, bundle.h);
             if self.outcomes.get(txn) == Known::Committed(bundle.at) {
@@ -194,7 +201,10 @@ impl Coordinator {
 
     /// Tells the other members what is decided, if they may still keep some of it.
     pub(crate) fn tell_decided(&mut self, out: &mut Output) {
-        let below = self.low_water();
+        let below = match mutated!(self, DecidedAhead) {
+            true => self.oracle.last().next(),
+            false => self.low_water(),
+        };
         if self.paxos.written <= self.paxos.newest && below > self.paxos.written {
             self.log_decided(below, out);
         }

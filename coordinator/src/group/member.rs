@@ -9,6 +9,7 @@ use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::group::{Entries, Position};
+use synod_common::message::paxos::Bundle;
 use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message, PaxosMessage};
 use synod_common::node::{
     CheckpointStep, Event, Lsn, Node, Output, Records, Recovered, Send, decode,
@@ -110,6 +111,12 @@ impl Member {
     /// Who leads and what is committed.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// What it has accepted in Paxos Commit and does not know to be decided, for checks from
+    /// outside.
+    pub fn accepts(&self) -> impl Iterator<Item = &Bundle> {
+        self.acceptor.accepted()
     }
 
     /// Counters for people.
@@ -236,6 +243,7 @@ impl Member {
             self.forget_outcomes(now);
         }
         self.acceptor.raise(self.core.decided_below());
+        self.places.forget(self.applied.min(self.replica.durable()));
         let keep = if self.core.is_alone() { 0 } else { KEEP_BYTES };
         self.replica.forget(self.applied, keep);
         self.tell_leader(out);
@@ -311,13 +319,13 @@ impl Member {
         self.logged = 0;
         self.core.begin_checkpoint(self.saved(base));
         let start = self.places.lsn_of(index + 1).unwrap_or(out.last_lsn().next());
-        self.places.forget(index);
         out.checkpoint = Some(CheckpointStep::Begin(start));
     }
 
     /// What a checkpoint says of this member, if it stands here in the group's log.
     fn saved(&self, base: Position) -> Saved {
-        let accepted = self.acceptor.accepted().cloned().collect();
+        let forgets = mutated!(self.core, AcceptedNotSaved);
+        let accepted = self.acceptor.accepted().filter(|_| !forgets).cloned().collect();
         Saved { promise: self.replica.promise(), base, accepted }
     }
 
@@ -384,7 +392,7 @@ impl Member {
             ) => self.part_taken(now, (member, base, number), out),
             (Peer::Coordinator(member), Message::Group(message)) => {
                 if let GroupMessage::Elected { epoch, accepted } = &message {
-                    self.found(*epoch, accepted);
+                    self.found(member, *epoch, accepted);
                 }
                 let sound = is_sound(&message);
                 let step = sound.then(|| self.replica.hear(now.mono, member, message));
@@ -461,9 +469,9 @@ impl Member {
     }
 
     /// A member that has promised the epoch had accepted this before.
-    fn found(&mut self, epoch: Epoch, accepted: &Bytes) {
-        let promise = self.replica.promise();
-        if promise != (Promise { epoch, to: Some(self.core.settings.id) }) {
+    fn found(&mut self, from: CoordinatorId, epoch: Epoch, accepted: &Bytes) {
+        let promised = Promise { epoch, to: Some(self.core.settings.id) };
+        if self.replica.promise() != promised || self.address(from).is_none() {
             return;
         }
         if self.found.0 != epoch {

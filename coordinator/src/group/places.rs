@@ -8,29 +8,31 @@
 //!   runs      └1┘   └─2─┘   └3┘
 //! ```
 
+use std::collections::VecDeque;
+
 use synod_common::node::Lsn;
 
 /// Runs of entries that stand one behind another in both logs.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     /// First index of a run, and where it stands.
-    runs: Vec<(u64, Lsn)>,
+    runs: VecDeque<(u64, Lsn)>,
     last: u64,
 }
 
 impl Places {
     /// Entries up to here are not in the own log any more.
     pub fn from(last: u64) -> Places {
-        Places { runs: Vec::new(), last }
+        Places { runs: VecDeque::new(), last }
     }
 
     /// The next entry stands here.
     pub fn push(&mut self, lsn: Lsn) {
         self.last += 1;
         let goes_on =
-            self.runs.last().is_some_and(|(first, at)| at.0 + (self.last - first) == lsn.0);
+            self.runs.back().is_some_and(|(first, at)| at.0 + (self.last - first) == lsn.0);
         if !goes_on {
-            self.runs.push((self.last, lsn));
+            self.runs.push_back((self.last, lsn));
         }
     }
 
@@ -60,7 +62,7 @@ impl Places {
     /// Entries up to this index need not be found any more.
     pub fn forget(&mut self, index: u64) {
         while self.runs.len() > 1 && self.runs[1].0 <= index {
-            self.runs.remove(0);
+            self.runs.pop_front();
         }
     }
 }

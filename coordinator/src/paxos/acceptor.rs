@@ -22,8 +22,8 @@ use synod_common::time::Timestamp;
 use crate::commit::tally::Tally;
 
 /// Participants of all transactions that are collected or accepted at one time. Beyond,
-/// nothing new is, and the leader must find others.
-const MOST_VOTES: usize = 2_000_000;
+/// nothing new is, and the leader must find others. All of it fits into one message.
+const MOST_VOTES: usize = 500_000;
 
 /// What the driver is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -141,7 +141,11 @@ impl Mutation {
                 synod_coordinator::Mutant::LeadsUnconfirmed
                 | synod_coordinator::Mutant::OwnLogOnly
                 | synod_coordinator::Mutant::AcceptedByOne
-                | synod_coordinator::Mutant::AcceptedUnforced,
+                | synod_coordinator::Mutant::AcceptedUnforced
+                | synod_coordinator::Mutant::AcceptedNotSaved
+                | synod_coordinator::Mutant::TakesOverNothing
+                | synod_coordinator::Mutant::GivesUpUnlogged
+                | synod_coordinator::Mutant::DecidedAhead,
             ) => 3,
             _ => 1,
         }

@@ -9,7 +9,7 @@ use synod_common::id::{ClientId, ClusterId, CoordinatorId, Peer, RequestId, Shar
 use synod_common::key::Key;
 use synod_common::message::Message;
 use synod_common::node::{Event, Lsn, Node, Output, Send};
-use synod_common::route::{Partition, Placement, ShardAddress};
+use synod_common::route::{CoordinatorAddress, Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Wall};
 use synod_coordinator::Member;
 use synod_shard::Shard;
@@ -19,8 +19,9 @@ use super::net::{Ask, SharedNet};
 use crate::executor::Executor;
 
 const CLUSTER: ClusterId = ClusterId(0x57a6e);
-const COORDINATOR: Peer = Peer::Coordinator(CoordinatorId(1));
 const CLIENT: Peer = Peer::Client(ClientId(1));
+/// So long the members of a group listen, at most, before one leads.
+const ELECTED: Duration = Duration::from_secs(2);
 /// The wall clock when the curtain rises, in milliseconds.
 const BEGIN: u64 = 1_000_000;
 
@@ -70,7 +71,7 @@ pub struct Cluster {
     /// What the clients do.
     pub executor: Executor,
     now: Mono,
-    coordinator: (Member, Output),
+    coordinators: Vec<(Member, Output)>,
     shards: Vec<(Shard, Output)>,
     on_the_way: VecDeque<Letter>,
     counted: Counted,
@@ -83,9 +84,24 @@ pub struct Cluster {
     lost: u64,
 }
 
+/// A coordinator and any other server, each pair once.
+fn pairs(servers: &[Peer]) -> Vec<(Peer, Peer)> {
+    let coordinators = servers.iter().filter(|server| matches!(server, Peer::Coordinator(_)));
+    let others = |at: usize, coordinator: Peer| {
+        servers[at + 1..].iter().map(move |server| (coordinator, *server))
+    };
+    coordinators.enumerate().flat_map(|(at, coordinator)| others(at, *coordinator)).collect()
+}
+
 impl Cluster {
-    /// Starts servers whose shards begin at the first key and at `split`.
+    /// Starts servers whose shards begin at the first key and at `split`, with one
+    /// coordinator.
     pub fn start(split: &[&str], scheme: Scheme) -> Cluster {
+        Cluster::led_by_group(1, split, scheme)
+    }
+
+    /// As [`Cluster::start`], with so many coordinators, one of which leads.
+    pub fn led_by_group(coordinators: u16, split: &[&str], scheme: Scheme) -> Cluster {
         let address = |id: usize| ShardAddress { id: ShardId(id as u16), address: String::new() };
         let shards = split.len() + 1;
         let placement = Placement {
@@ -93,19 +109,23 @@ impl Cluster {
             partition: Partition::Range(split.iter().map(|key| Key::from(*key)).collect()),
             shards: (1..=shards).map(address).collect(),
         };
-        let mut settings = synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement);
-        settings.deadlocks.scheme = scheme;
-        let coordinator = (Member::new(settings), Output::new(Lsn(0)));
+        let ids: Vec<CoordinatorId> = (1..=coordinators).map(CoordinatorId).collect();
+        let member = |id: &CoordinatorId| CoordinatorAddress { id: *id, address: String::new() };
+        let coordinator = |id: &CoordinatorId| {
+            let mut settings = synod_coordinator::Settings::new(*id, CLUSTER, placement.clone());
+            settings.deadlocks.scheme = scheme;
+            settings.group = ids.iter().map(member).collect();
+            (Member::new(settings), Output::new(Lsn(0)))
+        };
         let shard = |id: usize| {
-            let settings =
-                synod_shard::Settings::new(ShardId(id as u16), CLUSTER, &[CoordinatorId(1)]);
+            let settings = synod_shard::Settings::new(ShardId(id as u16), CLUSTER, &ids);
             (Shard::new(settings), Output::new(Lsn(0)))
         };
         let mut cluster = Cluster {
             net: Arc::default(),
             executor: Executor::default(),
             now: Mono(0),
-            coordinator,
+            coordinators: ids.iter().map(coordinator).collect(),
             shards: (1..=shards).map(shard).collect(),
             on_the_way: VecDeque::new(),
             counted: Counted::default(),
@@ -115,22 +135,27 @@ impl Cluster {
             slept: 0,
             lost: 0,
         };
-        let servers: Vec<Peer> = std::iter::once(COORDINATOR)
-            .chain((1..=shards).map(|id| Peer::Shard(ShardId(id as u16))))
-            .collect();
+        let shards = (1..=shards).map(|id| Peer::Shard(ShardId(id as u16)));
+        let servers: Vec<Peer> = ids.iter().copied().map(Peer::Coordinator).chain(shards).collect();
         for (seed, server) in servers.iter().enumerate() {
             cluster.tell(*server, Event::Start { seed: seed as u64 });
         }
-        for shard in &servers[1..] {
-            cluster.tell(COORDINATOR, Event::Connected(*shard));
-            cluster.tell(*shard, Event::Connected(COORDINATOR));
+        for (coordinator, server) in pairs(&servers) {
+            cluster.tell(coordinator, Event::Connected(server));
+            cluster.tell(server, Event::Connected(coordinator));
         }
         for server in servers {
             cluster.tell(server, Event::Connected(CLIENT));
         }
-        cluster.settle();
-        assert!(cluster.coordinator.0.is_ready(), "all servers have joined");
+        cluster.pass(ELECTED);
+        assert!(cluster.coordinators.iter().all(|(member, _)| member.is_ready()), "all joined");
         cluster
+    }
+
+    /// The coordinator that leads.
+    pub fn leader(&self) -> CoordinatorId {
+        let leads = self.coordinators.iter().position(|(member, _)| member.replica().leads());
+        CoordinatorId(leads.map_or(0, |at| at as u16 + 1))
     }
 
     /// The cores of the shards.
@@ -207,14 +232,18 @@ impl Cluster {
     fn next_due(&self) -> Option<Mono> {
         let shards = self.shards.iter().filter_map(|(_, out)| out.wake);
         let sleeper = self.sleepers.keys().next().map(|(time, _)| *time);
-        shards.chain(self.coordinator.1.wake).chain(sleeper).min()
+        let coordinators = self.coordinators.iter().filter_map(|(_, out)| out.wake);
+        shards.chain(coordinators).chain(sleeper).min()
     }
 
     fn servers_due(&self) -> Vec<Peer> {
         let is_due = |out: &Output| out.wake.is_some_and(|wake| wake <= self.now);
         let shards = self.shards.iter().enumerate().filter(|(_, (_, out))| is_due(out));
         let shards = shards.map(|(i, _)| Peer::Shard(ShardId(i as u16 + 1)));
-        is_due(&self.coordinator.1).then_some(COORDINATOR).into_iter().chain(shards).collect()
+        let coordinators = self.coordinators.iter().enumerate().filter(|(_, (_, out))| is_due(out));
+        let coordinators =
+            coordinators.map(|(i, _)| Peer::Coordinator(CoordinatorId(i as u16 + 1)));
+        coordinators.chain(shards).collect()
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -247,7 +276,10 @@ impl Cluster {
                 let (shard, out) = &mut self.shards[usize::from(id.0) - 1];
                 (shard, out)
             }
-            Peer::Coordinator(_) => (&mut self.coordinator.0, &mut self.coordinator.1),
+            Peer::Coordinator(id) => {
+                let (member, out) = &mut self.coordinators[usize::from(id.0) - 1];
+                (member, out)
+            }
             Peer::Client(_) => panic!("a client is no server"),
         };
         let mut event = Some(event);

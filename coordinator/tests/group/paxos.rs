@@ -1,0 +1,193 @@
+//! Paxos Commit in a group, with the votes of two shards in the hands of the test.
+
+use synod_common::id::*;
+use synod_common::message::PaxosMessage;
+use synod_common::message::commit::Vote;
+
+use super::*;
+
+impl Group {
+    /// A transaction that is to be committed so; c1 leads, and c1 and c2 are to accept.
+    fn begun_by_paxos(&mut self) -> (TxnId, Timestamp) {
+        let begun = self.begun(1, Protocol::Paxos);
+        let asked = self.said.iter().find_map(|(_, _, message)| match message {
+            Message::Commit(CommitMessage::Prepare { acceptors, .. }) => Some(acceptors.clone()),
+            _ => None,
+        });
+        assert_eq!(asked, Some(vec![CoordinatorId(1), CoordinatorId(2)]), "as few as decide");
+        begun
+    }
+
+    /// A shard's YES arrives at a member.
+    fn propose(&mut self, id: usize, shard: u16, (txn, h): (TxnId, Timestamp)) {
+        let participants = vec![ShardId(1), ShardId(2)];
+        let (leader, vote) = (CoordinatorId(1), Vote::Yes(h));
+        self.hear(id, shard, PaxosMessage::Propose { txn, h, leader, participants, vote });
+    }
+
+    /// Both votes do.
+    fn propose_all(&mut self, id: usize, begun: (TxnId, Timestamp)) {
+        self.propose(id, 1, begun);
+        self.propose(id, 2, begun);
+    }
+
+    /// What a member would report with its promise.
+    fn accepted(&self, id: usize, (txn, _): (TxnId, Timestamp)) -> bool {
+        self.nodes[id - 1].member.accepts().any(|bundle| bundle.txn == txn)
+    }
+
+    /// c1 is gone, and another one leads.
+    fn succeeded_by(&mut self, id: usize) {
+        self.cut_off = BTreeSet::from([1]);
+        self.elect(id);
+        self.said.clear();
+        self.join(id, Epoch(2));
+    }
+}
+
+fn aborted(reason: Reason) -> Vec<ClientReply> {
+    vec![ClientReply::Outcome(Outcome::Aborted(reason))]
+}
+
+#[test]
+fn it_is_committed_when_a_majority_has_accepted() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.slow = BTreeSet::from([2]);
+    group.propose_all(1, begun);
+    group.propose_all(2, begun);
+    group.deliver();
+    assert_eq!((group.replies(1), group.told_to_commit()), (vec![], 0), "only c1 has it");
+    group.sync(2);
+    group.deliver();
+    assert_eq!((group.replies(1), group.told_to_commit()), (committed(begun.1), 2));
+}
+
+#[test]
+fn a_new_leader_commits_what_it_finds_accepted() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.cut_off = BTreeSet::from([1]);
+    group.propose_all(2, begun);
+    group.succeeded_by(3);
+    assert_eq!(group.outcome(3, begun.0), committed(begun.1));
+    assert_eq!(group.told_to_commit(), 2, "the shards that join are told");
+}
+
+#[test]
+fn a_new_leader_aborts_what_nobody_has_all_votes_of() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.cut_off = BTreeSet::from([1]);
+    group.propose(2, 1, begun);
+    group.succeeded_by(3);
+    assert_eq!(group.outcome(3, begun.0), aborted(Reason::Presumed));
+    // What comes late is of an older epoch than c2 has promised.
+    group.propose(2, 2, begun);
+    assert!(!group.accepted(2, begun));
+}
+
+/// It decided what was accepted by none of those that elected it, for good.
+#[test]
+fn the_leader_after_next_does_not_commit_what_is_decided() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.cut_off = BTreeSet::from([2]);
+    group.propose_all(2, begun);
+    group.restart(1);
+    group.elect(3);
+    group.join(3, Epoch(2));
+    assert_eq!(group.outcome(3, begun.0), aborted(Reason::Presumed));
+    // Only c2 has it, and is told that it counts no more.
+    group.cut_off.clear();
+    group.event(3, Event::Connected(Peer::Coordinator(CoordinatorId(2))));
+    assert!(group.accepted(2, begun));
+    group.beat(3);
+    group.beat(3);
+    assert!(!group.accepted(2, begun));
+    // Had it not heard that, it would still have to say so to the next one.
+    group.restart(1);
+    group.cut_off = BTreeSet::from([3]);
+    group.elect(2);
+    group.join(2, Epoch(3));
+    assert_eq!(group.outcome(2, begun.0), aborted(Reason::Presumed));
+}
+
+#[test]
+fn what_is_given_up_is_not_committed_by_the_next_leader() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.propose(1, 1, begun);
+    group.propose_all(2, begun);
+    assert!(group.accepted(2, begun));
+    group.cut_off = BTreeSet::from([2]);
+    let due = group.now.mono + settings(1).vote_timeout;
+    while group.now.mono + settings(1).heartbeat < due {
+        group.beat(1);
+    }
+    group.slow = BTreeSet::from([3]);
+    group.beat(1);
+    assert_eq!(group.replies(1), [], "c2 has all votes");
+    group.sync(3);
+    group.deliver();
+    assert_eq!(group.replies(1), aborted(Reason::VoteTimeout));
+    // c3 has that in its log; c2 has heard nothing of it.
+    group.slow.clear();
+    group.cut_off = BTreeSet::from([1]);
+    group.elect(3);
+    group.join(3, Epoch(2));
+    assert_eq!(group.outcome(3, begun.0), aborted(Reason::Presumed));
+}
+
+#[test]
+fn votes_are_forwarded_to_others_when_an_acceptor_is_missed() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.cut_off = BTreeSet::from([2]);
+    for _ in 0..3 {
+        group.beat(1);
+    }
+    group.propose_all(1, begun);
+    group.deliver();
+    assert!(group.accepted(3, begun));
+    assert_eq!(group.replies(1), committed(begun.1));
+}
+
+#[test]
+fn an_acceptor_remembers_over_restarts_and_checkpoints() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.cut_off = BTreeSet::from([1]);
+    group.propose_all(2, begun);
+    group.restart(2);
+    group.event(2, Event::Start { seed: 2 });
+    assert!(group.accepted(2, begun));
+    group.succeeded_by(3);
+    assert_eq!(group.outcome(3, begun.0), committed(begun.1));
+}
+
+#[test]
+fn what_is_decided_is_not_kept() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.propose_all(1, begun);
+    group.propose_all(2, begun);
+    group.deliver();
+    assert_eq!(group.replies(1), committed(begun.1));
+    for _ in 0..10 {
+        group.beat(1);
+    }
+    assert!(!group.accepted(1, begun) && !group.accepted(2, begun));
+    group.propose_all(2, begun);
+    assert!(!group.accepted(2, begun), "what comes late is below the mark");
+}
+
+#[test]
+fn a_no_needs_no_acceptor() {
+    let mut group = Group::led_by_c1();
+    let (txn, h) = group.begun(1, Protocol::Auto);
+    group.propose(2, 2, (txn, h));
+    group.hear(1, 1, CommitMessage::Vote { txn, vote: Vote::No(Reason::LockTimeout) });
+    assert_eq!(group.replies(1), aborted(Reason::LockTimeout));
+    assert!(!group.accepted(2, (txn, h)));
+}
