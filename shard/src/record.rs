@@ -86,7 +86,7 @@ impl Prepared {
                 let count = Site::count(self.participants.len());
                 Some(Box::new(Site::new(me, count, Stable::default())))
             }
-            Protocol::Auto | Protocol::TwoPhase | Protocol::Paxos => None,
+            Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => None,
         }
     }
 }

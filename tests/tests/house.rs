@@ -114,6 +114,9 @@ fn tables_in_the_documentation_are_those_of_the_code() {
     for (document, file) in [
         ("docs/three-phase-commit.md", "common/src/commit/site.rs"),
         ("docs/group.md", "coordinator/src/group/replica/mod.rs"),
+        ("docs/paxos-commit.md", "coordinator/src/paxos/acceptor.rs"),
+        ("docs/paxos-commit.md", "coordinator/src/paxos/takeover.rs"),
+        ("docs/paxos-commit.md", "coordinator/src/commit/paxos_commit.rs"),
     ] {
         let text = read(document);
         let begin = format!("<!-- the table of {file} -->\n");

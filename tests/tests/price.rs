@@ -148,14 +148,14 @@ fn paxos_commit_costs_messages_and_one_delay_but_no_participant_a_force() {
     for (coordinators, f) in [(3, 1), (5, 2)] {
         let mut priced = Priced::by_group(coordinators);
         for n in 2..=SHARDS {
-            let counted = priced.price_by(Protocol::Paxos, n, 0);
+            let counted = priced.price_by(Protocol::PaxosCommit, n, 0);
             let book = (n * f + f + 3 * n - 1, n + f + 1);
             assert_eq!((counted.messages, counted.forced), (book.0 + 1 + n, book.1), "{n}, {f}");
             assert_eq!((delays(counted.answer), counted.answer.forces), (3, 2), "{n}, {f}");
         }
         // Who only reads proposes, but neither forces nor acknowledges.
         for (writes, reads) in [(1, 1), (2, 1), (3, 5), (0, 3)] {
-            let counted = priced.price_by(Protocol::Paxos, writes, reads);
+            let counted = priced.price_by(Protocol::PaxosCommit, writes, reads);
             let n = writes + reads;
             let messages = n * f + f + 3 * n + writes;
             assert_eq!((counted.messages, counted.forced), (messages, writes + f + 1));
@@ -166,7 +166,7 @@ fn paxos_commit_costs_messages_and_one_delay_but_no_participant_a_force() {
         // What suits a group.
         assert_eq!(priced.price_by(Protocol::Auto, 2, 0).forced, 2 + f + 1);
     }
-    let counted = Priced::new().price_by(Protocol::Paxos, 3, 0);
+    let counted = Priced::new().price_by(Protocol::PaxosCommit, 3, 0);
     assert_eq!((counted.messages, counted.forced), (12, 4), "alone, it is two-phase commit");
 }
 

@@ -40,7 +40,9 @@ impl Price {
                 Price { messages: 4 * n, forced_writes: 2 * n + 1 }
             }
             Protocol::ThreePhase => Price { messages: 5 * n, forced_writes: 2 * n + 2 },
-            Protocol::Paxos => Price { messages: n * f + f + 3 * n - 1, forced_writes: n + f + 1 },
+            Protocol::PaxosCommit => {
+                Price { messages: n * f + f + 3 * n - 1, forced_writes: n + f + 1 }
+            }
         }
     }
 }
@@ -48,8 +50,8 @@ impl Price {
 /// What is used by so many coordinators if this is asked for.
 pub fn used(protocol: Protocol, coordinators: u16) -> Protocol {
     match (protocol, coordinators) {
-        (Protocol::Auto | Protocol::Paxos, 0 | 1) => Protocol::TwoPhase,
-        (Protocol::Auto, _) => Protocol::Paxos,
+        (Protocol::Auto | Protocol::PaxosCommit, 0 | 1) => Protocol::TwoPhase,
+        (Protocol::Auto, _) => Protocol::PaxosCommit,
         (chosen, _) => chosen,
     }
 }

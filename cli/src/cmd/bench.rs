@@ -198,7 +198,7 @@ fn target(args: &Args, global: &Global) -> Result<Target> {
         return Ok(Target::Embedded);
     }
     if global.url.is_none() {
-        let alone = args.protocol != Protocol::Paxos;
+        let alone = args.protocol != Protocol::PaxosCommit;
         let coordinators = args.coordinators.unwrap_or(if alone { 1 } else { 3 });
         return Ok(Target::Own { deadlocks: args.deadlock_handling, coordinators });
     }

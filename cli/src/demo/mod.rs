@@ -101,7 +101,7 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         match options.protocol {
             Protocol::Auto | Protocol::TwoPhase => "",
             Protocol::ThreePhase => ", committed in three phases",
-            Protocol::Paxos => ", committed by Paxos Commit",
+            Protocol::PaxosCommit => ", committed by Paxos Commit",
         }
     ));
     tokio::time::sleep(options.pace).await;

@@ -254,7 +254,7 @@ mod tests {
         );
         assert_eq!(parse("begin"), Command::Begin(None, None));
         assert_eq!(parse("begin auto"), Command::Begin(None, Some(Protocol::Auto)));
-        assert_eq!(parse("begin paxos"), Command::Begin(None, Some(Protocol::Paxos)));
+        assert_eq!(parse("begin paxos"), Command::Begin(None, Some(Protocol::PaxosCommit)));
         let snapshot = Command::Begin(Some(Isolation::Snapshot), Some(Protocol::ThreePhase));
         assert_eq!(parse("begin 3pc snapshot"), snapshot);
         assert_eq!(parse(r"put a\x00 b"), Command::Put(Key::from(&b"a\0"[..]), b"b".to_vec()));

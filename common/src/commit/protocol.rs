@@ -23,13 +23,13 @@ pub enum Protocol {
     ThreePhase,
     /// Paxos Commit: a majority of the coordinators has the votes, so that any of them goes
     /// on with what another has begun. With one coordinator it is two-phase commit.
-    Paxos,
+    PaxosCommit,
 }
 
 impl Protocol {
     /// All of them.
     pub const ALL: [Protocol; 4] =
-        [Protocol::Auto, Protocol::TwoPhase, Protocol::ThreePhase, Protocol::Paxos];
+        [Protocol::Auto, Protocol::TwoPhase, Protocol::ThreePhase, Protocol::PaxosCommit];
 }
 
 impl fmt::Display for Protocol {
@@ -38,7 +38,7 @@ impl fmt::Display for Protocol {
             Protocol::Auto => "auto",
             Protocol::TwoPhase => "2pc",
             Protocol::ThreePhase => "3pc",
-            Protocol::Paxos => "paxos",
+            Protocol::PaxosCommit => "paxos",
         })
     }
 }

@@ -136,7 +136,7 @@ impl Commit {
     pub fn protocol(&self) -> Protocol {
         match (&self.sites[..], &self.quorum) {
             ([], None) => Protocol::TwoPhase,
-            ([], Some(_)) => Protocol::Paxos,
+            ([], Some(_)) => Protocol::PaxosCommit,
             ([_, ..], _) => Protocol::ThreePhase,
         }
     }
@@ -161,7 +161,7 @@ fn sites(protocol: Protocol, parts: &[PartWrites]) -> Vec<ShardId> {
         Protocol::ThreePhase => {
             parts.iter().filter(|part| part.has_writes()).map(|part| part.shard).collect()
         }
-        Protocol::Auto | Protocol::TwoPhase | Protocol::Paxos => Vec::new(),
+        Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => Vec::new(),
     }
 }
 

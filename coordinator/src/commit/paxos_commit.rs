@@ -46,7 +46,7 @@ impl Coordinator {
     /// majority, and Paxos Commit is two-phase commit.
     pub(super) fn quorum(&mut self, protocol: Protocol, h: Timestamp) -> Option<Quorum> {
         let by_paxos = match protocol {
-            Protocol::Auto | Protocol::Paxos => !self.is_alone(),
+            Protocol::Auto | Protocol::PaxosCommit => !self.is_alone(),
             Protocol::TwoPhase | Protocol::ThreePhase => false,
         };
         by_paxos.then(|| {

@@ -107,7 +107,7 @@ impl Coordinator {
         match protocol {
             Protocol::Auto | Protocol::TwoPhase => {}
             Protocol::ThreePhase => return self.pre_commit(now, txn, at, read, out),
-            Protocol::Paxos => {
+            Protocol::PaxosCommit => {
                 let bundle = Bundle { txn, h, at, yes, read };
                 return self.await_acceptance(now, txn, bundle, out);
             }

@@ -9,7 +9,7 @@ use super::*;
 impl Group {
     /// A transaction that is to be committed so; c1 leads, and c1 and c2 are to accept.
     fn begun_by_paxos(&mut self) -> (TxnId, Timestamp) {
-        let begun = self.begun(1, Protocol::Paxos);
+        let begun = self.begun(1, Protocol::PaxosCommit);
         let asked = self.said.iter().find_map(|(_, _, message)| match message {
             Message::Commit(CommitMessage::Prepare { acceptors, .. }) => Some(acceptors.clone()),
             _ => None,

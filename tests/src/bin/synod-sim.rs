@@ -116,7 +116,7 @@ fn main() -> ExitCode {
         Command::Mutants => mutants(),
         Command::Core { protocol, schedules } => match protocol {
             Protocol::ThreePhase => schedules.run::<core::World>("core --protocol 3pc"),
-            Protocol::Auto | Protocol::TwoPhase | Protocol::Paxos => {
+            Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => {
                 eprintln!("there is no core of {protocol} to explore; there is one of 3pc");
                 ExitCode::from(2)
             }

@@ -194,7 +194,7 @@ impl Protocols {
         if Rng::new(number ^ 0x3bc).chance(self.three_phase) {
             Protocol::ThreePhase
         } else if Rng::new(number ^ 0x9a05).chance(self.paxos) {
-            Protocol::Paxos
+            Protocol::PaxosCommit
         } else {
             Protocol::TwoPhase
         }
