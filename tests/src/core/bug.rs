@@ -3,7 +3,7 @@
 use crate::explore;
 
 /// A deliberate bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bug {
     /// The first participant does the opposite of what it decides. Whoever does not notice
     /// this notices nothing.

@@ -1,5 +1,7 @@
 //! What must hold in every schedule, and what must have been reached in some.
 
+use std::collections::BTreeMap;
+
 use synod_common::commit::{Ballot, Phase, SiteId, Stable, Verdict};
 
 use super::node::{AT, Life, Node};
@@ -43,18 +45,16 @@ impl Seen {
 }
 
 /// The judge of one schedule, who sees everything.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Check {
-    /// The first decision, and by whom.
-    decided: Option<(Verdict, SiteId)>,
+    /// The first decision.
+    decided: Option<Verdict>,
     /// What each site has promised durably.
     promised: Vec<Stable>,
     /// What was accepted durably, by attempt.
-    accepted: Vec<(Ballot, Verdict)>,
-    /// Attempts that others have heard of, and in which of its lives the leader made it.
-    led: Vec<(Ballot, u32)>,
-    /// What this schedule has reached.
-    pub seen: Seen,
+    accepted: BTreeMap<Ballot, Verdict>,
+    /// Attempts that others have heard of, and whether the leader has crashed since.
+    led: BTreeMap<Ballot, bool>,
 }
 
 impl Check {
@@ -76,11 +76,11 @@ impl Check {
     /// I1, I2, I3.
     fn decision(&mut self, site: SiteId, verdict: Verdict, nodes: &[Node]) -> Result<(), String> {
         match self.decided {
-            Some((before, _)) if before == verdict => return Ok(()),
-            Some((before, other)) => {
-                return Err(format!("I1: {other} decided {before:?}, {site} decided {verdict:?}"));
+            Some(before) if before == verdict => return Ok(()),
+            Some(before) => {
+                return Err(format!("I1: it was {before:?}, and {site} decided {verdict:?}"));
             }
-            None => self.decided = Some((verdict, site)),
+            None => self.decided = Some(verdict),
         }
         let Verdict::Commit(at) = verdict else { return Ok(()) };
         if at != AT {
@@ -94,24 +94,17 @@ impl Check {
     }
 
     /// Others hear that a site leads (I11).
-    pub fn leads(&mut self, ballot: Ballot, life: u32) -> Result<(), String> {
-        match self.led.iter().find(|(known, _)| *known == ballot) {
-            Some((_, before)) if *before != life => {
-                return Err(format!("I11: {ballot} is used a second time"));
-            }
-            Some(_) => return Ok(()),
-            None => {}
+    pub fn leads(&mut self, ballot: Ballot) -> Result<(), String> {
+        match self.led.entry(ballot).or_default() {
+            true => Err(format!("I11: {ballot} is used a second time")),
+            false => Ok(()),
         }
-        if ballot.round > 1 {
-            self.seen.elections += 1;
-            self.seen.again += u64::from(self.was_elected());
-        }
-        self.led.push((ballot, life));
-        Ok(())
     }
 
-    fn was_elected(&self) -> bool {
-        self.led.iter().any(|(ballot, _)| ballot.round > 1)
+    /// A site has crashed: what it led it leads no more.
+    pub fn crashed(&mut self, site: SiteId) {
+        let own = self.led.iter_mut().filter(|(ballot, _)| ballot.site == site);
+        own.for_each(|(_, crashed)| *crashed = true);
     }
 
     /// Something has become durable (I11, I12).
@@ -121,36 +114,33 @@ impl Check {
             return Err(format!("I11: {site} goes back from {before:?} to {stable:?}"));
         }
         let Phase::Pre(verdict) = stable.phase else { return Ok(()) };
-        match self.accepted.iter().find(|(ballot, _)| *ballot == stable.attempt) {
-            Some((_, other)) if *other != verdict => {
-                let ballot = stable.attempt;
+        let ballot = stable.attempt;
+        match self.accepted.entry(ballot).or_insert(verdict) {
+            other if *other != verdict => {
                 Err(format!("I12: {ballot} was accepted as {other:?} and as {verdict:?}"))
             }
-            Some(_) => Ok(()),
-            None => {
-                self.accepted.push((stable.attempt, verdict));
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
     /// The faults are over, and all that was to happen has happened (I25).
-    pub fn end(&mut self, nodes: &[Node]) -> Result<(), String> {
-        for (i, node) in nodes.iter().enumerate() {
-            if node.up && matches!(node.life, Life::Site(_) | Life::Collecting(_)) {
-                return Err(format!("I25: site {i} never learns the decision"));
-            }
+    pub fn end(&self, nodes: &[Node]) -> Result<(), String> {
+        match nodes.iter().position(Node::is_undecided) {
+            Some(site) => Err(format!("I25: site {site} never learns the decision")),
+            None => Ok(()),
         }
+    }
+
+    /// What was reached, as far as the judge knows.
+    pub fn count(&self, nodes: &[Node], seen: &mut Seen) {
         let voted = nodes[..nodes.len() - 1].iter().all(|node| node.disk.voted);
-        let elected = self.was_elected();
-        match self.decided {
-            Some((Verdict::Commit(_), _)) => {
-                self.seen.committed += 1;
-                self.seen.rescued += u64::from(elected);
-            }
-            Some((Verdict::Abort, _)) => self.seen.given_up += u64::from(elected && voted),
-            None => {}
-        }
-        Ok(())
+        let elections = self.led.keys().filter(|ballot| ballot.round > 1).count() as u64;
+        let committed = matches!(self.decided, Some(Verdict::Commit(_)));
+        let aborted = matches!(self.decided, Some(Verdict::Abort));
+        seen.elections += elections;
+        seen.again += elections.saturating_sub(1);
+        seen.committed += u64::from(committed);
+        seen.rescued += u64::from(committed && elections > 0);
+        seen.given_up += u64::from(aborted && elections > 0 && voted);
     }
 }

@@ -10,7 +10,7 @@ use super::bug::Bug;
 pub const AT: Timestamp = Timestamp(7);
 
 /// What servers say to one another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Message {
     /// Vote.
     Prepare,
@@ -23,7 +23,7 @@ pub enum Message {
 }
 
 /// How far a server is, in memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Life {
     /// A participant that has not voted.
     Idle,
@@ -38,7 +38,7 @@ pub enum Life {
 }
 
 /// What is on the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Disk {
     /// A participant's YES.
     pub voted: bool,
@@ -51,8 +51,16 @@ pub struct Disk {
 /// A message that waits for the disk, or one that leaves.
 pub type Addressed = (SiteId, Message);
 
+/// A message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Letter {
+    pub from: SiteId,
+    pub to: SiteId,
+    pub message: Message,
+}
+
 /// A server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     me: SiteId,
     sites: u16,
@@ -61,17 +69,15 @@ pub struct Node {
     pub life: Life,
     /// Whether it runs.
     pub up: bool,
-    /// Counts its crashes.
-    pub crashes: u32,
     /// What survives a crash for sure.
     pub disk: Disk,
     /// The same with what was written since.
     cache: Disk,
-    written: u32,
-    flushed: u32,
-    /// What it says waits for this.
-    said: u32,
-    held: Vec<(u32, SiteId, Message)>,
+    /// Something was written that is not flushed.
+    dirty: bool,
+    /// Of that, something that what it says waits for.
+    forced: bool,
+    held: Vec<Addressed>,
 }
 
 impl Node {
@@ -84,12 +90,10 @@ impl Node {
             bug,
             life: if is_coordinator { Life::Collecting(0) } else { Life::Idle },
             up: true,
-            crashes: 0,
             disk: Disk::default(),
             cache: Disk::default(),
-            written: 0,
-            flushed: 0,
-            said: 0,
+            dirty: false,
+            forced: false,
             held: Vec::new(),
         }
     }
@@ -100,7 +104,7 @@ impl Node {
 
     /// Whether it has written what is not flushed.
     pub fn is_dirty(&self) -> bool {
-        self.flushed < self.written
+        self.dirty
     }
 
     /// A message arrives. `refuses`: a participant that is asked to vote says NO.
@@ -130,8 +134,7 @@ impl Node {
                 let site = Site::new(self.me, self.sites, Stable::default());
                 self.life = Life::Site(Box::new(self.mutated(site)));
                 self.cache.voted = true;
-                self.written += 1;
-                self.said = self.written;
+                (self.dirty, self.forced) = (true, true);
             }
             Life::Site(_) | Life::Never | Life::Over(_) | Life::Collecting(_) => {}
         }
@@ -216,8 +219,7 @@ impl Node {
         let Life::Site(site) = &self.life else { return };
         if step.force {
             self.cache.stable = site.stable();
-            self.written += 1;
-            self.said = self.written;
+            (self.dirty, self.forced) = (true, true);
         }
         for (to, say) in step.messages {
             self.say(to, Message::Site(say), out);
@@ -232,23 +234,20 @@ impl Node {
             };
             self.life = Life::Over(verdict);
             self.cache.decided = Some(verdict);
-            self.written += 1;
+            self.dirty = true;
         }
     }
 
     fn say(&mut self, to: SiteId, message: Message, out: &mut Vec<Addressed>) {
-        if self.said <= self.flushed {
-            out.push((to, message));
-        } else {
-            self.held.push((self.said, to, message));
-        }
+        let waiting = if self.forced { &mut self.held } else { out };
+        waiting.push((to, message));
     }
 
     /// All that was written is durable; what waited for it leaves.
     pub fn flush(&mut self, out: &mut Vec<Addressed>) {
         self.disk = self.cache;
-        self.flushed = self.written;
-        out.extend(self.held.drain(..).map(|(_, to, message)| (to, message)));
+        (self.dirty, self.forced) = (false, false);
+        out.append(&mut self.held);
     }
 
     /// It crashes. `survives`: what was not flushed had reached the disk all the same.
@@ -257,10 +256,17 @@ impl Node {
             self.disk = self.cache;
         }
         self.cache = self.disk;
-        self.flushed = self.written;
+        (self.dirty, self.forced) = (false, false);
         self.held.clear();
         self.up = false;
-        self.crashes += 1;
+    }
+
+    /// Whether it runs, and waits for a decision.
+    pub fn is_undecided(&self) -> bool {
+        match self.life {
+            Life::Site(_) | Life::Collecting(_) => self.up,
+            Life::Idle | Life::Never | Life::Over(_) => false,
+        }
     }
 
     /// It is back, with what its disk says.

@@ -3,8 +3,8 @@
 use synod_common::commit::{Say, SiteId};
 
 use super::bug::Bug;
-use super::check::Check;
-use super::node::{Addressed, Life, Message, Node};
+use super::check::{Check, Seen};
+use super::node::{Addressed, Letter, Message, Node};
 use crate::explore::{Reached, Schedule};
 use crate::sim::rng::Rng;
 
@@ -72,14 +72,6 @@ enum Cut {
     Link(SiteId, SiteId),
 }
 
-/// A message on its way.
-#[derive(Clone, Copy, Debug)]
-struct Letter {
-    from: SiteId,
-    to: SiteId,
-    message: Message,
-}
-
 /// Everything there is in one schedule.
 pub struct World {
     rng: Rng,
@@ -88,8 +80,9 @@ pub struct World {
     cut: Cut,
     weights: Weights,
     out: Vec<Addressed>,
-    /// What the judge has seen.
     check: Check,
+    /// What it has reached.
+    seen: Seen,
     /// What happened.
     events: u64,
     /// The same in words, if somebody wants to read it.
@@ -110,6 +103,7 @@ impl Schedule for World {
             weights,
             out: Vec::new(),
             check: Check::new(sites),
+            seen: Seen::default(),
             events: 0,
             lines: traced.then(Vec::new),
             rng,
@@ -132,6 +126,7 @@ impl Schedule for World {
             let Some(site) = self.undecided() else { break };
             self.wait(site)?;
         }
+        self.check.count(&self.nodes, &mut self.seen);
         self.check.end(&self.nodes)
     }
 
@@ -140,7 +135,7 @@ impl Schedule for World {
     }
 
     fn reached(&self) -> Reached {
-        self.check.seen.all().to_vec()
+        self.seen.all().to_vec()
     }
 
     fn lines(self) -> Vec<String> {
@@ -296,10 +291,9 @@ impl World {
     }
 
     fn post(&mut self, from: SiteId, out: &mut Vec<Addressed>) -> Result<(), String> {
-        let life = self.node(from).crashes;
         for (to, message) in out.drain(..) {
             if let Message::Site(Say::Elect { ballot } | Say::Pre { ballot, .. }) = message {
-                self.check.leads(ballot, life)?;
+                self.check.leads(ballot)?;
             }
             self.bag.push(Letter { from, to, message });
         }
@@ -331,8 +325,9 @@ impl World {
         if self.node(site).up {
             let dirty = self.node(site).is_dirty();
             let survives = dirty && self.rng.chance(2_500);
-            self.check.seen.lost += u64::from(dirty && !survives);
+            self.seen.lost += u64::from(dirty && !survives);
             self.node(site).crash(survives);
+            self.check.crashed(site);
             self.bag.retain(|letter| letter.from != site || letter.to != site);
             self.line(|_| format!("{site} crashes; what was not flushed survives: {survives}"));
         }
@@ -362,8 +357,8 @@ impl World {
             back = (1 << count) - 1;
         }
         let without = back >> (count - 1) == 0;
-        self.check.seen.orphaned += u64::from(without);
-        self.check.seen.halves += u64::from(without && 2 * back.count_ones() == count as u32);
+        self.seen.orphaned += u64::from(without);
+        self.seen.halves += u64::from(without && 2 * back.count_ones() == count as u32);
         for i in 0..count {
             let site = SiteId(i as u16);
             if back >> i & 1 == 0 {
@@ -393,14 +388,12 @@ impl World {
 
     /// One that waits for a decision, a random one.
     fn undecided(&mut self) -> Option<SiteId> {
-        let waits =
-            |node: &Node| node.up && matches!(node.life, Life::Site(_) | Life::Collecting(_));
-        let count = self.nodes.iter().filter(|node| waits(node)).count();
+        let count = self.nodes.iter().filter(|node| node.is_undecided()).count();
         if count == 0 {
             return None;
         }
         let chosen = self.rng.below(count as u64) as usize;
-        let mut all = (0..).map(SiteId).zip(&self.nodes).filter(|(_, node)| waits(node));
+        let mut all = (0..).map(SiteId).zip(&self.nodes).filter(|(_, node)| node.is_undecided());
         all.nth(chosen).map(|(site, _)| site)
     }
 }
