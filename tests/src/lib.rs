@@ -11,7 +11,10 @@
 //!
 //! * `synod-sim core --protocol 3pc --schedules 1000000`: the [`core`] of a commit protocol
 //!   alone, without servers, a thousand times as fast.
+//! * `synod-sim core --protocol 3pc --exhaustive`: all schedules of a very small one.
 //! * `synod-sim group --schedules 1000000`: likewise, the [`group`] of coordinators.
+//!
+//! [`explore`] runs such schedules by the million, [`exhaust`] searches all there are.
 //!
 //! Beside it stands the [`stage`]: the same cores and the client library without
 //! faults, one step at a time, for scripts that tell what a user sees.
@@ -30,6 +33,7 @@
 
 pub mod core;
 pub mod executor;
+pub mod exhaust;
 pub mod explore;
 pub mod group;
 pub mod invariants;

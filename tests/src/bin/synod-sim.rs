@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use synod_common::commit::Protocol;
+use synod_tests::exhaust::{Exhausted, State, exhaust};
 use synod_tests::explore::{Bug, Schedule, explore, trace};
 use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::run::{Report, quiet_panics, run};
@@ -47,6 +48,16 @@ enum Command {
         /// Which: 3pc.
         #[arg(long)]
         protocol: Protocol,
+        /// Instead, search all schedules of two participants, in which messages are lost,
+        /// late and doubled without limit.
+        #[arg(long)]
+        exhaustive: bool,
+        /// The most crashes in one of these.
+        #[arg(long, default_value_t = 1, requires = "exhaustive")]
+        crashes: u32,
+        /// The most elections in one of these.
+        #[arg(long, default_value_t = 1, requires = "exhaustive")]
+        elections: u32,
         #[command(flatten)]
         schedules: Schedules,
     },
@@ -114,7 +125,11 @@ fn main() -> ExitCode {
             run_seeds(seeds, trace, mutant, threads)
         }
         Command::Mutants => mutants(),
-        Command::Core { protocol, schedules } => match protocol {
+        Command::Core { protocol, exhaustive, crashes, elections, schedules } => match protocol {
+            Protocol::ThreePhase if exhaustive => {
+                let bounds = core::Bounds { crashes, elections };
+                schedules.exhaust(|bug| core::State::new(bounds, bug))
+            }
             Protocol::ThreePhase => schedules.run::<core::World>("core --protocol 3pc"),
             Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => {
                 eprintln!("there is no core of {protocol} to explore; there is one of 3pc");
@@ -139,12 +154,9 @@ fn threads_or_all(threads: usize) -> usize {
 impl Schedules {
     /// Runs them; `command` is what repeats one.
     fn run<S: Schedule>(&self, command: &str) -> ExitCode {
-        let bug = match self.mutant.as_deref().map(parse_bug::<S::Bug>).transpose() {
+        let bug = match self.bug() {
             Ok(bug) => bug,
-            Err(error) => {
-                eprintln!("{error}");
-                return ExitCode::from(2);
-            }
+            Err(code) => return code,
         };
         if self.mutants {
             self.run_mutants::<S>()
@@ -153,6 +165,34 @@ impl Schedules {
         } else {
             self.run_all::<S>(command, bug)
         }
+    }
+
+    fn bug<B: Bug>(&self) -> Result<Option<B>, ExitCode> {
+        self.mutant.as_deref().map(parse_bug).transpose().map_err(|error| {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        })
+    }
+
+    /// Runs all that there are from here.
+    fn exhaust<B: Bug, S: State>(&self, start: impl FnOnce(Option<B>) -> S) -> ExitCode {
+        let bug = match self.bug() {
+            Ok(bug) => bug,
+            Err(code) => return code,
+        };
+        let clock = Instant::now();
+        let Exhausted { states, transitions, depth, calm, violation } = exhaust(&start(bug));
+        let violations = u32::from(violation.is_some());
+        if let Some((events, violation)) = violation {
+            events.iter().for_each(|event| println!("{event}"));
+            println!("{violation}");
+        }
+        println!("{calm} ends without faults");
+        println!(
+            "{states} states, {transitions} transitions, the furthest after {depth} events, {violations} violations in {:.1} s",
+            clock.elapsed().as_secs_f64()
+        );
+        if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     fn run_all<S: Schedule>(&self, command: &str, bug: Option<S::Bug>) -> ExitCode {

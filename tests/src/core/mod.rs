@@ -18,6 +18,8 @@
 //! messages.
 //!
 //! * `synod-sim core --protocol 3pc --schedules 1000000`
+//! * `synod-sim core --protocol 3pc --exhaustive`: all schedules of two participants, with
+//!   one crash and one election ([`State`]).
 //! * `synod-sim core --protocol 3pc --mutants` (with the feature): each deliberate bug must
 //!   be caught; [`Bug::Canary`] at once, or the explorer itself is blind.
 //!
@@ -29,7 +31,9 @@
 mod bug;
 mod check;
 mod node;
+mod state;
 mod world;
 
 pub use bug::Bug;
+pub use state::{Bounds, Event, State};
 pub use world::World;

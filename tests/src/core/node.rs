@@ -1,7 +1,7 @@
 //! One server of the transaction: it keeps a site as coordinators and shards do, on a disk
 //! that forgets in a crash what was not flushed.
 
-use synod_common::commit::{Say, Site, SiteId, Stable, Step, Verdict};
+use synod_common::commit::{Ballot, Say, Site, SiteId, Stable, Step, Verdict};
 use synod_common::time::Timestamp;
 
 use super::bug::Bug;
@@ -105,6 +105,11 @@ impl Node {
     /// Whether it has written what is not flushed.
     pub fn is_dirty(&self) -> bool {
         self.dirty
+    }
+
+    /// Whether something that it has to say waits for a flush.
+    pub fn is_forced(&self) -> bool {
+        self.forced
     }
 
     /// A message arrives. `refuses`: a participant that is asked to vote says NO.
@@ -261,11 +266,44 @@ impl Node {
         self.up = false;
     }
 
+    /// Forgets in which order, and how often, it will say what waits for the disk.
+    pub fn sort(&mut self) {
+        self.held.sort_unstable();
+        self.held.dedup();
+    }
+
+    /// The ballot with which it leads.
+    pub fn leads(&self) -> Option<Ballot> {
+        match &self.life {
+            Life::Site(site) => site.leads(),
+            Life::Idle | Life::Collecting(_) | Life::Never | Life::Over(_) => None,
+        }
+    }
+
     /// Whether it runs, and waits for a decision.
     pub fn is_undecided(&self) -> bool {
         match self.life {
             Life::Site(_) | Life::Collecting(_) => self.up,
             Life::Idle | Life::Never | Life::Over(_) => false,
+        }
+    }
+
+    /// Whether a crash may take it back to what it has left behind, and not only have it
+    /// abort or fall silent.
+    pub fn may_forget(&self) -> bool {
+        match self.life {
+            Life::Site(_) => true,
+            Life::Over(_) => self.disk.decided.is_none(),
+            Life::Idle | Life::Collecting(_) | Life::Never => false,
+        }
+    }
+
+    /// The decision, if nothing that happens to this server changes that it knows it.
+    pub fn ended(&self) -> Option<Verdict> {
+        match self.life {
+            Life::Never => Some(Verdict::Abort),
+            Life::Over(_) => self.disk.decided,
+            Life::Idle | Life::Collecting(_) | Life::Site(_) => None,
         }
     }
 
