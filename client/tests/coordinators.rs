@@ -340,6 +340,54 @@ async fn a_leader_that_leads_again_is_asked_anew() {
     assert_eq!(snapshot.await.unwrap(), Ok(AT));
 }
 
+/// Its answer was underway when it was deposed. What it granted is lost, and who is asked for
+/// another session is the later leader.
+#[tokio::test(start_paused = true)]
+async fn what_an_old_leader_grants_late_does_not_count() {
+    let group = Group::led_by(Some(1));
+    let db = group.client(&[1, 2, 3]);
+    group.asked(1, "follow").await;
+    group.set(|state| state.silent.insert(1));
+    let begin = tokio::spawn({
+        let db = db.clone();
+        async move { db.begin(Options::new()).await.map(|txn| txn.id()) }
+    });
+    group.asked(1, "open").await;
+    let (opened, late) = group.set(|state| {
+        let (_, late) = state.waiting.pop().unwrap();
+        (state.answer(1, &ClientRequest::OpenSession).unwrap(), late)
+    });
+    group.elect(2);
+    late.send(opened.into()).unwrap();
+    assert_eq!(begin.await.unwrap().unwrap().session.epoch, Epoch(1));
+    assert_eq!(db.begin(Options::new()).await.unwrap().id().session.epoch, Epoch(2));
+}
+
+/// Else what waits for the later one would be given up.
+#[tokio::test(start_paused = true)]
+async fn who_tells_late_of_an_old_leader_is_not_believed() {
+    let group = Group::led_by(Some(1));
+    let db = group.client(&[1, 2, 3]);
+    for member in [1, 2, 3] {
+        group.asked(member, "follow").await;
+    }
+    let (.., late) = group.set(|state| state.following.remove(0));
+    group.elect(2);
+    tokio::task::yield_now().await;
+    group.elect(3);
+    tokio::task::yield_now().await;
+    group.set(|state| state.silent.insert(3));
+    let _status = tokio::spawn({
+        let db = db.clone();
+        async move { db.status().await.map(|status| status.id) }
+    });
+    group.asked(3, "status").await;
+    let told = ClientReply::Leader { epoch: Epoch(2), address: Some("h:2".to_owned()) };
+    late.send(told.into()).unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(group.set(|state| state.waiting.len()), 1, "c3 is still waited for");
+}
+
 #[tokio::test(start_paused = true)]
 async fn nobody_leads_for_a_while() {
     let group = Group::led_by(None);
