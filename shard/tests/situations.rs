@@ -16,6 +16,8 @@ use synod_shard::{Settings, Shard};
 
 #[path = "situations/cooperate.rs"]
 mod cooperate;
+#[path = "situations/group.rs"]
+mod group;
 #[path = "situations/heuristic.rs"]
 mod heuristic;
 #[path = "situations/locks.rs"]
