@@ -211,35 +211,66 @@ mod tests {
     use bytes::Bytes;
     use synod_common::message::group::Position;
 
-    use super::super::{Pace, Promise};
+    use super::super::{Pace, Promise, Turn};
     use super::*;
     use crate::group::log::Log;
+
+    const C1: CoordinatorId = CoordinatorId(1);
+    const C2: CoordinatorId = CoordinatorId(2);
+    const C3: CoordinatorId = CoordinatorId(3);
+    /// The one that c2 leads.
+    const EPOCH: Epoch = Epoch(2);
+
+    /// c2 leads with this log, by the promise of c3.
+    fn led_by_c2(log: Log) -> (Replica, Mono) {
+        let pace = Pace { heartbeat: Duration::from_millis(1), patience: Duration::from_millis(9) };
+        let promise = Promise { epoch: Epoch(1), to: Some(C1) };
+        let mut replica = Replica::new(C2, [C1, C2, C3], pace, promise, log);
+        replica.start(Mono(1), 7);
+        let now = Mono(1) + 2 * pace.patience;
+        replica.tick(now);
+        replica.hear(now, C3, GroupMessage::Would { epoch: EPOCH });
+        replica.hear(now, C3, GroupMessage::Elected { epoch: EPOCH, accepted: Bytes::new() });
+        assert!(replica.leads());
+        (replica, now)
+    }
 
     /// c1 is gone for good, c2 has been restarted and has no entries before its checkpoint,
     /// and c3 was down when it was written: c2 can decide nothing without c3, which must be
     /// sent a state first.
     #[test]
     fn a_leader_with_a_short_log_knows_who_is_behind_before_anything_is_decided() {
-        let pace = Pace { heartbeat: Duration::from_millis(1), patience: Duration::from_millis(9) };
-        let ids = [1, 2, 3].map(CoordinatorId);
-        let promise = Promise { epoch: Epoch(1), to: Some(ids[0]) };
         let log = Log::from(Position { epoch: Epoch(1), index: 1000 });
-        let mut replica = Replica::new(ids[1], ids, pace, promise, log);
-        replica.start(Mono(1), 7);
-        let now = Mono(1) + 2 * pace.patience;
-        replica.tick(now);
-        replica.hear(now, ids[2], GroupMessage::Would { epoch: Epoch(2) });
-        replica.hear(
-            now,
-            ids[2],
-            GroupMessage::Elected { epoch: Epoch(2), accepted: Bytes::new() },
-        );
-        assert!(replica.leads());
+        let (mut replica, now) = led_by_c2(log);
         replica.append(now, [Bytes::from_static(b"first")], true);
-        let missing = GroupMessage::Missing { epoch: Epoch(2), index: 990 };
-        replica.hear(now, ids[2], missing.clone());
+        let missing = GroupMessage::Missing { epoch: EPOCH, index: 990 };
+        replica.hear(now, C3, missing.clone());
         assert_eq!(replica.behind(), None, "it may only not know how far it is");
-        replica.hear(now, ids[2], missing);
-        assert_eq!((replica.behind(), replica.committed()), (Some(ids[2]), 1000));
+        replica.hear(now, C3, missing);
+        assert_eq!((replica.behind(), replica.committed()), (Some(C3), 1000));
+    }
+
+    /// Each of them would count as on its way for ever, and in the end nothing be sent.
+    #[test]
+    fn answers_that_are_lost_hold_nothing_back() {
+        let (mut replica, now) = led_by_c2(Log::default());
+        for index in 1..=6 {
+            let step = replica.append(now, [Bytes::from_static(b"entry")], true);
+            assert!(step.messages.iter().any(|(to, ..)| *to == C3), "entry {index} is sent");
+            if index % u64::from(MOST_IN_FLIGHT) == 0 {
+                replica.hear(now, C3, GroupMessage::Appended { epoch: EPOCH, index });
+            }
+        }
+    }
+
+    /// It was said to who led then. That somebody stands for a later epoch is no refusal.
+    #[test]
+    fn a_refusal_of_an_epoch_that_is_over_stops_nobody() {
+        let (mut replica, now) = led_by_c2(Log::default());
+        let canvass = GroupMessage::Canvass { epoch: Epoch(4), last: Position::default() };
+        replica.hear(now, C3, canvass);
+        let mut turn = |epoch| replica.hear(now, C3, GroupMessage::Stale { epoch }).turn;
+        assert_eq!((turn(Epoch(1)), turn(EPOCH)), (None, None));
+        assert_eq!(turn(Epoch(3)), Some(Turn::Stops));
     }
 }
