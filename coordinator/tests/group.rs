@@ -25,6 +25,8 @@ use synod_coordinator::{Member, Record, Settings};
 
 #[path = "group/paxos.rs"]
 mod paxos;
+#[path = "group/undecided.rs"]
+mod undecided;
 
 const CLUSTER: ClusterId = ClusterId(1);
 const CLIENT: Peer = Peer::Client(ClientId(1));
@@ -35,6 +37,8 @@ struct Node {
     out: Output,
     log: Vec<Vec<u8>>,
     held: Vec<(Lsn, Peer, Message)>,
+    /// The parts of its newest checkpoint.
+    checkpoint: Vec<Vec<u8>>,
 }
 
 /// The group, c1 to c3.
@@ -59,19 +63,20 @@ fn settings(id: usize) -> Settings {
     Settings { group, ..Settings::new(id, CLUSTER, placement) }
 }
 
-fn recovered(id: usize, log: Vec<Vec<u8>>) -> Node {
-    let mut member = Member::new(settings(id));
+fn recovered(settings: Settings, log: Vec<Vec<u8>>) -> Node {
+    let mut member = Member::new(settings);
     for (record, lsn) in log.iter().zip(1..) {
         member.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
     }
-    Node { member, out: Output::new(Lsn(log.len() as u64)), log, held: Vec::new() }
+    let out = Output::new(Lsn(log.len() as u64));
+    Node { member, out, log, held: Vec::new(), checkpoint: Vec::new() }
 }
 
 impl Group {
     /// All three have started; c1 leads, and both shards have joined it.
     fn led_by_c1() -> Group {
         let mut group = Group {
-            nodes: (1..=3).map(|id| recovered(id, Vec::new())).collect(),
+            nodes: (1..=3).map(|id| recovered(settings(id), Vec::new())).collect(),
             underway: VecDeque::new(),
             said: Vec::new(),
             cut_off: BTreeSet::new(),
@@ -98,9 +103,22 @@ impl Group {
         for send in sends {
             self.send(id, send.to, send.message);
         }
+        self.step(id);
         if wrote && !self.slow.contains(&id) {
             self.sync(id);
         }
+    }
+
+    /// The next step of a checkpoint is on the disk at once.
+    fn step(&mut self, id: usize) {
+        let node = &mut self.nodes[id - 1];
+        match node.out.checkpoint.take() {
+            Some(CheckpointStep::Begin(_)) => node.checkpoint.clear(),
+            Some(CheckpointStep::Part(part)) => node.checkpoint.push(part),
+            Some(CheckpointStep::Finish) => {}
+            None => return,
+        }
+        self.event(id, Event::CheckpointWritten);
     }
 
     fn send(&mut self, from: usize, to: Peer, message: Message) {
@@ -149,8 +167,12 @@ impl Group {
 
     /// The member starts anew from its log.
     fn restart(&mut self, id: usize) {
+        self.restart_with(id, settings(id));
+    }
+
+    fn restart_with(&mut self, id: usize, settings: Settings) {
         let log = std::mem::take(&mut self.nodes[id - 1].log);
-        self.nodes[id - 1] = recovered(id, log);
+        self.nodes[id - 1] = recovered(settings, log);
         self.event(id, Event::Start { seed: id as u64 });
     }
 
@@ -190,7 +212,11 @@ impl Group {
 
     /// A client's transaction on both shards, for which both have voted at its `h`.
     fn voted(&mut self, id: usize) -> (TxnId, Timestamp) {
-        let (txn, h) = self.begun(id, Protocol::TwoPhase);
+        self.voted_in(Protocol::TwoPhase, id)
+    }
+
+    fn voted_in(&mut self, protocol: Protocol, id: usize) -> (TxnId, Timestamp) {
+        let (txn, h) = self.begun(id, protocol);
         for shard in [1, 2] {
             self.hear(id, shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
         }
@@ -373,6 +399,22 @@ fn a_member_that_follows_says_who_leads() {
     assert_eq!((status.id, status.leader), (CoordinatorId(2), Some(CoordinatorId(1))));
 }
 
+/// Else who follows for long would keep all of them.
+#[test]
+fn a_member_that_follows_forgets_old_outcomes() {
+    let mut group = Group::led_by_c1();
+    group.voted(1);
+    group.deliver();
+    group.beat(1);
+    let kept = |group: &Group| group.nodes[1].member.stats().outcome_blocks;
+    assert_eq!(kept(&group), 1);
+    let later = settings(2).outcome_retention + 2 * settings(2).window;
+    group.now.wall.0 += later.as_millis() as u64;
+    group.now.mono = group.now.mono + later;
+    group.event(2, Event::Wake);
+    assert_eq!(kept(&group), 0);
+}
+
 #[test]
 fn who_wants_to_hear_of_a_later_leader_does() {
     let mut group = Group::led_by_c1();
@@ -448,52 +490,6 @@ fn entries_that_are_none_are_not_taken() {
     }
     assert_eq!(group.nodes[1].log.len(), logged);
     assert_eq!(group.nodes[1].member.replica().log().last(), last);
-}
-
-/// What only c1 has may come to nothing, also when it is elected with it.
-#[test]
-fn a_checkpoint_has_only_what_is_decided() {
-    let settings = || Settings { checkpoint_bytes: 1, ..settings(1) };
-    let mut member = Member::new(settings());
-    let mut log: Vec<Vec<u8>> = Group::led_by_c1().nodes[0].log.clone();
-    for (record, lsn) in log.iter().zip(1..) {
-        member.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
-    }
-    let mut out = Output::new(Lsn(log.len() as u64));
-    let mut now = Now { mono: Mono(0), wall: Wall(1_000_000) };
-    let mut checkpoint: Option<(Lsn, Vec<Vec<u8>>)> = None;
-    let mut handle = |now: Now, event: Event| {
-        let mut next = Some(event);
-        while let Some(event) = next.take() {
-            member.handle(now, event, &mut out);
-            log.extend(out.take_records().0.iter().map(<[u8]>::to_vec));
-            match out.checkpoint.take() {
-                Some(CheckpointStep::Begin(start)) => checkpoint = Some((start, Vec::new())),
-                Some(CheckpointStep::Part(part)) => checkpoint.as_mut().unwrap().1.push(part),
-                Some(CheckpointStep::Finish) => {}
-                None => continue,
-            }
-            next = Some(Event::CheckpointWritten);
-        }
-        (member.replica().leads(), member.replica().committed())
-    };
-    handle(now, Event::Start { seed: 1 });
-    now.mono = now.mono + settings().patience * 2;
-    handle(now, Event::Wake);
-    let from = Peer::Coordinator(CoordinatorId(2));
-    let epoch = Epoch(2);
-    for message in
-        [GroupMessage::Would { epoch }, GroupMessage::Elected { epoch, accepted: Bytes::new() }]
-    {
-        handle(now, Event::Message { from, request: RequestId(0), message: message.into() });
-    }
-    assert_eq!(handle(now, Event::Durable(Lsn(100))), (true, 0), "nobody has its first entry");
-    let Some((_, parts)) = checkpoint else { return };
-    let mut restarted = Member::new(settings());
-    for part in &parts {
-        restarted.recover(Recovered::Checkpoint(part)).unwrap();
-    }
-    assert_eq!(restarted.recovered().base().index, 0);
 }
 
 #[test]
