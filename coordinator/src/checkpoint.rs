@@ -3,6 +3,10 @@
 //! Fuzzy: the parts are written one at a time while work goes on, and recovery
 //! replays the log from the LSN that was durable when the checkpoint began.
 //! Applying a record twice is harmless, so the overlap is, too.
+//!
+//! What the leader of a group knows may still come to nothing, and some of it is in the
+//! parts. So a checkpoint is complete only when all up to where the log ended with the last
+//! part is decided (`group/member.rs`). If it is not, its leader is deposed, and starts anew.
 
 use serde::{Deserialize, Serialize};
 use synod_common::commit::Stable;
@@ -137,6 +141,16 @@ impl Coordinator {
     }
 
     fn open_commits(&self) -> Part {
+        let safe_point = Record::SafePoint { at: self.safe_point.published() };
+        let given_up = self.paxos.given_up.iter();
+        let given_up = given_up.map(|&(h, txn)| Record::GivenUp { txn, h });
+        let decided = Record::Decided { below: self.paxos.below };
+        let open = self.open().into_iter().chain([safe_point, decided]).chain(given_up).collect();
+        Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
+    }
+
+    /// The records of what is open.
+    pub fn open(&self) -> Vec<Record> {
         let site = |txn, commit: &Commit, stable| {
             let (h, sites) = (commit.h, commit.sites.clone());
             Record::Site { txn, h, sites, stable }
@@ -156,13 +170,7 @@ impl Coordinator {
             | Stage::GivingUp { .. }
             | Stage::Deciding { .. } => [None, None],
         });
-        let open = open.flatten();
-        let safe_point = Record::SafePoint { at: self.safe_point.published() };
-        let given_up = self.paxos.given_up.iter();
-        let given_up = given_up.map(|&(h, txn)| Record::GivenUp { txn, h });
-        let decided = Record::Decided { below: self.paxos.below };
-        let open = open.chain([safe_point, decided]).chain(given_up).collect();
-        Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
+        open.flatten().collect()
     }
 
     /// Takes back one part. The first one says where all of them stand.

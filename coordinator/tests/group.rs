@@ -37,8 +37,8 @@ struct Node {
     out: Output,
     log: Vec<Vec<u8>>,
     held: Vec<(Lsn, Peer, Message)>,
-    /// The parts of its newest checkpoint.
-    checkpoint: Vec<Vec<u8>>,
+    /// The parts of its newest checkpoint, and whether that is complete.
+    checkpoint: (Vec<Vec<u8>>, bool),
 }
 
 /// The group, c1 to c3.
@@ -69,7 +69,7 @@ fn recovered(settings: Settings, log: Vec<Vec<u8>>) -> Node {
         member.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
     }
     let out = Output::new(Lsn(log.len() as u64));
-    Node { member, out, log, held: Vec::new(), checkpoint: Vec::new() }
+    Node { member, out, log, held: Vec::new(), checkpoint: Default::default() }
 }
 
 impl Group {
@@ -113,9 +113,9 @@ impl Group {
     fn step(&mut self, id: usize) {
         let node = &mut self.nodes[id - 1];
         match node.out.checkpoint.take() {
-            Some(CheckpointStep::Begin(_)) => node.checkpoint.clear(),
-            Some(CheckpointStep::Part(part)) => node.checkpoint.push(part),
-            Some(CheckpointStep::Finish) => {}
+            Some(CheckpointStep::Begin(_)) => node.checkpoint = Default::default(),
+            Some(CheckpointStep::Part(part)) => node.checkpoint.0.push(part),
+            Some(CheckpointStep::Finish) => node.checkpoint.1 = true,
             None => return,
         }
         self.event(id, Event::CheckpointWritten);

@@ -62,6 +62,8 @@ pub struct Member {
     following: BTreeMap<Peer, (RequestId, Epoch)>,
     /// The epoch of the leader of which they were told, or knew.
     told: Option<Epoch>,
+    /// The checkpoint is complete when all up to here is decided.
+    completes: Option<u64>,
     /// What is on its way to a member that is far behind.
     sending: Option<Sending>,
     /// What the leader sends in place of the own log.
@@ -90,6 +92,7 @@ impl Member {
             found: (Epoch::default(), Found::default()),
             following: BTreeMap::new(),
             told: None,
+            completes: None,
             sending: None,
             taking: None,
             stopped: false,
@@ -249,6 +252,7 @@ impl Member {
         self.tell_leader(out);
         self.send_state(now, out);
         self.take_state(now, out);
+        self.complete_checkpoint(out);
         self.begin_checkpoint(out);
         let wake = self.inner.wake.filter(|_| self.leading);
         out.wake = [wake, self.replica.due()].into_iter().flatten().min();
@@ -306,6 +310,21 @@ impl Member {
             self.places.push(lsn);
         }
         self.carry_out(now, step, out);
+    }
+
+    /// Up to where the core knows what has happened, or may come to nothing.
+    fn known(&self) -> u64 {
+        match self.leading {
+            true => self.replica.log().last().index,
+            false => self.applied,
+        }
+    }
+
+    /// A checkpoint in which something may come to nothing waits.
+    fn complete_checkpoint(&mut self, out: &mut Output) {
+        if self.completes.take_if(|index| *index <= self.applied).is_some() {
+            out.checkpoint = Some(CheckpointStep::Finish);
+        }
     }
 
     fn begin_checkpoint(&mut self, out: &mut Output) {
@@ -502,17 +521,22 @@ impl Member {
         {
             let mut sending = Sending::new(to, base, self.core.begin_parts());
             if let Some((part, last)) = self.core.next_part(&mut sending.parts) {
-                sending.goes_on(0, part, last);
+                sending.goes_on(0, part, last.then(|| self.known()));
                 self.sending = Some(sending);
             }
         }
         let epoch = self.replica.promise().epoch;
         let patience = self.core.settings.patience;
-        if let Some(sending) = &mut self.sending
-            && (sending.sent() == Mono::default() || now.mono.since(sending.sent()) >= patience)
-        {
-            let to = Peer::Coordinator(sending.to);
-            out.send(to, RequestId::default(), sending.message(now.mono, epoch));
+        let Some(sending) = &mut self.sending else { return };
+        let waits = now.mono.since(sending.sent());
+        match sending.needs() <= self.applied {
+            true if sending.is_new() || waits >= patience => {
+                let to = Peer::Coordinator(sending.to);
+                out.send(to, RequestId::default(), sending.message(now.mono, epoch));
+            }
+            // Perhaps it is that member without which nothing can be decided.
+            false if waits >= 2 * patience => self.start_anew(out),
+            true | false => {}
         }
     }
 
@@ -523,6 +547,7 @@ impl Member {
         (from, base, number): (CoordinatorId, Position, u32),
         out: &mut Output,
     ) {
+        let known = self.known();
         let Some(sending) = &mut self.sending else { return };
         match sending.taken(from, base, number) {
             Some(true) => {
@@ -532,10 +557,7 @@ impl Member {
             }
             Some(false) => {
                 let Some((part, last)) = self.core.next_part(&mut sending.parts) else { return };
-                sending.goes_on(number + 1, part, last);
-                let epoch = self.replica.promise().epoch;
-                let message = sending.message(now.mono, epoch);
-                out.send(Peer::Coordinator(from), RequestId::default(), message);
+                sending.goes_on(number + 1, part, last.then_some(known));
             }
             None => {}
         }
@@ -677,7 +699,11 @@ impl Node for Member {
                 self.accepted(now, lsn);
             }
             Event::CheckpointWritten if self.taking.is_some() => self.part_written(out),
-            Event::CheckpointWritten => self.core.checkpoint_written(out),
+            Event::CheckpointWritten => {
+                self.core.checkpoint_written(out);
+                let last = out.checkpoint.take_if(|step| matches!(step, CheckpointStep::Finish));
+                self.completes = last.map(|_| self.known());
+            }
             Event::Connected(Peer::Coordinator(member)) => {
                 let step = self.replica.connected(now.mono, member);
                 self.carry_out(now, step, out);

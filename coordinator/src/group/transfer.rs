@@ -11,7 +11,8 @@
 //!            Append …
 //! ```
 //!
-//! The parts are those of a checkpoint, written one by one while work goes on. The member
+//! The parts are those of a checkpoint, written one by one while work goes on; the last one
+//! waits until nothing in them can come to nothing any more. The member
 //! takes them straight to its disk, where they become its own checkpoint: until the last
 //! one is there, nothing of what it had is gone. If another one leads in the meantime, or
 //! the leader falls silent, it starts anew from what it had.
@@ -39,6 +40,9 @@ pub struct Sending {
     number: u32,
     last: bool,
     part: Bytes,
+    /// All up to this must be decided before it is sent.
+    needs: u64,
+    is_new: bool,
     sent: Mono,
 }
 
@@ -46,12 +50,24 @@ impl Sending {
     /// Nothing is sent yet.
     pub fn new(to: CoordinatorId, base: Position, parts: Parts) -> Sending {
         let (part, sent) = (Bytes::new(), Mono::default());
-        Sending { to, base, parts, number: 0, last: false, part, sent }
+        let (number, last, needs, is_new) = (0, false, 0, true);
+        Sending { to, base, parts, number, last, part, needs, is_new, sent }
     }
 
-    /// The next part.
-    pub fn goes_on(&mut self, number: u32, part: Vec<u8>, last: bool) {
-        (self.number, self.part, self.last) = (number, Bytes::from(part), last);
+    /// The next part; if it is the last, with what all of them need to be decided.
+    pub fn goes_on(&mut self, number: u32, part: Vec<u8>, last: Option<u64>) {
+        (self.number, self.part, self.last) = (number, Bytes::from(part), last.is_some());
+        (self.needs, self.is_new) = (last.unwrap_or(0), true);
+    }
+
+    /// All up to this must be decided before the part is sent.
+    pub fn needs(&self) -> u64 {
+        self.needs
+    }
+
+    /// Whether it was not sent yet.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Whether it waits for this part to be taken; if so, whether it was the last.
@@ -59,14 +75,14 @@ impl Sending {
         (from == self.to && base == self.base && number == self.number).then_some(self.last)
     }
 
-    /// When it was last sent.
+    /// When it, or the one before it, was last sent.
     pub fn sent(&self) -> Mono {
         self.sent
     }
 
     /// The part that is to be taken.
     pub fn message(&mut self, now: Mono, epoch: Epoch) -> GroupMessage {
-        self.sent = now;
+        (self.sent, self.is_new) = (now, false);
         let Sending { base, number, last, .. } = *self;
         GroupMessage::State { epoch, base, number, last, part: self.part.clone() }
     }

@@ -14,7 +14,7 @@ impl Group {
     /// What c1 knows if it starts from its newest checkpoint.
     fn saved(&self) -> Member {
         let mut member = Member::new(settings(1));
-        for part in &self.nodes[0].checkpoint {
+        for part in &self.nodes[0].checkpoint.0 {
             member.recover(Recovered::Checkpoint(part)).unwrap();
         }
         member
@@ -50,6 +50,24 @@ fn what_it_has_accepted_is_saved_once_it_is_decided() {
     group.deliver();
     group.beat(1);
     assert_eq!(saved(&group), 1);
+}
+
+/// The sites have committed it, but the next leader will have to find that out.
+#[test]
+fn a_checkpoint_is_complete_when_all_in_it_is_decided() {
+    let mut group = Group::with_checkpoints();
+    group.elect(1);
+    group.join(1, Epoch(2));
+    let (txn, h) = group.voted_in(Protocol::ThreePhase, 1);
+    group.deliver();
+    let say = Say::Accepted { ballot: Ballot { round: 1, site: SiteId(2) } };
+    group.hear(1, 1, SiteMessage { txn, h, say });
+    assert_eq!(group.replies(1), committed(h));
+    let complete = |group: &Group| group.nodes[0].checkpoint.1;
+    assert!(!complete(&group), "only c1 knows");
+    group.deliver();
+    group.beat(1);
+    assert!(complete(&group));
 }
 
 /// A leader before it may have asked for the same, and one after it have asked for more.
