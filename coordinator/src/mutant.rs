@@ -40,12 +40,18 @@ pub enum Mutant {
     GivesUpUnlogged,
     /// It calls all decided that has begun.
     DecidedAhead,
+    /// A new leader takes all that it has for decided.
+    LeadsUndecided,
+    /// Nobody is sent a state before something of the leader's epoch is decided.
+    StateOnceDecided,
+    /// A checkpoint is complete before all that is in it is decided.
+    SavesUndecided,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 14] = [
+    pub const ALL: [Mutant; 17] = [
         Mutant::NoAdvance,
         Mutant::NoConfirmation,
         Mutant::PinIgnored,
@@ -60,6 +66,9 @@ impl Mutant {
         Mutant::TakesOverNothing,
         Mutant::GivesUpUnlogged,
         Mutant::DecidedAhead,
+        Mutant::LeadsUndecided,
+        Mutant::StateOnceDecided,
+        Mutant::SavesUndecided,
     ];
 }
 

@@ -203,7 +203,8 @@ impl Member {
     /// Once it is committed, the core knows all that there is, and nothing else: it leads.
     fn lead(&mut self, now: Now) {
         let (epoch, last) = (self.replica.promise().epoch, self.replica.log().last());
-        self.apply(self.replica.committed());
+        let all = mutated!(self.core, LeadsUndecided);
+        self.apply(if all { last.index } else { self.replica.committed() });
         if last.epoch != epoch || self.applied < last.index {
             return;
         }
@@ -314,7 +315,7 @@ impl Member {
 
     /// Up to where the core knows what has happened, or may come to nothing.
     fn known(&self) -> u64 {
-        match self.leading {
+        match self.leading && !mutated!(self.core, SavesUndecided) {
             true => self.replica.log().last().index,
             false => self.applied,
         }
@@ -515,7 +516,9 @@ impl Member {
         if !self.replica.leads() {
             return;
         }
+        let waits = !self.leading && mutated!(self.core, StateOnceDecided);
         if self.sending.is_none()
+            && !waits
             && let Some(to) = self.replica.behind()
             && let Some(base) = self.replica.log().at(self.applied)
         {

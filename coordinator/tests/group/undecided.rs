@@ -30,7 +30,9 @@ fn a_new_leader_saves_only_what_is_decided() {
     group.event(1, Event::Wake);
     let from = Peer::Coordinator(CoordinatorId(2));
     let epoch = Epoch(2);
-    for message in [GroupMessage::Would { epoch }, GroupMessage::Elected { epoch, accepted: Bytes::new() }] {
+    for message in
+        [GroupMessage::Would { epoch }, GroupMessage::Elected { epoch, accepted: Bytes::new() }]
+    {
         group.event(1, Event::Message { from, request: RequestId(0), message: message.into() });
     }
     let replica = group.nodes[0].member.replica();

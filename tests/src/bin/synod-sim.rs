@@ -10,6 +10,7 @@ use synod_common::commit::Protocol;
 use synod_tests::exhaust::{Exhausted, State, exhaust};
 use synod_tests::explore::{Bug, Schedule, explore, trace};
 use synod_tests::sim::mutation::Mutation;
+use synod_tests::sim::reached::Reached;
 use synod_tests::sim::run::{Report, quiet_panics, run};
 use synod_tests::{core, group};
 
@@ -117,6 +118,8 @@ fn parse_bug<B: Bug>(text: &str) -> Result<B, String> {
 
 /// From so many schedules on, what was never reached counts as a failure.
 const MANY: u64 = 100_000;
+/// From so many seeds on.
+const MANY_SEEDS: u64 = 500;
 
 fn main() -> ExitCode {
     match Args::parse().command {
@@ -206,13 +209,7 @@ impl Schedules {
             let bug = bug.map_or(String::new(), |bug| format!(" --mutant '{bug:?}'"));
             println!("  repeat it with: synod-sim {command} --from {seed} --trace{bug}");
         }
-        let reached = explored.reached.iter().map(|(what, count)| format!("{count} {what}"));
-        println!("{}", reached.collect::<Vec<_>>().join(", "));
-        let missed = explored.reached.iter().filter(|(_, count)| many && *count == 0);
-        let missed: Vec<&str> = missed.map(|(what, _)| *what).collect();
-        if !missed.is_empty() {
-            println!("never reached: {}", missed.join(", "));
-        }
+        let all_reached = print_reached(&explored.reached, many);
         let (count, violations) = (explored.schedules, explored.violations.len());
         let seconds = start.elapsed().as_secs_f64();
         println!(
@@ -220,7 +217,7 @@ impl Schedules {
             explored.events,
             count as f64 / seconds
         );
-        if violations == 0 && missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if violations == 0 && all_reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     fn run_mutants<S: Schedule>(&self) -> ExitCode {
@@ -257,10 +254,23 @@ fn print_trace((lines, result): (Vec<String>, Result<(), String>)) -> ExitCode {
     }
 }
 
+/// Whether everything was reached, if that can be asked for of so many.
+fn print_reached(seen: &[(&str, u64)], many: bool) -> bool {
+    let reached: Vec<_> = seen.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    println!("{}", reached.join(", "));
+    let missed = seen.iter().filter(|(_, count)| many && *count == 0);
+    let missed: Vec<&str> = missed.map(|(what, _)| *what).collect();
+    if !missed.is_empty() {
+        println!("never reached: {}", missed.join(", "));
+    }
+    missed.is_empty()
+}
+
 fn run_seeds(seeds: Range<u64>, trace: bool, mutant: Option<Mutation>, threads: usize) -> ExitCode {
     quiet_panics();
     let start = Instant::now();
     let threads = threads_or_all(threads);
+    let many = seeds.end.saturating_sub(seeds.start) >= MANY_SEEDS && mutant.is_none();
     let next = AtomicU64::new(seeds.start);
     let work = || {
         let mut reports = Vec::new();
@@ -291,8 +301,11 @@ fn run_seeds(seeds: Range<u64>, trace: bool, mutant: Option<Mutation>, threads: 
         sum(|r| r.snapshots),
         sum(|r| r.crashes)
     );
+    let mut reached = Reached::default();
+    reports.iter().for_each(|report| reached.add(&report.reached));
+    let all_reached = print_reached(&reached.all(), many);
     println!("{} seeds, {} events, {violations} violations", reports.len(), sum(|r| r.events));
-    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if violations == 0 && all_reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn show(report: Report, trace: bool) -> Report {

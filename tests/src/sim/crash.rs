@@ -68,7 +68,8 @@ impl World {
         self.servers[index].log.disk.cut_power_after(u64::MAX);
         self.ledger.recovered(index, last)?;
         if let (Some(group), Some(member)) = (&mut self.ledger.group, core.coordinator()) {
-            group.recovered(index, member.recovered())?;
+            group.recovered(index, member)?;
+            self.log_begins(index, member.recovered().base().index);
         }
         if let Core::Shard(shard) = &core {
             reinstated::check(&self.ledger, index, shard)?;
@@ -141,6 +142,10 @@ impl World {
             Err(error) => return self.disk_failed(index, &error),
         };
         if done {
+            self.wrote_step(index);
+            if !self.servers[index].log.writes_checkpoint() {
+                self.completed_checkpoint(index);
+            }
             self.feed(index, Event::CheckpointWritten)?;
         }
         if self.servers[index].life != life {
@@ -245,7 +250,7 @@ impl World {
     }
 
     /// One of a group neither hears some of the others nor is heard by them.
-    fn cut_off(&mut self, victim: usize, group: &[usize], time: u64) {
+    pub(super) fn cut_off(&mut self, victim: usize, group: &[usize], time: u64) {
         let directions = self.rng.pick(&[[true, false], [false, true], [true, true]]);
         let of_group = |node: &Node| matches!(node, Node::Server(at) if group.contains(at));
         for link in 0..self.links.len() {
@@ -268,6 +273,10 @@ impl World {
         if self.faults.every > 0 {
             self.after(self.faults.every, Happening::Fault);
         }
+        if self.sizes.loses {
+            let soon = self.rng.within(100_000..=1_500_000);
+            self.after(soon, Happening::Part);
+        }
     }
 
     /// The faults end. What is down comes up.
@@ -278,6 +287,7 @@ impl World {
         for link in &mut self.links {
             link.blocked = [false; 2];
         }
+        self.end_loss();
         for server in 0..self.servers.len() {
             self.servers[server].log.disk.cut_power_after(u64::MAX);
             if !self.servers[server].is_up() && !self.servers[server].absent {

@@ -27,6 +27,7 @@ impl World {
             server => index(server).map(Node::Server),
         };
         let Some(target) = target else { return Ok(()) };
+        self.sends_state(from, &send.message);
         if let Message::ClientReply(ClientReply::Outcome(outcome)) = &send.message
             && let Node::Client(client) = target
             && let Some(txn) = self.clients[client].asked.get(&send.request)

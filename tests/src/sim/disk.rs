@@ -154,6 +154,11 @@ impl Log {
         Ok(true)
     }
 
+    /// Whether a checkpoint is begun and not complete.
+    pub fn writes_checkpoint(&self) -> bool {
+        self.checkpoint.is_some()
+    }
+
     /// Whether a step waits.
     pub fn has_steps(&self) -> bool {
         !self.steps.is_empty()

@@ -1,17 +1,16 @@
 //! The log of a group of coordinators, as an all-seeing observer knows it: what each of
 //! them has durably, and what is committed.
 //!
-//! **I29** What one of them calls committed is durable on a majority, and the same for all,
-//! for ever.
+//! **I29** What one of them calls committed, or has in a checkpoint, is durable on a majority,
+//! and the same for all, for ever.
 //!
 //! Source: Ongaro, Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014),
 //! figure 3: log matching, leader completeness, state machine safety.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synod_common::id::Epoch;
-use synod_coordinator::Record;
-use synod_coordinator::group::Log;
+use synod_coordinator::{Member, Record};
 
 /// The logs of all members.
 #[derive(Debug, Default)]
@@ -20,6 +19,8 @@ pub struct GroupLog {
     members: BTreeMap<usize, Vec<Entry>>,
     /// What is committed, and was entered.
     committed: Vec<Entry>,
+    /// Those who never come back.
+    lost: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +44,18 @@ impl GroupLog {
         }
     }
 
-    /// A member has recovered this: perhaps another one's state in place of its own log.
+    /// A member has recovered: perhaps another one's state in place of its own log.
     ///
     /// # Errors
     /// If that state is of more than what is committed.
-    pub fn recovered(&mut self, server: usize, log: &Log) -> Result<(), String> {
+    pub fn recovered(&mut self, server: usize, member: &Member) -> Result<(), String> {
+        let log = member.recovered();
         let (base, last) = (log.base().index, log.last().index);
+        if let Some(open) = member.core().open().into_iter().find(|open| !self.has_committed(open))
+        {
+            let name = super::server::peer(server);
+            return Err(format!("I29: {name} has {open:?}, which is not committed"));
+        }
         let Some(state) = self.committed.get(..base as usize) else {
             let name = super::server::peer(server);
             let committed = self.committed.len();
@@ -61,6 +68,20 @@ impl GroupLog {
         }
         self.members.insert(server, entries);
         Ok(())
+    }
+
+    /// Whether what is open in a checkpoint is committed. Who has not acknowledged it yet, and
+    /// what was promised to other sites, changes.
+    fn has_committed(&self, open: &Record) -> bool {
+        self.committed.iter().any(|entry| match (&entry.record, open) {
+            (Record::Committed { txn, at, .. }, Record::Committed { txn: open, at: as_of, .. }) => {
+                (txn, at) == (open, as_of)
+            }
+            (Record::Site { txn, stable, .. }, Record::Site { txn: open, stable: kept, .. }) => {
+                txn == open && stable.attempt >= kept.attempt && stable.elected >= kept.elected
+            }
+            _ => false,
+        })
     }
 
     /// A member calls all up to here committed. Returns what is news.
@@ -92,12 +113,18 @@ impl GroupLog {
         Ok(news)
     }
 
+    /// A member never comes back. What it has durably counts as before.
+    pub fn lost(&mut self, server: usize) {
+        self.lost.insert(server);
+    }
+
     /// Called at the end: what is committed is the same everywhere, and everywhere.
     ///
     /// # Errors
     /// If a member has something else.
     pub fn check_end(&self) -> Result<(), String> {
-        for (server, log) in &self.members {
+        let left = self.members.iter().filter(|(server, _)| !self.lost.contains(server));
+        for (server, log) in left {
             for (index, entry) in (1..).zip(&self.committed) {
                 let here = log.get(index - 1);
                 if here.is_some_and(|here| here != entry) || here.is_none() {

@@ -25,7 +25,8 @@
 //!    all, also while they recover), power goes in the middle of a write, links
 //!    drop, block one way or both, lose, delay and copy, clocks jump and drift,
 //!    clients vanish and commit twice. Leaders of a group stand still, or are cut off
-//!    from the others but from nobody else.
+//!    from the others but from nobody else ([`ambush`]: while they write a checkpoint).
+//!    Some of its members never come back ([`loss`]).
 //! 3. *Healing*: nothing goes wrong any more, and everybody must come to an end.
 //! 4. *Audit*: every outcome is asked for once more, all accounts are read under
 //!    locks and in a snapshot. When the leases have lapsed nothing may be left.
@@ -56,6 +57,7 @@
 //! * Concurrency within a server: a core has none; loom checks what is around it.
 //! * Members of a group that lose their disk.
 
+pub mod ambush;
 pub mod audit;
 pub mod client;
 pub mod clock;
@@ -67,8 +69,10 @@ pub mod faults;
 pub mod group;
 pub mod history;
 pub mod ledger;
+pub mod loss;
 pub mod mutation;
 pub mod network;
+pub mod reached;
 pub mod rng;
 pub mod run;
 pub mod server;

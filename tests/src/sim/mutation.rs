@@ -145,7 +145,10 @@ impl Mutation {
                 | synod_coordinator::Mutant::AcceptedNotSaved
                 | synod_coordinator::Mutant::TakesOverNothing
                 | synod_coordinator::Mutant::GivesUpUnlogged
-                | synod_coordinator::Mutant::DecidedAhead,
+                | synod_coordinator::Mutant::DecidedAhead
+                | synod_coordinator::Mutant::LeadsUndecided
+                | synod_coordinator::Mutant::StateOnceDecided
+                | synod_coordinator::Mutant::SavesUndecided,
             ) => 3,
             _ => 1,
         }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 
 use super::mutation::Mutation;
+use super::reached::Reached;
 use super::world::World;
 
 /// How a run went.
@@ -21,6 +22,8 @@ pub struct Report {
     pub snapshots: u64,
     /// Crashes.
     pub crashes: u64,
+    /// What was reached.
+    pub reached: Reached,
     /// The hash of the trace.
     pub hash: u64,
     /// What was violated, if anything.
@@ -63,6 +66,7 @@ pub fn run(seed: u64, mutation: Option<Mutation>, keep_trace: bool) -> Report {
         committed: world.ledger.committed.len() as u64,
         snapshots: world.history.snapshots.len() as u64,
         crashes: world.crashes,
+        reached: world.reached,
         hash: world.trace.hash(),
         violation,
         lines: world.trace.take_lines(),

@@ -45,7 +45,7 @@ pub struct Server {
     pub accepted: u64,
     /// It stands still until then, and does what is due afterwards.
     pub paused_until: u64,
-    /// Whether there is no such server in this world.
+    /// Whether there is no such server in this world, or not any more.
     pub absent: bool,
 }
 

@@ -8,9 +8,10 @@ use synod_common::deadlock::{Handling, Scheme, VictimPolicy};
 use synod_common::id::{ClusterId, CoordinatorId, Peer, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
-use synod_common::node::{Event, Neighbour, Output};
+use synod_common::node::{CheckpointStep, Event, Neighbour, Output};
 use synod_common::route::{CoordinatorAddress, Partition, Placement, Router, ShardAddress};
 
+use super::ambush::Ambush;
 use super::client::Client;
 use super::clock::Clock;
 use super::disk::Log;
@@ -18,8 +19,10 @@ use super::faults::Faults;
 use super::group::GroupLog;
 use super::history::History;
 use super::ledger::Ledger;
+use super::loss::Loss;
 use super::mutation::Mutation;
 use super::network::{Link, Node};
+use super::reached::Reached;
 use super::rng::Rng;
 use super::server::{self, Core, MOST_SHARDS, Server};
 use super::trace::Trace;
@@ -79,6 +82,10 @@ pub enum Happening {
     Heartbeat(usize),
     /// Some fault strikes at random.
     Fault,
+    /// A member of a group goes down until others are lost.
+    Part,
+    /// These are.
+    Lose,
     /// The faults end.
     Heal,
     /// The observer looks for deadlocks that are not broken.
@@ -141,6 +148,10 @@ pub struct World {
     pub events: u64,
     /// How many crashes.
     pub crashes: u64,
+    /// What was reached.
+    pub reached: Reached,
+    /// How far the loss of members is.
+    pub(super) loss: Loss,
     /// Sizes and times that differ from seed to seed.
     pub sizes: Sizes,
     pub(crate) notes: super::mutation::Notes,
@@ -171,6 +182,10 @@ pub struct Sizes {
     pub shards: usize,
     /// How many coordinators there are.
     pub coordinators: usize,
+    /// Whether some of them never come back.
+    pub loses: bool,
+    /// What happens to their checkpoints.
+    pub ambush: Ambush,
 }
 
 /// How transactions are committed, in 1 of 10,000; the rest is in two phases.
@@ -222,6 +237,12 @@ impl World {
         let router = Router::new(placement).expect("the map is a good one");
         // Drawn apart, so that the rest of a seed is as it would be without.
         let mut deadlocks = Rng::new(seed.rotate_left(32) ^ 0xdead);
+        let coordinators = match mutation {
+            None => Rng::new(seed ^ 0x9709).pick(&[1, 1, 1, 3, 3, 5]),
+            Some(mutation) => mutation.coordinators(),
+        };
+        let mut ambush = Rng::new(seed.rotate_left(32) ^ 0xa3b5);
+        let loses = coordinators > 1 && ambush.chance(3_000);
         let sizes = Sizes {
             segment_bytes: rng.within(2_000..=20_000),
             checkpoint_bytes: rng.within(500..=20_000),
@@ -235,12 +256,14 @@ impl World {
             handling: handling(&mut deadlocks, mutation),
             protocols: Protocols::of(seed),
             shards,
-            coordinators: match mutation {
-                None => Rng::new(seed ^ 0x9709).pick(&[1, 1, 1, 3, 3, 5]),
-                Some(mutation) => mutation.coordinators(),
+            coordinators,
+            loses,
+            // What is looked for elsewhere shows without, and some of it rarely enough.
+            ambush: match mutation {
+                Some(_) if coordinators == 1 => Ambush::default(),
+                _ => Ambush::draw(&mut ambush, loses),
             },
         };
-        let coordinators = sizes.coordinators;
         let wrong_clocks = rng.chance(7_000);
         let mut world = World {
             time: 0,
@@ -261,6 +284,8 @@ impl World {
             accounts,
             events: 0,
             crashes: 0,
+            reached: Reached::default(),
+            loss: Loss::default(),
             sizes,
             notes: super::mutation::Notes::default(),
             queue: BTreeMap::new(),
@@ -326,7 +351,8 @@ impl World {
             settings.vote_timeout = self.patience(800);
             settings.deadlocks = self.sizes.handling;
             settings.resend = Duration::from_millis(100);
-            settings.checkpoint_bytes = self.sizes.checkpoint_bytes;
+            let often = self.sizes.ambush.checkpoint_bytes;
+            settings.checkpoint_bytes = often.unwrap_or(self.sizes.checkpoint_bytes);
             settings.outcome_retention = self.sizes.outcome_retention;
             settings.retention = self.sizes.retention;
             #[cfg(feature = "mutants")]
@@ -424,11 +450,13 @@ impl World {
             }
             Happening::Restart(server, life) => {
                 let waits = !self.servers[server].is_up() && self.servers[server].life == life;
-                if waits { self.start(server) } else { Ok(()) }
+                if waits && !self.servers[server].absent { self.start(server) } else { Ok(()) }
             }
             Happening::Client(client, number) => self.client_timer(client, number),
             Happening::Heartbeat(client) => self.heartbeat(client),
             Happening::Fault => self.random_fault(),
+            Happening::Part => self.begin_loss(),
+            Happening::Lose => self.lose(),
             Happening::Heal => self.heal(),
             Happening::Watch => self.watch_deadlocks(),
         }
@@ -520,11 +548,14 @@ impl World {
             let patience = self.rng.within(1_000..=20_000);
             self.after(patience, Happening::Lazy(index, life));
         }
-        if let Some(step) = step
-            && self.servers[index].log.push_step(step)
-        {
-            let delay = self.rng.skewed(20_000);
-            self.after(delay, Happening::Step(index, life));
+        if let Some(step) = step {
+            if matches!(step, CheckpointStep::Begin(_)) {
+                self.begins_checkpoint(index);
+            }
+            if self.servers[index].log.push_step(step) {
+                let delay = self.rng.skewed(20_000);
+                self.after(delay, Happening::Step(index, life));
+            }
         }
         for (lsn, send) in held {
             let send = (self.mutate_lsn(lsn, &send), send);

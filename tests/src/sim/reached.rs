@@ -1,0 +1,46 @@
+//! What was reached in a run. What is reached in none of many tests nothing.
+
+/// How often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Checkpoints that coordinators began.
+    pub checkpoints: u64,
+    /// Of those, by a leader whose epoch was not decided.
+    pub early: u64,
+    /// Of those, by a leader that had accepted something as a site, which was not decided.
+    pub accepting: u64,
+    /// Coordinators that crashed between the steps of one, or right after the last.
+    pub crashes: u64,
+    /// Members of a group that never came back.
+    pub lost: u64,
+    /// States of a group that a leader began to send.
+    pub states: u64,
+    /// Of those, while its epoch was not decided.
+    pub needed: u64,
+}
+
+impl Reached {
+    /// Each with its name.
+    pub fn all(&self) -> [(&'static str, u64); 7] {
+        [
+            ("checkpoints of coordinators", self.checkpoints),
+            ("in an epoch that was not decided", self.early),
+            ("with an acceptance that was not", self.accepting),
+            ("crashes in one", self.crashes),
+            ("members lost for good", self.lost),
+            ("states sent", self.states),
+            ("so that something could be decided", self.needed),
+        ]
+    }
+
+    /// Adds what another run has reached.
+    pub fn add(&mut self, other: &Reached) {
+        self.checkpoints += other.checkpoints;
+        self.early += other.early;
+        self.accepting += other.accepting;
+        self.crashes += other.crashes;
+        self.lost += other.lost;
+        self.states += other.states;
+        self.needed += other.needed;
+    }
+}
