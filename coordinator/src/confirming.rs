@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId};
-use synod_common::message::{ClientReply, ClientRequest};
+use synod_common::message::{ClientReply, ClientRequest, CommitMessage};
 use synod_common::node::Output;
 use synod_common::time::Now;
 
@@ -36,6 +36,8 @@ pub(crate) enum Waiting {
     Client((Peer, RequestId), ClientRequest),
     /// A shard that restarted wants to join, under this nonce and with so many commits told.
     Join(ShardId, u64, u32),
+    /// A shard asks where the window ends: whoever has another one must not say.
+    Window(ShardId, RequestId),
 }
 
 impl Coordinator {
@@ -85,6 +87,20 @@ impl Coordinator {
         self.confirming.gathering.push_back(Waiting::Join(shard, nonce, remembered));
     }
 
+    /// A shard asks where the window ends. It asks again if nobody answers.
+    pub(crate) fn window_asked(&mut self, shard: ShardId, request: RequestId, out: &mut Output) {
+        if self.is_alone() || mutated!(self, LeadsUnconfirmed) {
+            self.tell_window(shard, request, out);
+        } else if self.confirming.gathering.len() < MAX_PARKED {
+            self.confirming.gathering.push_back(Waiting::Window(shard, request));
+        }
+    }
+
+    fn tell_window(&self, shard: ShardId, request: RequestId, out: &mut Output) {
+        let hi = self.oracle.hi();
+        out.send(Peer::Shard(shard), request, CommitMessage::Window { hi });
+    }
+
     /// Whether somebody waits for a round; if so, it begins now.
     pub(crate) fn begins_round(&mut self) -> bool {
         assert!(self.confirming.asked.is_empty(), "one round at a time");
@@ -100,6 +116,7 @@ impl Coordinator {
                 Waiting::Join(shard, nonce, remembered) => {
                     self.join(now, shard, (nonce, remembered), true, out);
                 }
+                Waiting::Window(shard, request) => self.tell_window(shard, request, out),
             }
         }
         self.after(now, out);

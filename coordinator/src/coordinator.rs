@@ -376,10 +376,7 @@ impl Coordinator {
             }
             CommitMessage::Ack { txn } => self.acknowledged(shard, txn, out),
             CommitMessage::Inquire { txn } => self.answer(shard, txn, out),
-            CommitMessage::AskWindow => {
-                let message = CommitMessage::Window { hi: self.oracle.hi() };
-                out.send(Peer::Shard(shard), request, message);
-            }
+            CommitMessage::AskWindow => self.window_asked(shard, request, out),
             CommitMessage::Welcome { .. }
             | CommitMessage::Prepare { .. }
             | CommitMessage::CommitOnePhase { .. }

@@ -500,3 +500,22 @@ fn a_promise_survives_a_restart() {
     group.restart(2);
     assert_eq!(group.nodes[1].member.replica().promise(), before);
 }
+
+/// Another one may have handed out timestamps above that window, and they are no future.
+#[test]
+fn who_is_cut_off_tells_no_shard_where_timestamps_end() {
+    let mut group = Group::led_by_c1();
+    let told = |group: &Group| {
+        let window =
+            |message: &Message| matches!(message, Message::Commit(CommitMessage::Window { .. }));
+        group.said.iter().filter(|(.., message)| window(message)).count()
+    };
+    let before = told(&group);
+    group.cut_off = BTreeSet::from([1]);
+    group.hear(1, 1, CommitMessage::AskWindow);
+    group.deliver();
+    assert_eq!(told(&group), before);
+    group.cut_off.clear();
+    group.beat(1);
+    assert_eq!(told(&group), before + 1);
+}
