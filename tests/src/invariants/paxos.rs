@@ -25,6 +25,13 @@ pub struct Accepted {
     bundles: BTreeMap<TxnId, (Bundle, BTreeSet<usize>)>,
     /// The epoch of the entries that a server writes now.
     epochs: BTreeMap<usize, Epoch>,
+    /// Transactions that the leader of their epoch has committed, because a majority had
+    /// accepted them.
+    pub counted: u64,
+    /// Those that a later leader has found accepted.
+    pub taken_over: BTreeSet<TxnId>,
+    /// Those that were given up though some acceptor had all votes.
+    pub given_up: u64,
 }
 
 /// Called when a coordinator writes a record.
@@ -68,10 +75,17 @@ fn same(ledger: &mut Ledger, bundle: &Bundle) -> Check {
 fn said(ledger: &mut Ledger, server: usize, txn: TxnId, at: Timestamp) -> Check {
     let own = ledger.accepted.epochs.get(&server) == Some(&txn.session.epoch);
     let members = ledger.coordinators;
-    let by = ledger.accepted.bundles.get(&txn).map_or(0, |(_, by)| by.len());
-    if own && 2 * by > members {
+    let Some((_, by)) = ledger.accepted.bundles.get(&txn) else { return Ok(()) };
+    if ledger.committed.contains_key(&txn) {
+        return Ok(());
+    }
+    if own && 2 * by.len() > members {
+        ledger.accepted.counted += 1;
         ledger.committed.insert(txn, at);
         return agreement::check(ledger, txn);
+    }
+    if !own {
+        ledger.accepted.taken_over.insert(txn);
     }
     Ok(())
 }
@@ -85,6 +99,7 @@ pub fn accepted(ledger: &mut Ledger, server: usize, bundle: &Bundle) {
 
 /// Called when the log of the group gives a transaction up.
 pub fn given_up(ledger: &mut Ledger, txn: TxnId) -> Check {
+    ledger.accepted.given_up += u64::from(ledger.accepted.bundles.contains_key(&txn));
     ledger.aborted.insert(txn);
     agreement::check(ledger, txn)
 }

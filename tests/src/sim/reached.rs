@@ -17,11 +17,17 @@ pub struct Reached {
     pub states: u64,
     /// Of those, while its epoch was not decided.
     pub needed: u64,
+    /// Transactions of Paxos Commit that the leader committed with which they began.
+    pub counted: u64,
+    /// Those that a later one found accepted, and committed.
+    pub taken_over: u64,
+    /// Those that were given up though an acceptor had all votes.
+    pub given_up: u64,
 }
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 7] {
+    pub fn all(&self) -> [(&'static str, u64); 10] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
@@ -30,6 +36,9 @@ impl Reached {
             ("members lost for good", self.lost),
             ("states sent", self.states),
             ("so that something could be decided", self.needed),
+            ("accepted by a majority", self.counted),
+            ("taken over", self.taken_over),
+            ("given up though accepted", self.given_up),
         ]
     }
 
@@ -42,5 +51,8 @@ impl Reached {
         self.lost += other.lost;
         self.states += other.states;
         self.needed += other.needed;
+        self.counted += other.counted;
+        self.taken_over += other.taken_over;
+        self.given_up += other.given_up;
     }
 }

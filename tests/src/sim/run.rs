@@ -59,6 +59,13 @@ pub fn run(seed: u64, mutation: Option<Mutation>, keep_trace: bool) -> Report {
             PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| "assertion".to_owned()),
         ),
     };
+    let accepted = &world.ledger.accepted;
+    let reached = Reached {
+        counted: accepted.counted,
+        taken_over: accepted.taken_over.len() as u64,
+        given_up: accepted.given_up,
+        ..world.reached
+    };
     Report {
         seed,
         events: world.events,
@@ -66,7 +73,7 @@ pub fn run(seed: u64, mutation: Option<Mutation>, keep_trace: bool) -> Report {
         committed: world.ledger.committed.len() as u64,
         snapshots: world.history.snapshots.len() as u64,
         crashes: world.crashes,
-        reached: world.reached,
+        reached,
         hash: world.trace.hash(),
         violation,
         lines: world.trace.take_lines(),
