@@ -19,6 +19,7 @@ use synod_common::message::commit::Vote;
 use synod_common::message::paxos::Bundle;
 use synod_common::time::Timestamp;
 
+use super::mutant::mutated;
 use crate::commit::tally::Tally;
 
 /// Participants of all transactions that are collected or accepted at one time. Beyond,
@@ -44,6 +45,8 @@ pub struct Acceptor {
     votes: usize,
     /// What began before this is decided.
     below: Timestamp,
+    #[cfg(feature = "mutants")]
+    mutant: Option<super::Mutant>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +56,12 @@ enum Instance {
 }
 
 impl Acceptor {
+    /// With a deliberate bug.
+    #[cfg(feature = "mutants")]
+    pub fn mutated(self, mutant: Option<super::Mutant>) -> Acceptor {
+        Acceptor { mutant, ..self }
+    }
+
     /// A participant proposes its vote, and this member has promised such an epoch.
     pub fn propose(
         &mut self,
@@ -64,6 +73,7 @@ impl Acceptor {
         if !self.is_open(promised, txn, h, participants.len()) {
             return Answer::Nothing;
         }
+        let incomplete = mutated!(self, MissingAccepted);
         let votes = &mut self.votes;
         let instance = self.instances.entry((h, txn)).or_insert_with(|| {
             *votes += participants.len();
@@ -72,6 +82,10 @@ impl Acceptor {
         match instance {
             Instance::Accepted(_) => Answer::Again,
             Instance::Collecting(tally) => {
+                if incomplete {
+                    let others = participants.iter().filter(|other| **other != shard);
+                    others.for_each(|other| _ = tally.count(*other, vote));
+                }
                 if !tally.count(shard, vote) {
                     return Answer::Nothing;
                 }
@@ -126,7 +140,8 @@ impl Acceptor {
     fn is_open(&self, promised: Epoch, txn: TxnId, h: Timestamp, participants: usize) -> bool {
         let known = self.instances.contains_key(&(h, txn));
         let room = known || self.votes + participants <= MOST_VOTES;
-        promised <= txn.session.epoch && h >= self.below && participants > 0 && room
+        let in_time = promised <= txn.session.epoch || mutated!(self, PromiseIgnored);
+        in_time && h >= self.below && participants > 0 && room
     }
 
     fn accept(&mut self, bundle: Bundle) {

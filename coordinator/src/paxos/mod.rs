@@ -41,6 +41,7 @@
 //! all instances in one (§4.2), co-located with the leader (§5).
 
 mod acceptor;
+mod mutant;
 mod quorum;
 pub mod takeover;
 
@@ -50,31 +51,43 @@ use synod_common::id::{CoordinatorId, TxnId};
 use synod_common::time::Timestamp;
 
 pub use acceptor::{Acceptor, Answer};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
+use mutant::mutated;
 pub use quorum::Quorum;
 
 /// What the core of a coordinator knows of Paxos Commit beside its commits.
 #[derive(Debug, Default)]
 pub struct Decided {
     /// All commits that began before this are decided, by the log.
-    pub(crate) below: Timestamp,
+    pub below: Timestamp,
     /// Those that began later and were given up.
-    pub(crate) given_up: BTreeSet<(Timestamp, TxnId)>,
+    pub given_up: BTreeSet<(Timestamp, TxnId)>,
     /// As far as the log says so, durably or not.
-    pub(crate) written: Timestamp,
+    pub written: Timestamp,
     /// The last one that began.
-    pub(crate) newest: Timestamp,
+    pub newest: Timestamp,
     /// The members that accept votes now: the leader, and as many others as it takes.
-    pub(crate) acceptors: Vec<CoordinatorId>,
+    pub acceptors: Vec<CoordinatorId>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 impl Decided {
+    /// With a deliberate bug.
+    #[cfg(feature = "mutants")]
+    pub fn mutated(self, mutant: Option<Mutant>) -> Decided {
+        Decided { mutant, ..self }
+    }
+
     /// Whether the log decides this one without saying that it is committed.
-    pub(crate) fn is_decided(&self, txn: TxnId, h: Timestamp) -> bool {
-        h < self.below || self.given_up.contains(&(h, txn))
+    pub fn is_decided(&self, txn: TxnId, h: Timestamp) -> bool {
+        let below = h < self.below && !mutated!(self, MarkIgnored);
+        below || self.given_up.contains(&(h, txn)) && !mutated!(self, GivenUpIgnored)
     }
 
     /// The log says that all before this are decided.
-    pub(crate) fn raise(&mut self, below: Timestamp) {
+    pub fn raise(&mut self, below: Timestamp) {
         self.below = self.below.max(below);
         self.written = self.written.max(below);
         while self.given_up.first().is_some_and(|(h, _)| *h < self.below) {

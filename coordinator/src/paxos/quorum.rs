@@ -2,17 +2,27 @@
 
 use synod_common::id::CoordinatorId;
 
+use super::mutant::mutated;
+
 /// The acceptors that were asked, and those that have accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quorum {
     asked: Vec<CoordinatorId>,
     accepted: Vec<CoordinatorId>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<super::Mutant>,
 }
 
 impl Quorum {
+    /// With a deliberate bug.
+    #[cfg(feature = "mutants")]
+    pub fn mutated(self, mutant: Option<super::Mutant>) -> Quorum {
+        Quorum { mutant, ..self }
+    }
+
     /// These are asked by the participants.
     pub fn of(asked: Vec<CoordinatorId>) -> Quorum {
-        Quorum { asked, accepted: Vec::new() }
+        Quorum { asked, ..Quorum::default() }
     }
 
     /// Those that were asked.
@@ -43,6 +53,7 @@ impl Quorum {
 
     /// Whether a majority of so many members has.
     pub fn is_reached(&self, members: usize) -> bool {
-        self.accepted.len() > members / 2
+        let majority = if mutated!(self, MinorityAccepts) { members / 2 } else { members / 2 + 1 };
+        self.accepted.len() >= majority
     }
 }

@@ -18,6 +18,7 @@ use synod_common::id::TxnId;
 use synod_common::message::paxos::Bundle;
 
 use super::Decided;
+use super::mutant::mutated;
 
 /// What was accepted, as a majority has told it.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,9 @@ impl Found {
 
     /// Those that are neither given up nor below the mark.
     pub fn undecided(self, decided: &Decided) -> Vec<Bundle> {
+        if mutated!(decided, FoundIgnored) {
+            return Vec::new();
+        }
         let all = self.0.into_values();
         all.filter(|bundle| !decided.is_decided(bundle.txn, bundle.h)).collect()
     }
