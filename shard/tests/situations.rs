@@ -24,6 +24,8 @@ mod heuristic;
 mod locks;
 #[path = "situations/operations.rs"]
 mod operations;
+#[path = "situations/paxos_commit.rs"]
+mod paxos_commit;
 #[path = "situations/safe_point.rs"]
 mod safe_point;
 #[path = "situations/three_phase.rs"]

@@ -132,7 +132,7 @@ impl Shard {
     }
 
     /// Whether it may have voted here without being remembered.
-    fn may_be_forgotten(&self, h: Timestamp) -> bool {
+    pub(super) fn may_be_forgotten(&self, h: Timestamp) -> bool {
         !self.was_welcomed() || self.over.is_past(h) || h <= self.born
     }
 

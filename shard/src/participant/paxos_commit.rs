@@ -10,13 +10,15 @@
 //!
 //! It proposes one value only, whatever is resent: the one of its record, or none after a
 //! crash that has left no record. A NO goes to the coordinator alone: who misses one vote can
-//! accept nothing.
+//! accept nothing. So a NO must be true: a READ leaves no record, and who may have lost one in a
+//! crash says nothing when it is asked again. The coordinator gives up through its log.
 
 use synod_common::id::{Peer, TxnId};
 use synod_common::message::commit::Vote;
 use synod_common::message::{CommitMessage, Message, PaxosMessage};
 
-use super::Preparing;
+use super::{Preparing, Stage};
+use crate::shard::Shard;
 
 impl Preparing {
     /// A vote of YES or READ, for everybody who must have it.
@@ -32,5 +34,17 @@ impl Preparing {
             (Peer::Coordinator(*acceptor), propose.into())
         };
         self.acceptors.iter().map(proposal).collect()
+    }
+}
+
+impl Shard {
+    /// Whether it may have proposed a vote that it knows nothing of any more: all votes may be
+    /// accepted somewhere.
+    pub(super) fn may_have_proposed(&self, txn: TxnId, preparing: &Preparing) -> bool {
+        let voted = match self.txns.get(&txn).map(|known| &known.stage) {
+            Some(Stage::Prepared { .. } | Stage::ReadVoted { .. }) => true,
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => false,
+        };
+        !preparing.acceptors.is_empty() && !voted && self.may_be_forgotten(preparing.h)
     }
 }

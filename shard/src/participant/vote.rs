@@ -42,6 +42,9 @@ impl Shard {
         if self.over.is_past(preparing.h) || self.over.is_full() {
             return;
         }
+        if self.may_have_proposed(txn, &preparing) {
+            return;
+        }
         if let Some(end) = self.over.get(txn).cloned() {
             return self.repeat_end(txn, &end, preparing.coordinator, out);
         }
