@@ -11,7 +11,8 @@
 //! machine that has these rules runs alone, without servers, in a [`Schedule`]: a few
 //! sites, a bag of messages, disks that lose what was not flushed, and a judge who sees
 //! everything. There is one for each machine: [`core`](crate::core) for three-phase
-//! commit, [`group`](crate::group) for a group of coordinators.
+//! commit, [`paxos`](crate::paxos) for Paxos Commit, [`group`](crate::group) for a group of
+//! coordinators.
 //!
 //! * A schedule is its seed: the same number, the same events. So [`trace`] shows what
 //!   [`explore`] has found.

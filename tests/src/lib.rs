@@ -10,7 +10,7 @@
 //! ```
 //!
 //! * `synod-sim core --protocol 3pc --schedules 1000000`: the [`core`] of a commit protocol
-//!   alone, without servers, a thousand times as fast.
+//!   alone, without servers, a thousand times as fast; [`paxos`] is that of Paxos Commit.
 //! * `synod-sim core --protocol 3pc --exhaustive`: all schedules of a very small one.
 //! * `synod-sim group --schedules 1000000`: likewise, the [`group`] of coordinators.
 //!
@@ -37,5 +37,6 @@ pub mod exhaust;
 pub mod explore;
 pub mod group;
 pub mod invariants;
+pub mod paxos;
 pub mod sim;
 pub mod stage;

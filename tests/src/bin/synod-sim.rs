@@ -12,7 +12,7 @@ use synod_tests::explore::{Bug, Schedule, explore, trace};
 use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::reached::Reached;
 use synod_tests::sim::run::{Report, quiet_panics, run};
-use synod_tests::{core, group};
+use synod_tests::{core, group, paxos};
 
 /// Runs the cores of Synod in a simulated world.
 #[derive(Parser)]
@@ -46,7 +46,7 @@ enum Command {
     Mutants,
     /// Runs schedules of one transaction, without servers: the commit protocol alone.
     Core {
-        /// Which: 3pc.
+        /// Which: 3pc, paxos.
         #[arg(long)]
         protocol: Protocol,
         /// Instead, search all schedules of two participants, in which messages are lost,
@@ -134,8 +134,11 @@ fn main() -> ExitCode {
                 schedules.exhaust(|bug| core::State::new(bounds, bug))
             }
             Protocol::ThreePhase => schedules.run::<core::World>("core --protocol 3pc"),
+            Protocol::PaxosCommit if !exhaustive => {
+                schedules.run::<paxos::World>("core --protocol paxos")
+            }
             Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => {
-                eprintln!("there is no core of {protocol} to explore; there is one of 3pc");
+                eprintln!("there is no such core of {protocol}; there are 3pc and paxos");
                 ExitCode::from(2)
             }
         },

@@ -48,4 +48,6 @@ mod weights;
 mod world;
 
 pub use bug::Bug;
+pub(crate) use net::Cut;
+pub(crate) use node::record;
 pub use world::World;
