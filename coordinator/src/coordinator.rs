@@ -52,6 +52,9 @@ pub struct Coordinator {
     pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
     pub(crate) confirming: Confirming,
     pub(crate) paxos: Decided,
+    /// The members that accept votes in Paxos Commit now: itself, and as many others as it
+    /// takes.
+    pub(crate) acceptors: Vec<CoordinatorId>,
     pub(crate) safe_point: SafePoint,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
@@ -127,6 +130,7 @@ impl Coordinator {
             parked: VecDeque::new(),
             confirming: Confirming::default(),
             paxos: Decided::default(),
+            acceptors: Vec::new(),
             safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),

@@ -51,7 +51,7 @@ impl Coordinator {
         };
         by_paxos.then(|| {
             self.paxos.newest = h;
-            Quorum::of(self.paxos.acceptors.clone())
+            Quorum::of(self.acceptors.clone())
         })
     }
 
@@ -158,7 +158,7 @@ impl Coordinator {
         else {
             return;
         };
-        for &member in &self.paxos.acceptors {
+        for &member in &self.acceptors {
             if quorum.ask(member) {
                 let message = PaxosMessage::Forward(Bundle::clone(bundle));
                 out.send(Peer::Coordinator(member), NO_REPLY, message);
@@ -168,10 +168,10 @@ impl Coordinator {
 
     /// These members are to accept from now on: as many as decide.
     pub(crate) fn set_acceptors(&mut self, acceptors: Vec<CoordinatorId>, out: &mut Output) {
-        if self.paxos.acceptors == acceptors {
+        if self.acceptors == acceptors {
             return;
         }
-        self.paxos.acceptors = acceptors;
+        self.acceptors = acceptors;
         let open = self.commits.iter();
         let open = open.filter(|(_, commit)| matches!(commit.stage, Stage::Accepting(_)));
         let open: Vec<TxnId> = open.map(|(txn, _)| *txn).collect();

@@ -47,7 +47,7 @@ pub mod takeover;
 
 use std::collections::BTreeSet;
 
-use synod_common::id::{CoordinatorId, TxnId};
+use synod_common::id::TxnId;
 use synod_common::time::Timestamp;
 
 pub use acceptor::{Acceptor, Answer};
@@ -67,8 +67,6 @@ pub struct Decided {
     pub written: Timestamp,
     /// The last one that began.
     pub newest: Timestamp,
-    /// The members that accept votes now: the leader, and as many others as it takes.
-    pub acceptors: Vec<CoordinatorId>,
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
 }

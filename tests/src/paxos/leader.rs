@@ -76,6 +76,8 @@ pub struct Leader {
     pub epoch: Epoch,
     /// What the log decides beside commits.
     pub decided: Decided,
+    /// Who accepts what begins now.
+    pub acceptors: Vec<CoordinatorId>,
     /// How far each transaction is.
     pub stages: [Stage; MOST],
     quorums: [Quorum; MOST],
@@ -105,6 +107,7 @@ impl Leader {
             bug,
             epoch: Epoch::default(),
             decided: machine(bug, Decided::default()),
+            acceptors: Vec::new(),
             stages: Default::default(),
             quorums: Default::default(),
             committed: 0,
@@ -328,13 +331,13 @@ impl Leader {
 
     /// These are to accept from now on.
     pub fn set_acceptors(&mut self, acceptors: Vec<CoordinatorId>, out: &mut Out) {
-        if self.decided.acceptors == acceptors {
+        if self.acceptors == acceptors {
             return;
         }
         for number in 0..MOST {
             self.forward(number, acceptors.iter().map(|acceptor| site(*acceptor)), false, out);
         }
-        self.decided.acceptors = acceptors;
+        self.acceptors = acceptors;
     }
 
     /// A participant has made the commit durable.

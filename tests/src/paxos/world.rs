@@ -316,7 +316,7 @@ impl World {
         let number = self.txns.len();
         let core = &mut self.members[i].core;
         let (id, h) = (Txn::name(number, core.epoch), core.draw());
-        let mut acceptors = core.decided.acceptors.clone();
+        let mut acceptors = core.acceptors.clone();
         if self.rng.chance(3_000) {
             // Too few have answered lately.
             acceptors = (0..self.members.len()).map(member).collect();

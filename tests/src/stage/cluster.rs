@@ -252,7 +252,7 @@ impl Cluster {
                 if let Some(reply) = reply {
                     self.replies.insert(request, reply);
                 }
-                let (from, behind) = (CLIENT, Behind::default());
+                let (from, message, behind) = (CLIENT, *message, Behind::default());
                 self.on_the_way.push_back(Letter { from, to, request, message, behind });
             }
             Ask::Sleep(until, sleeper) => {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 /// What the library asks for.
 pub enum Ask {
     /// A message, with where its reply goes if there will be one.
-    Send(Peer, RequestId, Message, Option<oneshot::Sender<Message>>),
+    Send(Peer, RequestId, Box<Message>, Option<oneshot::Sender<Message>>),
     /// Wake me at that time.
     Sleep(Mono, oneshot::Sender<()>),
     /// Run this on the side.
@@ -58,13 +58,13 @@ impl Net for StageNet {
         let (sender, reply) = Reply::channel();
         self.push(|state| {
             state.requests += 1;
-            Ask::Send(to, RequestId(state.requests), message, Some(sender))
+            Ask::Send(to, RequestId(state.requests), Box::new(message), Some(sender))
         });
         reply
     }
 
     fn tell(&self, to: Peer, message: Message) {
-        self.push(|_| Ask::Send(to, RequestId(0), message, None));
+        self.push(|_| Ask::Send(to, RequestId(0), Box::new(message), None));
     }
 
     fn learn(&self, _peer: Peer, _address: &str) {}

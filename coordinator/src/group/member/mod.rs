@@ -1,12 +1,15 @@
 //! A member of the group as a node: between the network and its own log on one side, its
 //! replica and the core of a coordinator on the other. It computes nothing.
 
+mod accepting;
+mod restoring;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use synod_common::error::{Corrupt, Reason};
-use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, ShardId, TxnId};
+use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::group::{Entries, Position};
 use synod_common::message::paxos::Bundle;
@@ -18,12 +21,12 @@ use synod_common::time::{Mono, Now};
 
 use super::log::{Entry, Log};
 use super::places::Places;
-use super::replica::{Offer, Pace, Promise, Replica, Step, Turn, When};
+use super::replica::{Pace, Promise, Replica, Step, Turn, When};
 use super::transfer::{Sending, Taking};
 use crate::checkpoint::Saved;
 use crate::mutant::mutated;
+use crate::paxos::Acceptor;
 use crate::paxos::takeover::Found;
-use crate::paxos::{Acceptor, Answer};
 use crate::record::Record;
 use crate::{Coordinator, Settings, Stats};
 
@@ -411,12 +414,14 @@ impl Member {
                 Message::Group(GroupMessage::Taken { base, number, .. }),
             ) => self.part_taken(now, (member, base, number), out),
             (Peer::Coordinator(member), Message::Group(message)) => {
+                if !is_sound(&message) {
+                    return;
+                }
                 if let GroupMessage::Elected { epoch, accepted } = &message {
                     self.found(member, *epoch, accepted);
                 }
-                let sound = is_sound(&message);
-                let step = sound.then(|| self.replica.hear(now.mono, member, message));
-                self.carry_out(now, step.unwrap_or_default(), out);
+                let step = self.replica.hear(now.mono, member, message);
+                self.carry_out(now, step, out);
             }
             (Peer::Client(_), Message::ClientRequest(asked))
                 if !leads
@@ -432,9 +437,7 @@ impl Member {
                 }
             }
             (Peer::Coordinator(leader), Message::Paxos(PaxosMessage::Forward(bundle))) => {
-                let txn = bundle.txn;
-                let answer = self.acceptor.forward(self.replica.promise().epoch, bundle);
-                self.accept(txn, leader, answer, out);
+                self.forwarded(leader, bundle, out);
             }
             (from, message) if leads => {
                 let event = Event::Message { from, request, message };
@@ -446,182 +449,6 @@ impl Member {
     }
 }
 
-// Paxos Commit: what this member accepts, and who else does.
-impl Member {
-    /// A participant proposes its vote.
-    fn proposed(&mut self, shard: ShardId, message: &PaxosMessage, out: &mut Output) {
-        let PaxosMessage::Propose { txn, h, leader, participants, vote } = message else { return };
-        let promised = self.replica.promise().epoch;
-        let vote = (shard, vote);
-        let answer = self.acceptor.propose(promised, (*txn, *h), participants, vote);
-        self.accept(*txn, *leader, answer, out);
-    }
-
-    fn accept(&mut self, txn: TxnId, leader: CoordinatorId, answer: Answer, out: &mut Output) {
-        let lsn = match answer {
-            Answer::Nothing => return,
-            Answer::Accept(bundle) if mutated!(self.core, AcceptedUnforced) => {
-                out.append(&Record::Accepted(bundle));
-                Lsn::default()
-            }
-            Answer::Accept(bundle) => out.force(&Record::Accepted(bundle)),
-            Answer::Again => out.last_lsn(),
-        };
-        if leader == self.core.settings.id {
-            self.accepting.push_back((lsn, txn));
-        } else {
-            let accepted = PaxosMessage::Accepted { txn };
-            out.send_after(lsn, Peer::Coordinator(leader), RequestId::default(), accepted);
-        }
-    }
-
-    /// What it has accepted for itself is durable up to here.
-    fn accepted(&mut self, now: Now, lsn: Lsn) {
-        while self.accepting.front().is_some_and(|(at, _)| *at <= lsn) {
-            let Some((_, txn)) = self.accepting.pop_front() else { return };
-            if self.leading {
-                let from = Peer::Coordinator(self.core.settings.id);
-                let message = PaxosMessage::Accepted { txn }.into();
-                let event = Event::Message { from, request: RequestId::default(), message };
-                self.core.handle(now, event, &mut self.inner);
-            }
-        }
-    }
-
-    /// A member that has promised the epoch had accepted this before.
-    fn found(&mut self, from: CoordinatorId, epoch: Epoch, accepted: &Bytes) {
-        let promised = Promise { epoch, to: Some(self.core.settings.id) };
-        if self.replica.promise() != promised || self.address(from).is_none() {
-            return;
-        }
-        if self.found.0 != epoch {
-            self.found = (epoch, Found::default());
-        }
-        let bundles = List::read(accepted).map_while(Result::ok);
-        bundles.for_each(|bundle| self.found.1.add(bundle));
-    }
-
-    /// Votes are accepted by the leader, and by as few others as it takes.
-    fn choose_acceptors(&mut self, now: Now) {
-        if self.leading {
-            self.core.set_acceptors(self.replica.acceptors(now.mono), &mut self.inner);
-        }
-    }
-}
-
-// All that there is, for a member that is far behind.
-impl Member {
-    /// Sends a part, for the first time or again.
-    fn send_state(&mut self, now: Now, out: &mut Output) {
-        if !self.replica.leads() {
-            return;
-        }
-        let waits = !self.leading && mutated!(self.core, StateOnceDecided);
-        if self.sending.is_none()
-            && !waits
-            && let Some(to) = self.replica.behind()
-            && let Some(base) = self.replica.log().at(self.applied)
-        {
-            let mut sending = Sending::new(to, base, self.core.begin_parts());
-            if let Some((part, last)) = self.core.next_part(&mut sending.parts) {
-                sending.goes_on(0, part, last.then(|| self.known()));
-                self.sending = Some(sending);
-            }
-        }
-        let epoch = self.replica.promise().epoch;
-        let patience = self.core.settings.patience;
-        let Some(sending) = &mut self.sending else { return };
-        let waits = now.mono.since(sending.sent());
-        match sending.needs() <= self.applied {
-            true if sending.is_new() || waits >= patience => {
-                let to = Peer::Coordinator(sending.to);
-                out.send(to, RequestId::default(), sending.message(now.mono, epoch));
-            }
-            // Perhaps it is that member without which nothing can be decided.
-            false if waits >= 2 * patience => self.start_anew(out),
-            true | false => {}
-        }
-    }
-
-    /// A member has taken a part.
-    fn part_taken(
-        &mut self,
-        now: Now,
-        (from, base, number): (CoordinatorId, Position, u32),
-        out: &mut Output,
-    ) {
-        let known = self.known();
-        let Some(sending) = &mut self.sending else { return };
-        match sending.taken(from, base, number) {
-            Some(true) => {
-                self.sending = None;
-                let step = self.replica.restored(now.mono, from, base.index);
-                self.carry_out(now, step, out);
-            }
-            Some(false) => {
-                let Some((part, last)) = self.core.next_part(&mut sending.parts) else { return };
-                sending.goes_on(number + 1, part, last.then_some(known));
-            }
-            None => {}
-        }
-    }
-
-    /// The leader sends a part of all that there is.
-    fn part_came(
-        &mut self,
-        now: Now,
-        from: CoordinatorId,
-        message: &GroupMessage,
-        out: &mut Output,
-    ) {
-        let GroupMessage::State { epoch, base, number, last, part } = message else { return };
-        let (offer, step) = self.replica.offered_state(now.mono, from, *epoch, *base);
-        self.carry_out(now, step, out);
-        let taken = GroupMessage::Taken { epoch: *epoch, base: *base, number: *number };
-        match offer {
-            Offer::Known => {
-                return out.send(Peer::Coordinator(from), RequestId::default(), taken);
-            }
-            Offer::Taken if !self.stopped => {}
-            Offer::Taken | Offer::Refused => return,
-        }
-        if self.taking.is_none() && *number == 0 && !self.core.writes_checkpoint() {
-            let saved = self.saved(*base);
-            let begin = CheckpointStep::Begin(out.last_lsn().next());
-            let steps = [begin, CheckpointStep::Part(saved.encode())];
-            self.taking = Some(Taking::new((from, *epoch), *base, steps));
-        }
-        let Some(taking) = &mut self.taking else { return };
-        let same = taking.from == (from, *epoch) && taking.base == *base;
-        if same && taking.part(now.mono, *number, part, *last) {
-            out.send(Peer::Coordinator(from), RequestId::default(), taken);
-        }
-    }
-
-    /// Goes on with what it takes in, unless there is another leader, or silence.
-    fn take_state(&mut self, now: Now, out: &mut Output) {
-        let Some(taking) = &mut self.taking else { return };
-        let silent = now.mono.since(taking.heard) >= 4 * self.core.settings.patience;
-        if self.replica.promise().epoch != taking.from.1 || silent {
-            return self.start_anew(out);
-        }
-        if let Some(step) = taking.next() {
-            out.checkpoint = Some(step);
-        }
-    }
-
-    fn part_written(&mut self, out: &mut Output) {
-        let Some(taking) = &mut self.taking else { return };
-        let Some((number, last)) = taking.written() else { return };
-        let ((from, epoch), base) = (taking.from, taking.base);
-        let taken = GroupMessage::Taken { epoch, base, number };
-        out.send(Peer::Coordinator(from), RequestId::default(), taken);
-        if last {
-            self.start_anew(out);
-        }
-    }
-}
-
 /// The replica of a member with these settings.
 fn replica(settings: &Settings, promise: Promise, log: Log) -> Replica {
     let members = settings.group.iter().map(|member| member.id);
@@ -629,11 +456,20 @@ fn replica(settings: &Settings, promise: Promise, log: Log) -> Replica {
     Replica::new(settings.id, members.chain([settings.id]), pace, promise, log)
 }
 
-/// Whether all entries in it are records of a group's log. In the own log they stand without
-/// their epoch, beside what only this member must remember: they must not look like that, and
-/// an epoch must begin where they say.
+/// Whether all that it carries can be read, and may be said. Who leads has to know all that
+/// was accepted: a promise of which some can not be read is none.
 fn is_sound(message: &GroupMessage) -> bool {
-    let GroupMessage::Append { before, entries, .. } = message else { return true };
+    match message {
+        GroupMessage::Append { before, entries, .. } => are_entries(*before, entries),
+        GroupMessage::Elected { accepted, .. } => List::<Bundle>::read(accepted).all(|b| b.is_ok()),
+        _ => true,
+    }
+}
+
+/// Whether all of them are records of a group's log. In the own log they stand without their
+/// epoch, beside what only this member must remember: they must not look like that, and an
+/// epoch must begin where they say.
+fn are_entries(before: Position, entries: &Bytes) -> bool {
     let mut last = before.epoch;
     Entries::read(entries).all(|entry| {
         let Ok((epoch, record)) = entry else { return false };

@@ -1,0 +1,85 @@
+//! Paxos Commit: what this member accepts, and who else does (`crate::paxos`).
+
+use bytes::Bytes;
+use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, ShardId, TxnId};
+use synod_common::message::PaxosMessage;
+use synod_common::message::bulk::List;
+use synod_common::message::paxos::Bundle;
+use synod_common::node::{Event, Lsn, Output};
+use synod_common::time::Now;
+
+use super::Member;
+use crate::group::Promise;
+use crate::mutant::mutated;
+use crate::paxos::Answer;
+use crate::paxos::takeover::Found;
+use crate::record::Record;
+
+impl Member {
+    /// A participant proposes its vote.
+    pub(super) fn proposed(&mut self, shard: ShardId, message: &PaxosMessage, out: &mut Output) {
+        let PaxosMessage::Propose { txn, h, leader, participants, vote } = message else { return };
+        let promised = self.replica.promise().epoch;
+        let vote = (shard, vote);
+        let answer = self.acceptor.propose(promised, (*txn, *h), participants, vote);
+        self.accept(*txn, *leader, answer, out);
+    }
+
+    /// The leader has all votes.
+    pub(super) fn forwarded(&mut self, leader: CoordinatorId, bundle: Bundle, out: &mut Output) {
+        let txn = bundle.txn;
+        let answer = self.acceptor.forward(self.replica.promise().epoch, bundle);
+        self.accept(txn, leader, answer, out);
+    }
+
+    fn accept(&mut self, txn: TxnId, leader: CoordinatorId, answer: Answer, out: &mut Output) {
+        let lsn = match answer {
+            Answer::Nothing => return,
+            Answer::Accept(bundle) if mutated!(self.core, AcceptedUnforced) => {
+                out.append(&Record::Accepted(bundle));
+                Lsn::default()
+            }
+            Answer::Accept(bundle) => out.force(&Record::Accepted(bundle)),
+            Answer::Again => out.last_lsn(),
+        };
+        if leader == self.core.settings.id {
+            self.accepting.push_back((lsn, txn));
+        } else {
+            let accepted = PaxosMessage::Accepted { txn };
+            out.send_after(lsn, Peer::Coordinator(leader), RequestId::default(), accepted);
+        }
+    }
+
+    /// What it has accepted for itself is durable up to here.
+    pub(super) fn accepted(&mut self, now: Now, lsn: Lsn) {
+        while self.accepting.front().is_some_and(|(at, _)| *at <= lsn) {
+            let Some((_, txn)) = self.accepting.pop_front() else { return };
+            if self.leading {
+                let from = Peer::Coordinator(self.core.settings.id);
+                let message = PaxosMessage::Accepted { txn }.into();
+                let event = Event::Message { from, request: RequestId::default(), message };
+                self.core.handle(now, event, &mut self.inner);
+            }
+        }
+    }
+
+    /// A member that has promised the epoch had accepted this before.
+    pub(super) fn found(&mut self, from: CoordinatorId, epoch: Epoch, accepted: &Bytes) {
+        let promised = Promise { epoch, to: Some(self.core.settings.id) };
+        if self.replica.promise() != promised || self.address(from).is_none() {
+            return;
+        }
+        if self.found.0 != epoch {
+            self.found = (epoch, Found::default());
+        }
+        let bundles = List::read(accepted).map_while(Result::ok);
+        bundles.for_each(|bundle| self.found.1.add(bundle));
+    }
+
+    /// Votes are accepted by the leader, and by as few others as it takes.
+    pub(super) fn choose_acceptors(&mut self, now: Now) {
+        if self.leading {
+            self.core.set_acceptors(self.replica.acceptors(now.mono), &mut self.inner);
+        }
+    }
+}
