@@ -20,8 +20,12 @@ mod ballot;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 mod protocol;
+mod say;
 mod site;
+mod stable;
 
 pub use ballot::{Ballot, SiteId};
 pub use protocol::{BadProtocol, Protocol};
-pub use site::{Phase, Say, Site, Stable, Step, Verdict};
+pub use say::{Say, Verdict};
+pub use site::{Site, Step};
+pub use stable::{Phase, Stable};

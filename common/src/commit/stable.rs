@@ -1,0 +1,37 @@
+//! What a site of a transaction must not forget.
+
+use serde::{Deserialize, Serialize};
+
+use super::ballot::Ballot;
+use super::say::Verdict;
+
+/// How far a site is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Phase {
+    /// It voted YES and has heard nothing since.
+    #[default]
+    Waiting,
+    /// It has accepted this, which may come to nothing.
+    Pre(Verdict),
+    /// It knows the decision.
+    Decided(Verdict),
+}
+
+/// What must survive a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stable {
+    /// How far it is.
+    pub phase: Phase,
+    /// The attempt that it accepted last.
+    pub attempt: Ballot,
+    /// The largest attempt that it has let lead: it accepts nothing smaller.
+    pub elected: Ballot,
+}
+
+impl Default for Stable {
+    fn default() -> Stable {
+        Stable { phase: Phase::Waiting, attempt: Ballot::NONE, elected: Ballot::NONE }
+    }
+}
