@@ -77,6 +77,8 @@ pub enum Reason {
     NotInDoubt,
     /// Another coordinator of the group leads: the one at this address, if it is known.
     NotLeader(Option<String>),
+    /// Classical three-phase commit was asked for, and this cluster does not allow it.
+    UnsafeProtocol,
 }
 
 impl Reason {
@@ -105,6 +107,7 @@ impl Reason {
             | Reason::Malformed
             | Reason::Denied
             | Reason::NotInDoubt
+            | Reason::UnsafeProtocol
             | Reason::NotAnInteger(_)
             | Reason::CheckFailed(_) => false,
         }
@@ -133,6 +136,10 @@ impl fmt::Display for Reason {
             Reason::Abandoned => {
                 f.write_str("its participants missed the coordinator, and aborted it without it")
             }
+            Reason::UnsafeProtocol => f.write_str(
+                "3pc-classical may commit on one shard and abort on another; only a cluster \
+                 that was started with --unsafe-classical-3pc allows it",
+            ),
             Reason::SnapshotTooOld(oldest) => {
                 write!(f, "the snapshot is too old, the oldest is {oldest}")
             }

@@ -159,7 +159,7 @@ impl Coordinator {
             Stage::Committing { at, unacknowledged } => {
                 let committed = Record::Committed { txn, at: *at, yes: unacknowledged.clone() };
                 let is_site = !commit.sites.is_empty();
-                let site = is_site.then(|| site(txn, commit, Stable::default()));
+                let site = is_site.then(|| site(txn, commit, Stable::voted(commit.rule)));
                 [site, Some(committed)]
             }
             Stage::PreCommitting(pre) => [pre.kept.map(|kept| site(txn, commit, kept)), None],

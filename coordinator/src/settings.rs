@@ -45,6 +45,9 @@ pub struct Settings {
     pub max_commits: usize,
     /// How the whole cluster deals with deadlocks.
     pub deadlocks: Handling,
+    /// Whether transactions may choose classical three-phase commit, under which some of
+    /// their shards may commit and others abort.
+    pub unsafe_classical_3pc: bool,
     /// A checkpoint begins when the log has grown by so many bytes.
     pub checkpoint_bytes: u64,
     /// A deliberate bug.
@@ -72,6 +75,7 @@ impl Settings {
             max_sessions: 100_000,
             max_commits: 100_000,
             deadlocks: Handling::default(),
+            unsafe_classical_3pc: false,
             checkpoint_bytes: 64 << 20,
             #[cfg(feature = "mutants")]
             mutant: None,

@@ -80,14 +80,10 @@ impl Prepared {
     /// What it knows as a site of three-phase commit, if it is committed so, when it has
     /// just voted. None if the participants do not name `shard`.
     pub fn site(&self, shard: ShardId) -> Option<Box<Site>> {
-        match self.protocol {
-            Protocol::ThreePhase => {
-                let me = SiteId::of(Peer::Shard(shard), &self.participants)?;
-                let count = Site::count(self.participants.len());
-                Some(Box::new(Site::new(me, count, Stable::default())))
-            }
-            Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => None,
-        }
+        let rule = self.protocol.rule()?;
+        let me = SiteId::of(Peer::Shard(shard), &self.participants)?;
+        let count = Site::count(self.participants.len());
+        Some(Box::new(Site::new(me, count, Stable::voted(rule))))
     }
 }
 

@@ -124,10 +124,12 @@ fn participants_that_only_read_log_nothing() {
 #[test]
 fn three_phase_commit_costs_a_round_and_a_force_more() {
     let mut priced = Priced::new();
-    for n in 2..=SHARDS {
-        let counted = priced.price_by(Protocol::ThreePhase, n, 0);
-        assert_eq!((counted.messages, counted.forced), (6 * n, 2 * n + 1), "{n} participants");
-        assert_eq!((delays(counted.answer), counted.answer.forces), (4, 3), "{n} participants");
+    for protocol in [Protocol::ThreePhase, Protocol::ClassicalThreePhase] {
+        for n in 2..=SHARDS {
+            let counted = priced.price_by(protocol, n, 0);
+            assert_eq!((counted.messages, counted.forced), (6 * n, 2 * n + 1), "{protocol}, {n}");
+            assert_eq!((delays(counted.answer), counted.answer.forces), (4, 3), "{protocol}, {n}");
+        }
     }
     // Who only reads is no site.
     for (writes, reads) in [(1, 1), (2, 1), (3, 5)] {

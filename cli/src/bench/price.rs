@@ -39,7 +39,9 @@ impl Price {
             Protocol::Auto | Protocol::TwoPhase => {
                 Price { messages: 4 * n, forced_writes: 2 * n + 1 }
             }
-            Protocol::ThreePhase => Price { messages: 5 * n, forced_writes: 2 * n + 2 },
+            Protocol::ThreePhase | Protocol::ClassicalThreePhase => {
+                Price { messages: 5 * n, forced_writes: 2 * n + 2 }
+            }
             Protocol::PaxosCommit => {
                 Price { messages: n * f + f + 3 * n - 1, forced_writes: n + f + 1 }
             }

@@ -164,7 +164,8 @@ fn begin(options: &[&str]) -> Result<Command> {
             (_, Ok(level), _) => isolation = Some(level),
             (_, _, Ok(choice)) => protocol = Some(choice),
             (_, Err(_), Err(_)) => bail!(
-                "usage: begin [serializable|snapshot|read-committed|optimistic] [auto|2pc|3pc|paxos]"
+                "usage: begin [serializable|snapshot|read-committed|optimistic] \
+                 [auto|2pc|3pc|paxos|3pc-classical]"
             ),
         }
     }

@@ -147,9 +147,10 @@ fn read_terminal(wants: &Wants, lines: &Lines) -> Result<()> {
 /// Completes commands and their options.
 struct Words;
 
-const BEGIN: [&str; 10] = [
+const BEGIN: [&str; 11] = [
     "2pc",
     "3pc",
+    "3pc-classical",
     "auto",
     "optimistic",
     "paxos",

@@ -28,4 +28,4 @@ pub use ballot::{Ballot, SiteId};
 pub use protocol::{BadProtocol, Protocol};
 pub use say::{Say, Verdict};
 pub use site::{Site, Step};
-pub use stable::{Phase, Stable};
+pub use stable::{Phase, Rule, Stable};

@@ -1,12 +1,11 @@
 //! Deliberate bugs in a site, for the explorer to catch. Without the feature `mutants`
 //! every hook is a constant `false`.
 
-/// A deliberate bug. The names are those of the protocol's literature tests: E8, a YES
-/// that is not forced, is whoever keeps the site.
+/// A deliberate bug. The names are those of the protocol's literature tests: E1, the
+/// classical form, is a [`Rule`](super::Rule); E8, a YES that is not forced, is whoever keeps
+/// the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {
-    /// E1: classical three-phase commit: who has waited long enough decides alone.
-    DecidesAlone,
     /// E2: the first acceptance is taken for a quorum.
     FirstAcceptanceDecides,
     /// E3: stale ballots are accepted.
@@ -27,8 +26,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 9] = [
-        Mutant::DecidesAlone,
+    pub const ALL: [Mutant; 8] = [
         Mutant::FirstAcceptanceDecides,
         Mutant::StaleBallotAccepted,
         Mutant::AnyPreCommitCounts,

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::stable::Rule;
+
 /// How a transaction that writes on several shards is committed. What concerns one shard
 /// only is committed by that shard, whatever was chosen.
 #[derive(
@@ -24,12 +26,39 @@ pub enum Protocol {
     /// Paxos Commit: a majority of the coordinators has the votes, so that any of them goes
     /// on with what another has begun. With one coordinator it is two-phase commit.
     PaxosCommit,
+    /// Three-phase commit as it was first published: who is silent for long enough is taken
+    /// for dead. If he is not, some commit and others abort; so coordinators refuse it unless
+    /// they were told to allow it.
+    ClassicalThreePhase,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Protocol; 4] =
-        [Protocol::Auto, Protocol::TwoPhase, Protocol::ThreePhase, Protocol::PaxosCommit];
+    pub const ALL: [Protocol; 5] = [
+        Protocol::Auto,
+        Protocol::TwoPhase,
+        Protocol::ThreePhase,
+        Protocol::PaxosCommit,
+        Protocol::ClassicalThreePhase,
+    ];
+
+    /// When its sites decide; none if its participants are no sites.
+    pub fn rule(self) -> Option<Rule> {
+        match self {
+            Protocol::ThreePhase => Some(Rule::Quorum),
+            Protocol::ClassicalThreePhase => Some(Rule::TimeOut),
+            Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => None,
+        }
+    }
+}
+
+impl From<Rule> for Protocol {
+    fn from(rule: Rule) -> Protocol {
+        match rule {
+            Rule::Quorum => Protocol::ThreePhase,
+            Rule::TimeOut => Protocol::ClassicalThreePhase,
+        }
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -39,13 +68,14 @@ impl fmt::Display for Protocol {
             Protocol::TwoPhase => "2pc",
             Protocol::ThreePhase => "3pc",
             Protocol::PaxosCommit => "paxos",
+            Protocol::ClassicalThreePhase => "3pc-classical",
         })
     }
 }
 
 /// There is no such protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no commit protocol '{0}'; there are auto, 2pc, 3pc, paxos")]
+#[error("there is no commit protocol '{0}'; there are auto, 2pc, 3pc, paxos, 3pc-classical")]
 pub struct BadProtocol(String);
 
 impl FromStr for Protocol {

@@ -41,6 +41,8 @@
 //! and by induction all of these carry the same verdict. Before PRE(b1, commit) nobody
 //! has pre-committed, and it leaves only when all have voted YES.
 //!
+//! By another [`Rule`] sites decide without quorums: `site/classical.rs`.
+//!
 //! *Deliberately absent*: votes. Who has not voted yet is no site; asked, it makes sure
 //! that it never will, and says DECIDED(abort).
 //!
@@ -53,7 +55,7 @@ use super::ballot::{Ballot, SiteId};
 #[cfg(feature = "mutants")]
 use super::mutant::Mutant;
 use super::say::{Say, Verdict};
-use super::stable::{Phase, Stable};
+use super::stable::{Phase, Rule, Stable};
 use crate::time::Timestamp;
 
 /// What is to be done, in this order.
@@ -90,10 +92,13 @@ struct Leading {
     task: Task,
 }
 
+/// Who has accepted what, from which attempt.
+type State = (SiteId, Option<Verdict>, Ballot);
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Task {
     /// Collecting how far the others are.
-    Electing(Vec<(SiteId, Option<Verdict>, Ballot)>),
+    Electing(Vec<State>),
     /// Collecting acceptances.
     Proposing(Verdict, Vec<SiteId>),
 }
@@ -134,9 +139,9 @@ impl Site {
     }
 
     /// The coordinator's own, the last of the sites, once all have voted YES: it leads.
-    pub fn coordinator(sites: u16, at: Timestamp) -> (Site, Step) {
+    pub fn coordinator(sites: u16, rule: Rule, at: Timestamp) -> (Site, Step) {
         let me = SiteId(sites - 1);
-        let mut site = Site::new(me, sites, Stable::default());
+        let mut site = Site::new(me, sites, Stable::voted(rule));
         let mut step = Step::default();
         site.propose(Ballot::first(me), Verdict::Commit(at), &mut step);
         (site, step)
@@ -204,19 +209,20 @@ impl Site {
         step
     }
 
-    /// It has waited long enough for a decision: leads, or says again what it has said as
-    /// the leader. Whoever keeps it waits longer each time, and not as long as others do.
+    /// It has waited long enough for a decision. Whoever keeps it waits longer each time, and
+    /// not as long as others do.
     pub fn waited(&mut self) -> Step {
+        match self.stable.rule {
+            Rule::Quorum => self.again(),
+            Rule::TimeOut => self.without_the_silent(),
+        }
+    }
+
+    /// Somebody may have missed something: leads, or says again what it has said as the
+    /// leader.
+    pub fn again(&mut self) -> Step {
         let mut step = Step::default();
         if self.decided().is_some() {
-            return step;
-        }
-        if mutated!(self, DecidesAlone) {
-            let alone = match self.stable.phase {
-                Phase::Pre(verdict) => verdict,
-                Phase::Waiting | Phase::Decided(_) => Verdict::Abort,
-            };
-            self.decide(alone, &mut step);
             return step;
         }
         match &self.leading {
@@ -327,14 +333,23 @@ impl Site {
             states.push((from, accepted, attempt));
         }
         let states = states.clone();
-        if self.is_quorum(states.iter().map(|(site, ..)| *site)) {
-            let verdict = self.verdict_of(&states);
-            self.propose(ballot, verdict, step);
+        if self.is_enough(states.iter().map(|(site, ..)| *site)) {
+            self.conclude(ballot, &states, step);
+        }
+    }
+
+    /// It has heard how far the others are.
+    fn conclude(&mut self, ballot: Ballot, states: &[State], step: &mut Step) {
+        match (self.stable.rule, self.verdict_of(states)) {
+            (Rule::Quorum, verdict) | (Rule::TimeOut, verdict @ Verdict::Commit(_)) => {
+                self.propose(ballot, verdict, step);
+            }
+            (Rule::TimeOut, Verdict::Abort) => self.decide_for_all(Verdict::Abort, step),
         }
     }
 
     /// What those say who know the largest attempt.
-    fn verdict_of(&self, states: &[(SiteId, Option<Verdict>, Ballot)]) -> Verdict {
+    fn verdict_of(&self, states: &[State]) -> Verdict {
         let last = states.iter().map(|(.., attempt)| *attempt).max().unwrap_or(Ballot::NONE);
         let counts = |attempt: Ballot| attempt == last || mutated!(self, AnyPreCommitCounts);
         let pre_committed = states.iter().find_map(|(_, accepted, attempt)| match accepted {
@@ -360,7 +375,7 @@ impl Site {
             accepted.push(from);
         }
         let (verdict, accepted) = (*verdict, accepted.clone());
-        if self.is_quorum(accepted.into_iter()) || mutated!(self, FirstAcceptanceDecides) {
+        if self.is_enough(accepted.into_iter()) || mutated!(self, FirstAcceptanceDecides) {
             self.decide_for_all(verdict, step);
         }
     }
@@ -387,6 +402,14 @@ impl Site {
     fn others(&self) -> impl Iterator<Item = SiteId> + use<> {
         let me = self.me;
         (0..self.sites).map(SiteId).filter(move |site| *site != me)
+    }
+
+    /// Whether nobody else need be heard, if none of these is there twice.
+    fn is_enough(&self, members: impl Iterator<Item = SiteId>) -> bool {
+        match self.stable.rule {
+            Rule::Quorum => self.is_quorum(members),
+            Rule::TimeOut => members.count() == usize::from(self.sites),
+        }
     }
 
     /// Whether these, none of them twice, are a majority; half of all are if the first
@@ -420,5 +443,6 @@ impl Leading {
     }
 }
 
+mod classical;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::ballot::Ballot;
 use super::say::Verdict;
 
+/// When the sites of a transaction decide.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Rule {
+    /// When a quorum has accepted; less than a quorum waits.
+    #[default]
+    Quorum,
+    /// When all have accepted, or those who have not were waited for: who is silent is taken
+    /// for dead. Unsafe; see `site/classical.rs`.
+    TimeOut,
+}
+
 /// How far a site is.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -22,6 +35,8 @@ pub enum Phase {
 /// What must survive a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stable {
+    /// When it decides.
+    pub rule: Rule,
     /// How far it is.
     pub phase: Phase,
     /// The attempt that it accepted last.
@@ -30,8 +45,15 @@ pub struct Stable {
     pub elected: Ballot,
 }
 
+impl Stable {
+    /// Of a site that has voted YES and heard nothing since.
+    pub fn voted(rule: Rule) -> Stable {
+        Stable { rule, phase: Phase::Waiting, attempt: Ballot::NONE, elected: Ballot::NONE }
+    }
+}
+
 impl Default for Stable {
     fn default() -> Stable {
-        Stable { phase: Phase::Waiting, attempt: Ballot::NONE, elected: Ballot::NONE }
+        Stable::voted(Rule::default())
     }
 }

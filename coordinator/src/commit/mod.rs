@@ -27,7 +27,7 @@ pub mod two_phase;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use synod_common::commit::{Protocol, Say, Stable};
+use synod_common::commit::{Protocol, Rule, Say, Stable};
 use synod_common::error::Reason;
 use synod_common::id::{Incarnation, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::client::{Outcome, Part};
@@ -55,6 +55,8 @@ pub struct Commit {
     /// The participants that are sites of three-phase commit, in the order of their
     /// numbers; none in other protocols.
     pub sites: Vec<ShardId>,
+    /// When these decide.
+    pub rule: Rule,
     /// Who has accepted the votes; in Paxos Commit only.
     pub quorum: Option<Quorum>,
     /// How far it is.
@@ -137,7 +139,7 @@ impl Commit {
         match (&self.sites[..], &self.quorum) {
             ([], None) => Protocol::TwoPhase,
             ([], Some(_)) => Protocol::PaxosCommit,
-            ([_, ..], _) => Protocol::ThreePhase,
+            ([_, ..], _) => self.rule.into(),
         }
     }
 
@@ -148,6 +150,7 @@ impl Commit {
             hi: Timestamp::ZERO,
             waiting: Vec::new(),
             sites: Vec::new(),
+            rule: Rule::default(),
             quorum: None,
             stage,
             since: None,
@@ -157,11 +160,9 @@ impl Commit {
 
 /// Those of the participants that are sites: in three-phase commit whoever writes.
 fn sites(protocol: Protocol, parts: &[PartWrites]) -> Vec<ShardId> {
-    match protocol {
-        Protocol::ThreePhase => {
-            parts.iter().filter(|part| part.has_writes()).map(|part| part.shard).collect()
-        }
-        Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => Vec::new(),
+    match protocol.rule() {
+        Some(_) => parts.iter().filter(|part| part.has_writes()).map(|part| part.shard).collect(),
+        None => Vec::new(),
     }
 }
 
@@ -195,7 +196,7 @@ impl Coordinator {
         if txn.session.epoch != self.epoch || self.outcomes.get(txn) != Known::NotCommitted {
             return self.outcome(from, txn, out);
         }
-        let parts = match self.admit(txn, parts, writes) {
+        let parts = match self.admit(txn, terms.protocol, parts, writes) {
             Ok(parts) => parts,
             Err(reason) => {
                 self.sessions.over(txn, reason.clone());
@@ -210,15 +211,18 @@ impl Coordinator {
         let (waiting, since) = (vec![from], Some(now.mono));
         if let [part] = &parts[..] {
             let (stage, sites) = (Stage::OnePhase { shard: part.shard }, vec![]);
-            let commit = Commit { h, hi, waiting, sites, quorum: None, stage, since };
+            let rule = Rule::default();
+            let commit = Commit { h, hi, waiting, sites, rule, quorum: None, stage, since };
             self.commits.insert(txn, commit);
             self.begin_one_phase(now, (txn, terms), h, part, out);
         } else {
             let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
             let stage = Stage::Preparing(Tally::new(&shards));
             let sites = sites(terms.protocol, &parts);
+            let rule = terms.protocol.rule().unwrap_or_default();
             let quorum = self.quorum(terms.protocol, h);
-            self.commits.insert(txn, Commit { h, hi, waiting, sites, quorum, stage, since });
+            let commit = Commit { h, hi, waiting, sites, rule, quorum, stage, since };
+            self.commits.insert(txn, commit);
             self.prepare(now, (txn, terms), h, &shards, parts, out);
         }
     }
@@ -227,10 +231,14 @@ impl Coordinator {
     fn admit(
         &mut self,
         txn: TxnId,
+        protocol: Protocol,
         parts: &[Part],
         mut writes: Bytes,
     ) -> Result<Vec<PartWrites>, Reason> {
         self.sessions.check(txn)?;
+        if protocol == Protocol::ClassicalThreePhase && !self.settings.unsafe_classical_3pc {
+            return Err(Reason::UnsafeProtocol);
+        }
         if self.commits.len() >= self.settings.max_commits {
             return Err(Reason::Overloaded);
         }

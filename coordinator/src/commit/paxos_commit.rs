@@ -47,7 +47,7 @@ impl Coordinator {
     pub(super) fn quorum(&mut self, protocol: Protocol, h: Timestamp) -> Option<Quorum> {
         let by_paxos = match protocol {
             Protocol::Auto | Protocol::PaxosCommit => !self.is_alone(),
-            Protocol::TwoPhase | Protocol::ThreePhase => false,
+            Protocol::TwoPhase | Protocol::ThreePhase | Protocol::ClassicalThreePhase => false,
         };
         by_paxos.then(|| {
             self.paxos.newest = h;

@@ -20,6 +20,9 @@
 //! that whatever is settled, and somebody is still in doubt about, was aborted
 //! (`shard/src/settled.rs`).
 //!
+//! In the classical form the sites decide by another rule, `common/src/commit/site/classical.rs`,
+//! and nothing else differs.
+//!
 //! Who voted READ is no site: he has nothing to make durable. After a restart he asks.
 
 use synod_common::commit::{Say, Site, SiteId, Stable, Step, Verdict};
@@ -62,7 +65,7 @@ impl Coordinator {
         out: &mut Output,
     ) {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
-        let (site, step) = Site::coordinator(Site::count(commit.sites.len()), at);
+        let (site, step) = Site::coordinator(Site::count(commit.sites.len()), commit.rule, at);
         let pre_committing = PreCommitting { site, lsn: Lsn::default(), kept: None, read };
         commit.stage = Stage::PreCommitting(Box::new(pre_committing));
         commit.since = Some(now.mono);
@@ -137,7 +140,7 @@ impl Coordinator {
         if let Stage::PreCommitting(pre) = &mut commit.stage
             && commit.sites.contains(&shard)
         {
-            let step = pre.site.waited();
+            let step = pre.site.again();
             self.take_step(now, txn, step, out);
         }
     }
@@ -222,11 +225,11 @@ impl Coordinator {
         if matches!(stage, Some(Stage::Committing { .. })) {
             return;
         }
-        let (kept, read) = (Some(site.stable()), Vec::new());
+        let (kept, rule, read) = (Some(site.stable()), site.stable().rule, Vec::new());
         let stage = Stage::PreCommitting(Box::new(PreCommitting { site, lsn, kept, read }));
         self.unfinished.insert((h, txn));
         self.unsettled.insert(txn);
-        self.commits.insert(txn, Commit { sites, ..Commit::recovered(h, stage) });
+        self.commits.insert(txn, Commit { sites, rule, ..Commit::recovered(h, stage) });
     }
 
     /// Tells the shards what is settled, if something may have changed.

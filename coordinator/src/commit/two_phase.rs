@@ -106,7 +106,9 @@ impl Coordinator {
         self.advance(at);
         match protocol {
             Protocol::Auto | Protocol::TwoPhase => {}
-            Protocol::ThreePhase => return self.pre_commit(now, txn, at, read, out),
+            Protocol::ThreePhase | Protocol::ClassicalThreePhase => {
+                return self.pre_commit(now, txn, at, read, out);
+            }
             Protocol::PaxosCommit => {
                 let bundle = Bundle { txn, h, at, yes, read };
                 return self.await_acceptance(now, txn, bundle, out);

@@ -11,6 +11,9 @@ use synod_coordinator::Record;
 
 use super::*;
 
+#[path = "classical.rs"]
+mod classical;
+
 /// The coordinator's first attempt, which needs no election.
 const FIRST: Ballot = Ballot { round: 1, site: SiteId(2) };
 

@@ -1,6 +1,7 @@
 //! In doubt: voted, and heard nothing since. The voter asks the coordinator,
 //! for ever, less and less often, and the other participants while there is none. It
-//! never decides alone. In three-phase commit it leads them, besides.
+//! never decides alone. In three-phase commit it leads them, besides; and in the classical
+//! form of that it does decide alone when nobody answers.
 
 use std::time::Duration;
 

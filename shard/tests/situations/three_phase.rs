@@ -11,6 +11,9 @@ use synod_common::message::{PeerMessage, SiteMessage};
 use super::cooperate::{OTHER, commit};
 use super::*;
 
+#[path = "classical.rs"]
+mod classical;
+
 /// When its commit began.
 const H: u64 = 1100;
 /// At which timestamp it commits, if it does.
@@ -64,6 +67,16 @@ impl World {
     }
 
     fn prepare_sites(&mut self, sites: &[u16], given: Option<Incarnation>, writes: Bytes) {
+        self.prepare_sites_by(Protocol::ThreePhase, sites, given, writes);
+    }
+
+    fn prepare_sites_by(
+        &mut self,
+        protocol: Protocol,
+        sites: &[u16],
+        given: Option<Incarnation>,
+        writes: Bytes,
+    ) {
         self.hear(CommitMessage::Prepare {
             txn: txn(1),
             h: Timestamp(H),
@@ -72,7 +85,7 @@ impl World {
             low_water: Timestamp::ZERO,
             participants: sites.iter().copied().map(ShardId).collect(),
             acceptors: vec![],
-            terms: Terms { protocol: Protocol::ThreePhase, ..terms(Validation::Locked) },
+            terms: Terms { protocol, ..terms(Validation::Locked) },
             read_bytes: 0,
             writes,
         });

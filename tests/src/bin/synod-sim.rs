@@ -137,7 +137,10 @@ fn main() -> ExitCode {
             Protocol::PaxosCommit if !exhaustive => {
                 schedules.run::<paxos::World>("core --protocol paxos")
             }
-            Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => {
+            Protocol::Auto
+            | Protocol::TwoPhase
+            | Protocol::PaxosCommit
+            | Protocol::ClassicalThreePhase => {
                 eprintln!("there is no such core of {protocol}; there are 3pc and paxos");
                 ExitCode::from(2)
             }

@@ -8,6 +8,8 @@ pub enum Bug {
     /// The first participant does the opposite of what it decides. Whoever does not notice
     /// this notices nothing.
     Canary,
+    /// E1: the classical form, in which who is silent is taken for dead.
+    Classical,
     /// E8: a YES leaves before the vote is durable.
     YesUnforced,
     /// One in the machine.
@@ -17,7 +19,8 @@ pub enum Bug {
 
 impl explore::Bug for Bug {
     fn all() -> Vec<(Bug, u64)> {
-        let list = vec![(Bug::Canary, 100), (Bug::YesUnforced, 2_000_000)];
+        let list =
+            vec![(Bug::Canary, 100), (Bug::Classical, 100_000), (Bug::YesUnforced, 2_000_000)];
         #[cfg(feature = "mutants")]
         let list = {
             let mut list = list;

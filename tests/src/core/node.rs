@@ -1,7 +1,7 @@
 //! One server of the transaction: it keeps a site as coordinators and shards do, on a disk
 //! that forgets in a crash what was not flushed.
 
-use synod_common::commit::{Ballot, Say, Site, SiteId, Stable, Step, Verdict};
+use synod_common::commit::{Ballot, Rule, Say, Site, SiteId, Stable, Step, Verdict};
 use synod_common::time::Timestamp;
 
 use super::bug::Bug;
@@ -136,7 +136,8 @@ impl Node {
         match &self.life {
             Life::Idle if refuses => self.life = Life::Never,
             Life::Idle => {
-                let site = Site::new(self.me, self.sites, Stable::default());
+                self.cache.stable = Stable::voted(self.rule());
+                let site = Site::new(self.me, self.sites, self.cache.stable);
                 self.life = Life::Site(Box::new(self.mutated(site)));
                 self.cache.voted = true;
                 (self.dirty, self.forced) = (true, true);
@@ -158,9 +159,18 @@ impl Node {
         let Life::Collecting(yes) = &mut self.life else { return };
         *yes |= 1 << from.0;
         if yes.count_ones() + 1 == u32::from(self.sites) {
-            let (site, step) = Site::coordinator(self.sites, AT);
+            let (site, step) = Site::coordinator(self.sites, self.rule(), AT);
             self.life = Life::Site(Box::new(self.mutated(site)));
             self.take(step, out);
+        }
+    }
+
+    fn rule(&self) -> Rule {
+        match self.bug {
+            Some(Bug::Classical) => Rule::TimeOut,
+            Some(Bug::Canary | Bug::YesUnforced) | None => Rule::Quorum,
+            #[cfg(feature = "mutants")]
+            Some(Bug::Site(_)) => Rule::Quorum,
         }
     }
 
@@ -168,7 +178,7 @@ impl Node {
         #[cfg(feature = "mutants")]
         let site = match self.bug {
             Some(Bug::Site(mutant)) => site.mutated(Some(mutant)),
-            Some(Bug::YesUnforced | Bug::Canary) | None => site,
+            Some(Bug::Canary | Bug::Classical | Bug::YesUnforced) | None => site,
         };
         site
     }

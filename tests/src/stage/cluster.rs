@@ -114,6 +114,7 @@ impl Cluster {
         let coordinator = |id: &CoordinatorId| {
             let mut settings = synod_coordinator::Settings::new(*id, CLUSTER, placement.clone());
             settings.deadlocks.scheme = scheme;
+            settings.unsafe_classical_3pc = true;
             settings.group = ids.iter().map(member).collect();
             (Member::new(settings), Output::new(Lsn(0)))
         };

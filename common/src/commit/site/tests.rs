@@ -15,10 +15,14 @@ struct Sites {
 impl Sites {
     /// All participants have voted YES, and the coordinator has said what is to be accepted.
     fn voted(participants: u16) -> Sites {
+        Sites::voted_by(Rule::Quorum, participants)
+    }
+
+    fn voted_by(rule: Rule, participants: u16) -> Sites {
         let count = participants + 1;
-        let waiting = |me| Site::new(SiteId(me), count, Stable::default());
+        let waiting = |me| Site::new(SiteId(me), count, Stable::voted(rule));
         let mut sites: Vec<Site> = (0..participants).map(waiting).collect();
-        let (coordinator, step) = Site::coordinator(count, AT);
+        let (coordinator, step) = Site::coordinator(count, rule, AT);
         sites.push(coordinator);
         let mut all = Sites { sites, said: vec![], gone: vec![] };
         all.say(SiteId(participants), step);
@@ -53,10 +57,12 @@ impl Sites {
 
 #[test]
 fn without_faults_all_commit() {
-    for participants in 1..=5 {
-        let mut sites = Sites::voted(participants);
-        sites.settle();
-        assert!(sites.decided().iter().all(|decided| *decided == Some(COMMIT)));
+    for rule in [Rule::Quorum, Rule::TimeOut] {
+        for participants in 1..=5 {
+            let mut sites = Sites::voted_by(rule, participants);
+            sites.settle();
+            assert!(sites.decided().iter().all(|decided| *decided == Some(COMMIT)));
+        }
     }
 }
 
@@ -149,7 +155,7 @@ fn ballots_end() {
 /// Else one that is late costs another election.
 #[test]
 fn a_leader_that_is_refused_by_one_still_counts_the_others() {
-    let (mut site, _) = Site::coordinator(4, AT);
+    let (mut site, _) = Site::coordinator(4, Rule::Quorum, AT);
     let ballot = Ballot::first(SiteId(3));
     let elected = Ballot { round: 2, site: SiteId(1) };
     site.hear(SiteId(3), Say::Accepted { ballot });
@@ -173,4 +179,66 @@ fn a_restarted_site_keeps_its_promises() {
     let own = Ballot { round: 6, site: SiteId(0) };
     assert_eq!(step.messages[0], (SiteId(1), Say::Elect { ballot: own }));
     assert!(step.force);
+}
+
+/// By time-outs: all must accept, and who does not is waited for once.
+#[test]
+fn without_quorums_the_leader_waits_for_all_but_not_for_long() {
+    let mut sites = Sites::voted_by(Rule::TimeOut, 3);
+    sites.gone = vec![SiteId(2)];
+    sites.settle();
+    assert_eq!(sites.decided(), [None; 4]);
+    sites.wait(3);
+    assert_eq!(sites.decided(), [Some(COMMIT), Some(COMMIT), None, Some(COMMIT)]);
+}
+
+/// What one of those who are left has accepted, all of them commit, as the paper has it.
+#[test]
+fn without_quorums_one_that_pre_committed_is_enough_if_who_is_silent_is_dead() {
+    for reached in 0..3 {
+        let mut sites = Sites::voted_by(Rule::TimeOut, 3);
+        sites.said.retain(|(_, to, _)| *to == SiteId(reached));
+        sites.settle();
+        sites.gone = vec![SiteId(3)];
+        for _ in 0..3 {
+            sites.wait(1);
+        }
+        assert_eq!(sites.decided()[..3], [Some(COMMIT); 3]);
+    }
+}
+
+#[test]
+fn without_quorums_who_hears_nobody_decides_alone() {
+    let mut sites = Sites::voted_by(Rule::TimeOut, 2);
+    sites.said.retain(|(_, to, _)| *to == SiteId(0));
+    sites.settle();
+    sites.gone = vec![SiteId(0), SiteId(2)];
+    for _ in 0..2 {
+        sites.wait(1);
+    }
+    sites.gone = vec![SiteId(1), SiteId(2)];
+    for _ in 0..3 {
+        sites.wait(0);
+    }
+    assert_eq!(sites.decided()[..2], [Some(COMMIT), Some(Verdict::Abort)]);
+}
+
+/// Else a crash would take back what it has decided on.
+#[test]
+fn without_quorums_its_own_answer_must_be_durable() {
+    let (mut site, _) = Site::coordinator(3, Rule::TimeOut, AT);
+    assert_eq!(site.waited(), Step::default());
+    site.hear(SiteId(2), Say::Accepted { ballot: Ballot::first(SiteId(2)) });
+    assert_eq!(site.waited().decided, Some(COMMIT));
+}
+
+/// That somebody is back is no reason to take others for dead.
+#[test]
+fn to_say_it_again_decides_nothing() {
+    let mut sites = Sites::voted_by(Rule::TimeOut, 2);
+    sites.gone = vec![SiteId(1)];
+    sites.settle();
+    let step = sites.sites[2].again();
+    let pre = Say::Pre { ballot: Ballot::first(SiteId(2)), verdict: COMMIT };
+    assert_eq!((step.decided, step.messages), (None, vec![(SiteId(1), pre)]));
 }

@@ -139,6 +139,7 @@ fn samples() -> Vec<Message> {
         Reason::ByClient,
         Reason::Presumed,
         Reason::Abandoned,
+        Reason::UnsafeProtocol,
         Reason::NotInDoubt,
         Reason::SnapshotTooOld(Timestamp(5)),
         Reason::SnapshotInFuture,
@@ -364,7 +365,7 @@ fn ballot() -> Ballot {
 
 fn stable() -> Stable {
     let phase = Phase::Pre(Verdict::Commit(Timestamp(90)));
-    Stable { phase, attempt: Ballot::first(SiteId(2)), elected: ballot() }
+    Stable { phase, attempt: Ballot::first(SiteId(2)), elected: ballot(), ..Stable::default() }
 }
 
 /// Everything that members of a group say, and what clients hear of them.
