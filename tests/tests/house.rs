@@ -113,6 +113,7 @@ fn the_readme_shows_the_example() {
 fn tables_in_the_documentation_are_those_of_the_code() {
     for (document, file) in [
         ("docs/three-phase-commit.md", "common/src/commit/site.rs"),
+        ("docs/three-phase-commit.md", "common/src/commit/site/classical.rs"),
         ("docs/group.md", "coordinator/src/group/replica/mod.rs"),
         ("docs/paxos-commit.md", "coordinator/src/paxos/acceptor.rs"),
         ("docs/paxos-commit.md", "coordinator/src/paxos/takeover.rs"),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use synod_common::commit::Protocol;
+use synod_common::commit::{Protocol, Rule};
 use synod_tests::exhaust::{Exhausted, State, exhaust};
 use synod_tests::explore::{Bug, Schedule, explore, trace};
 use synod_tests::sim::mutation::Mutation;
@@ -46,13 +46,16 @@ enum Command {
     Mutants,
     /// Runs schedules of one transaction, without servers: the commit protocol alone.
     Core {
-        /// Which: 3pc, paxos.
+        /// Which: 3pc, paxos or 3pc-classical. The last runs until a schedule decides both ways.
         #[arg(long)]
         protocol: Protocol,
         /// Instead, search all schedules of two participants, in which messages are lost,
         /// late and doubled without limit.
         #[arg(long)]
         exhaustive: bool,
+        /// Instead, show step by step what the protocol makes of a partition.
+        #[arg(long, conflicts_with = "exhaustive")]
+        demonstrate: bool,
         /// The most crashes in one of these.
         #[arg(long, default_value_t = 1, requires = "exhaustive")]
         crashes: u32,
@@ -128,23 +131,34 @@ fn main() -> ExitCode {
             run_seeds(seeds, trace, mutant, threads)
         }
         Command::Mutants => mutants(),
-        Command::Core { protocol, exhaustive, crashes, elections, schedules } => match protocol {
-            Protocol::ThreePhase if exhaustive => {
-                let bounds = core::Bounds { crashes, elections };
-                schedules.exhaust(|bug| core::State::new(bounds, bug))
+        Command::Core { protocol, exhaustive, demonstrate, crashes, elections, schedules } => {
+            let bounds = core::Bounds { crashes, elections };
+            match protocol {
+                Protocol::ThreePhase if demonstrate => print_demonstration(Rule::Quorum),
+                Protocol::ThreePhase if exhaustive => {
+                    schedules.exhaust(|bug| core::State::new(bounds, bug))
+                }
+                Protocol::ThreePhase => schedules.run::<core::World>("core --protocol 3pc"),
+                Protocol::ClassicalThreePhase if demonstrate => print_demonstration(Rule::TimeOut),
+                Protocol::ClassicalThreePhase if exhaustive => {
+                    let classical = Some(core::Bug::Classical);
+                    schedules.exhaust(|bug| core::State::new(bounds, bug.or(classical)))
+                }
+                Protocol::ClassicalThreePhase => {
+                    let command = "core --protocol 3pc-classical";
+                    schedules.contradict::<core::World>(command, core::Bug::Classical)
+                }
+                Protocol::PaxosCommit if !exhaustive && !demonstrate => {
+                    schedules.run::<paxos::World>("core --protocol paxos")
+                }
+                Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => {
+                    eprintln!(
+                        "there is no such core of {protocol}; there are 3pc, paxos and 3pc-classical"
+                    );
+                    ExitCode::from(2)
+                }
             }
-            Protocol::ThreePhase => schedules.run::<core::World>("core --protocol 3pc"),
-            Protocol::PaxosCommit if !exhaustive => {
-                schedules.run::<paxos::World>("core --protocol paxos")
-            }
-            Protocol::Auto
-            | Protocol::TwoPhase
-            | Protocol::PaxosCommit
-            | Protocol::ClassicalThreePhase => {
-                eprintln!("there is no such core of {protocol}; there are 3pc and paxos");
-                ExitCode::from(2)
-            }
-        },
+        }
         Command::Group { schedules } => schedules.run::<group::World>("group"),
         Command::Faults { .. } => {
             eprintln!("not available in this version");
@@ -226,6 +240,32 @@ impl Schedules {
         if violations == 0 && all_reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
+    /// Runs them under a protocol that is wrong, until one shows it.
+    fn contradict<S: Schedule>(&self, command: &str, wrong: S::Bug) -> ExitCode {
+        if self.mutants || self.mutant.is_some() {
+            eprintln!("it is wrong without a mutant");
+            return ExitCode::from(2);
+        }
+        if self.trace {
+            return print_trace(trace::<S>(self.from, Some(wrong)));
+        }
+        quiet_panics();
+        let seeds = self.from..self.from.saturating_add(self.schedules);
+        let explored = explore::<S>(seeds, Some(wrong), threads_or_all(self.threads));
+        match explored.violations.first() {
+            Some((seed, violation)) => {
+                println!("seed {seed}: {violation}");
+                println!("  repeat it with: synod-sim {command} --from {seed} --trace");
+                println!("the first contradiction after {} schedules", seed - self.from + 1);
+                ExitCode::SUCCESS
+            }
+            None => {
+                println!("no contradiction in {} schedules", explored.schedules);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     fn run_mutants<S: Schedule>(&self) -> ExitCode {
         quiet_panics();
         let mut escaped = 0;
@@ -244,6 +284,16 @@ impl Schedules {
         }
         println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
         if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Succeeds if it shows what is promised: by quorums all agree, by time-outs they do not.
+fn print_demonstration(rule: Rule) -> ExitCode {
+    let core::Demonstration { lines, contradiction } = core::demonstrate(rule);
+    lines.iter().for_each(|line| println!("{line}"));
+    match (rule, contradiction) {
+        (Rule::Quorum, false) | (Rule::TimeOut, true) => ExitCode::SUCCESS,
+        (Rule::Quorum, true) | (Rule::TimeOut, false) => ExitCode::FAILURE,
     }
 }
 

@@ -20,6 +20,10 @@
 //! * `synod-sim core --protocol 3pc --schedules 1000000`
 //! * `synod-sim core --protocol 3pc --exhaustive`: all schedules of two participants, with
 //!   one crash and one election ([`State`]).
+//! * `synod-sim core --protocol 3pc-classical --schedules 1000`: the same under the classical
+//!   rule, until the first schedule that decides both ways.
+//! * `synod-sim core --protocol 3pc-classical --demonstrate`: how a partition does that, step
+//!   by step ([`demonstrate`]).
 //! * `synod-sim core --protocol 3pc --mutants` (with the feature): each deliberate bug must
 //!   be caught; [`Bug::Canary`] at once, or the explorer itself is blind.
 //!
@@ -30,10 +34,12 @@
 
 mod bug;
 mod check;
+mod demonstration;
 mod node;
 mod state;
 mod world;
 
 pub use bug::Bug;
+pub use demonstration::{Demonstration, demonstrate};
 pub use state::{Bounds, Event, State};
 pub use world::World;
