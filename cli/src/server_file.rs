@@ -99,6 +99,10 @@ pub struct CoordinatorFile {
     pub max_sessions: Option<usize>,
     /// Commits that may be in progress at once.
     pub max_commits: Option<usize>,
+    /// Whether transactions may choose classical three-phase commit, under which some of
+    /// their shards may commit and others abort.
+    #[serde(default)]
+    pub unsafe_classical_3pc: bool,
     /// How the whole cluster deals with deadlocks: `graph`, `probes`, `wound-wait` or
     /// `wait-die`.
     pub deadlock_handling: Option<String>,
@@ -202,6 +206,7 @@ impl CoordinatorFile {
         set_count("outcome_blocks", self.outcome_blocks, &mut settings.outcome_blocks)?;
         set_count("max_sessions", self.max_sessions, &mut settings.max_sessions)?;
         set_count("max_commits", self.max_commits, &mut settings.max_commits)?;
+        settings.unsafe_classical_3pc = self.unsafe_classical_3pc;
         if let Some(scheme) = &self.deadlock_handling {
             settings.deadlocks.scheme = scheme.parse().context("deadlock_handling")?;
         }

@@ -8,6 +8,31 @@ use common::{Scratch, base_port, contents};
 use synod_common::driver::authority::{Authority, Validity};
 use synod_common::driver::tls::Role;
 
+/// Nobody gets what may decide both ways without having asked twice.
+#[test]
+fn classical_three_phase_commit_is_refused_unless_it_is_allowed() {
+    let scratch = Scratch::new();
+    let script = "begin 3pc-classical\nput a 1\nput b 2\ncommit\n";
+    let shell = |options: &[&str]| {
+        let base = base_port().to_string();
+        let up = ["up", "--memory", "--split", "b", "--base-port", &base];
+        let server = scratch.start(&[&up, options].concat());
+        let env = [("SYNOD_URL", server.url())];
+        let shell = scratch.pipe(&["shell"], &env, script);
+        let read = scratch.run_with(&["get", "a"], &env);
+        assert_eq!(server.stop("-INT").0, 0);
+        (shell, read)
+    };
+    let (refused, read) = shell(&[]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("aborted: "), "{refused:?}");
+    assert!(refused.err.contains("--unsafe-classical-3pc"), "{refused:?}");
+    read.fails(1, "has no value");
+    let (committed, read) = shell(&["--unsafe-classical-3pc"]);
+    assert!(committed.ok().contains("committed "), "{committed:?}");
+    assert_eq!(read.ok(), "1");
+}
+
 #[test]
 fn one_shot_commands_shell_and_status() {
     let scratch = Scratch::new();

@@ -52,6 +52,11 @@ fn what_there_is_not_is_refused_with_what_there_is() {
     let protocols = "there is no commit protocol '4pc'; there are auto, 2pc, 3pc";
     scratch.run(&["bench", "transfer", "--protocol", "4pc"]).fails(2, protocols);
     scratch.run(&["demo", "--protocol", "4pc"]).fails(2, protocols);
+    for command in [&["demo"][..], &["bench", "transfer"]] {
+        let unsafe_form = [command, &["--protocol", "3pc-classical"]].concat();
+        let refused = scratch.run(&unsafe_form);
+        refused.fails(2, "that was started with --unsafe-classical-3pc");
+    }
 }
 
 #[test]

@@ -113,8 +113,12 @@ struct Counted {
 /// # Errors
 /// If the cluster can not be started, or does not come back.
 pub async fn run(options: FailoverOptions) -> Result<Failover> {
-    let wanted =
-        ClusterOptions { shards: SHARDS, coordinators: options.coordinators, ..Default::default() };
+    let wanted = ClusterOptions {
+        shards: SHARDS,
+        coordinators: options.coordinators,
+        unsafe_classical_3pc: options.protocol == Protocol::ClassicalThreePhase,
+        ..ClusterOptions::default()
+    };
     let mut cluster = LocalCluster::start(wanted).await?;
     let db = cluster.client().await?;
     let router = Router::new(db.status().await?.placement)?;

@@ -113,6 +113,7 @@ async fn connect(
                 shards: options.workload.shards(),
                 deadlocks: *deadlocks,
                 coordinators: *coordinators,
+                unsafe_classical_3pc: options.protocol == Protocol::ClassicalThreePhase,
                 ..ClusterOptions::default()
             };
             let cluster = LocalCluster::start(options).await?;

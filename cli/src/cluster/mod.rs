@@ -49,6 +49,8 @@ pub struct ClusterOptions {
     pub dir: Option<PathBuf>,
     /// How it deals with deadlocks.
     pub deadlocks: Scheme,
+    /// Whether transactions may choose classical three-phase commit.
+    pub unsafe_classical_3pc: bool,
     /// The `synod` executable; found by [`find_bin`] otherwise.
     pub bin: Option<PathBuf>,
 }
@@ -60,6 +62,7 @@ impl Default for ClusterOptions {
             coordinators: 1,
             dir: None,
             deadlocks: Scheme::default(),
+            unsafe_classical_3pc: false,
             bin: None,
         }
     }
@@ -118,11 +121,11 @@ impl LocalCluster {
             "there can be 1, 3 or 5 coordinators, not {}",
             options.coordinators
         );
-        let bin = match options.bin {
+        let bin = match options.bin.clone() {
             Some(bin) => bin,
             None => find_bin()?,
         };
-        let dir = Folder::new(options.dir)?;
+        let dir = Folder::new(options.dir.clone())?;
         let names: Vec<NodeName> = (1..=options.coordinators)
             .map(NodeName::Coordinator)
             .chain((1..=options.shards).map(NodeName::Shard))
@@ -142,7 +145,7 @@ impl LocalCluster {
         let cluster_id = format!("{:032x}", ports::seed());
         for &name in &names {
             let config = dir.path.join(format!("{name}.toml"));
-            std::fs::write(&config, config_text(name, &cluster_id, &ports, options.deadlocks))
+            std::fs::write(&config, config_text(name, &cluster_id, &ports, &options))
                 .with_context(|| format!("{} can not be written", config.display()))?;
             let mut node = Process::new(name, &bin, &config, &dir.path, ports[&name].admin);
             node.spawn()?;
@@ -268,7 +271,7 @@ fn config_text(
     name: NodeName,
     cluster: &str,
     ports: &BTreeMap<NodeName, Ports>,
-    deadlocks: Scheme,
+    options: &ClusterOptions,
 ) -> String {
     let own = ports[&name];
     let mut text = format!(
@@ -284,7 +287,11 @@ fn config_text(
             if coordinators.len() > 1 {
                 text.push_str(&format!("group = {coordinators:?}\n"));
             }
-            text.push_str(&format!("deadlock_handling = \"{deadlocks}\"\n"));
+            let ClusterOptions { deadlocks, unsafe_classical_3pc, .. } = options;
+            text.push_str(&format!(
+                "deadlock_handling = \"{deadlocks}\"\n\
+                 unsafe_classical_3pc = {unsafe_classical_3pc}\n"
+            ));
         }
         NodeName::Shard(n) => {
             text.push_str(&format!("id = {n}\ncoordinators = {coordinators:?}\n"));

@@ -8,7 +8,7 @@ use synod_cli::bench::{self, BenchOptions, FailoverOptions, Report, Target, Work
 use synod_cli::runtime;
 use synod_client::{Protocol, Scheme};
 
-use super::Global;
+use super::{Global, Usage};
 use crate::config::Config;
 use crate::{render, server_file};
 
@@ -23,8 +23,8 @@ pub struct Args {
     /// How long to measure, after 2 s of warm-up
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// How transactions are committed that write on several shards: auto, 2pc, 3pc or
-    /// paxos
+    /// How transactions are committed that write on several shards: auto, 2pc, 3pc,
+    /// paxos or 3pc-classical
     #[arg(long, value_name = "PROTOCOL", default_value_t)]
     protocol: Protocol,
     /// How the cluster of the benchmark deals with deadlocks: graph, probes, wound-wait or
@@ -36,6 +36,10 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with_all = ["url", "embedded"],
           value_parser = server_file::group_size)]
     coordinators: Option<u16>,
+    /// Allow 3pc-classical in the cluster of the benchmark: some shards may commit and others
+    /// abort
+    #[arg(long = "unsafe-classical-3pc", conflicts_with_all = ["url", "embedded"])]
+    unsafe_classical_3pc: bool,
     /// For `failover`: how often the leader is killed
     #[arg(long, value_name = "N", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -57,6 +61,9 @@ const KEYS: u32 = 100_000;
 const MANY_KEYS: u32 = 1_000_000;
 
 pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
+    if global.url.is_none() {
+        Usage::check_protocol(args.protocol, args.unsafe_classical_3pc)?;
+    }
     if args.workload == Workload::Failover {
         return failover(args, global);
     }

@@ -23,6 +23,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use synod_client::{Protocol, Reason};
 
 pub use crate::config::Global;
 pub use status::show as status;
@@ -114,6 +115,14 @@ impl Usage {
     /// From whatever says what is wrong.
     pub fn because(error: impl fmt::Display) -> anyhow::Error {
         anyhow::Error::new(Usage(format!("{error:#}")))
+    }
+
+    /// Refuses a protocol that the cluster would refuse.
+    pub fn check_protocol(protocol: Protocol, unsafe_classical_3pc: bool) -> Result<()> {
+        if protocol == Protocol::ClassicalThreePhase && !unsafe_classical_3pc {
+            return Err(Usage::because(Reason::UnsafeProtocol));
+        }
+        Ok(())
     }
 
     /// What is planned but not built.

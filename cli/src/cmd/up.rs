@@ -51,6 +51,10 @@ pub struct Args {
     /// Who is the victim of a deadlock: youngest, fewest-locks or lowest-priority
     #[arg(long, value_name = "POLICY", default_value_t)]
     deadlock_victim: VictimPolicy,
+    /// Allow transactions to choose 3pc-classical, under which some of their shards may commit
+    /// and others abort
+    #[arg(long = "unsafe-classical-3pc")]
+    unsafe_classical_3pc: bool,
     /// Keep the data in a temporary folder that goes away on stop
     #[arg(long)]
     memory: bool,
@@ -66,19 +70,18 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     check(&wanted)?;
     let base = args.base_port.unwrap_or(config.base_port.value);
     check_ports(base, wanted.shards.unwrap_or(1))?;
-    let handling = Handling { scheme: args.deadlock_handling, victim: args.deadlock_victim };
     if args.memory {
         let folder = Temporary::new()?;
         eprintln!("the data is in {} and goes away on stop: nothing is kept", folder.0.display());
         let local = Local::open(&folder.0, &wanted, SHARDS)?;
         let certs = local.certs();
-        let result = serve(&local, base, handling);
+        let result = serve(&local, base, args);
         state::forget_certs(&certs);
         return result;
     }
     let dir = args.data.clone().unwrap_or(config.data.value);
     let local = Local::open(&dir, &wanted, SHARDS)?;
-    serve(&local, base, handling)
+    serve(&local, base, args)
 }
 
 /// The splits as they are stored, so that they compare equal however they were
@@ -113,7 +116,7 @@ fn check_ports(base: u16, shards: u16) -> Result<()> {
     Ok(())
 }
 
-fn serve(local: &Local, base: u16, deadlocks: Handling) -> Result<ExitCode> {
+fn serve(local: &Local, base: u16, args: &Args) -> Result<ExitCode> {
     let cluster = local.cluster();
     check_ports(base, cluster.shards)?;
     let say = if local.is_new() { "made a new cluster" } else { "starting the cluster" };
@@ -124,13 +127,13 @@ fn serve(local: &Local, base: u16, deadlocks: Handling) -> Result<ExitCode> {
     };
     eprintln!("{say} in {}: {of}{} shards, {by}", local.dir().display(), cluster.shards);
     let certs = local.certs();
-    servers::run(plans(local, base, deadlocks)?, Some(loopback(base + ADMIN)), || {
+    servers::run(plans(local, base, args)?, Some(loopback(base + ADMIN)), || {
         state::remember_certs(&certs);
         local.founded()
     })
 }
 
-fn plans(local: &Local, base: u16, deadlocks: Handling) -> Result<Vec<Plan>> {
+fn plans(local: &Local, base: u16, args: &Args) -> Result<Vec<Plan>> {
     let file = local.cluster();
     let cluster = file.cluster.parse().context("cluster.toml: the id is damaged")?;
     let addresses = (0..file.shards).map(|i| loopback(base + SHARD + i).to_string()).collect();
@@ -146,7 +149,9 @@ fn plans(local: &Local, base: u16, deadlocks: Handling) -> Result<Vec<Plan>> {
     let members = ids.iter().map(|id| {
         let mut settings = synod_coordinator::Settings::new(*id, cluster, placement.clone());
         settings.group = group.clone();
-        settings.deadlocks = deadlocks;
+        settings.deadlocks =
+            Handling { scheme: args.deadlock_handling, victim: args.deadlock_victim };
+        settings.unsafe_classical_3pc = args.unsafe_classical_3pc;
         let config = coordinator::ServerConfig {
             settings,
             listen: loopback(base + id.0 - 1),
