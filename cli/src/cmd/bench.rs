@@ -38,7 +38,7 @@ pub struct Args {
     coordinators: Option<u16>,
     /// Allow 3pc-classical in the cluster of the benchmark: some shards may commit and others
     /// abort
-    #[arg(long = "unsafe-classical-3pc", conflicts_with_all = ["url", "embedded"])]
+    #[arg(long, conflicts_with_all = ["url", "embedded"])]
     unsafe_classical_3pc: bool,
     /// For `failover`: how often the leader is killed
     #[arg(long, value_name = "N", default_value_t = 30,

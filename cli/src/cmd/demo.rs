@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = server_file::group_size)]
     coordinators: u16,
     /// Allow 3pc-classical, under which some shards may commit and others abort
-    #[arg(long = "unsafe-classical-3pc")]
+    #[arg(long)]
     unsafe_classical_3pc: bool,
 }
 

@@ -53,7 +53,7 @@ pub struct Args {
     deadlock_victim: VictimPolicy,
     /// Allow transactions to choose 3pc-classical, under which some of their shards may commit
     /// and others abort
-    #[arg(long = "unsafe-classical-3pc")]
+    #[arg(long)]
     unsafe_classical_3pc: bool,
     /// Keep the data in a temporary folder that goes away on stop
     #[arg(long)]
