@@ -6,7 +6,7 @@
 //!
 //! What the leader of a group knows may still come to nothing, and some of it is in the
 //! parts. So a checkpoint is complete only when all up to where the log ended with the last
-//! part is decided (`group/member.rs`). If it is not, its leader is deposed, and starts anew.
+//! part is decided (`group/member/mod.rs`). If it is not, its leader is deposed, and starts anew.
 
 use serde::{Deserialize, Serialize};
 use synod_common::commit::Stable;
@@ -144,7 +144,7 @@ impl Coordinator {
         let safe_point = Record::SafePoint { at: self.safe_point.published() };
         let given_up = self.paxos.given_up.iter();
         let given_up = given_up.map(|&(h, txn)| Record::GivenUp { txn, h });
-        let decided = Record::Decided { below: self.paxos.below };
+        let decided = Record::Mark { below: self.paxos.below };
         let open = self.open().into_iter().chain([safe_point, decided]).chain(given_up).collect();
         Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
     }

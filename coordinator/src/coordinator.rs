@@ -55,6 +55,10 @@ pub struct Coordinator {
     /// The members that accept votes in Paxos Commit now: itself, and as many others as it
     /// takes.
     pub(crate) acceptors: Vec<CoordinatorId>,
+    /// Those that have not accepted something in time, and when.
+    pub(crate) missed: BTreeMap<CoordinatorId, Mono>,
+    /// Whether the own acceptor can take more.
+    pub(crate) has_room: bool,
     pub(crate) safe_point: SafePoint,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
@@ -131,6 +135,8 @@ impl Coordinator {
             confirming: Confirming::default(),
             paxos: Decided::default(),
             acceptors: Vec::new(),
+            missed: BTreeMap::new(),
+            has_room: true,
             safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),
@@ -453,7 +459,7 @@ impl Coordinator {
             self.forget_outcomes(now);
             self.move_safe_point(out);
             self.tell_settled(out);
-            self.tell_decided(out);
+            self.tell_mark(out);
             self.call(out);
         }
     }

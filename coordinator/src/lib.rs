@@ -15,11 +15,13 @@
 //! to the rooms above. Two-phase commit is presumed abort (Mohan, Lindsay,
 //! Obermarck, "Transaction management in the R* distributed database management
 //! system", 1986): nothing is logged and nobody acknowledges an abort, and where
-//! there is no record, the answer is abort.
+//! there is no record, the answer is abort. In Paxos Commit ([`paxos`]) there may be votes
+//! without a record of the leader; a new one looks for them first, and who gives a
+//! transaction up without a NO says so in the log.
 //!
 //! What is durable: the epoch, the end of the oracle's window, commit decisions
 //! with those who must acknowledge them, outcomes, and the safe point. Sessions, votes and
-//! aborts are not: a restart begins a new epoch, and no transaction of an older
+//! aborts are not, but in Paxos Commit: a restart begins a new epoch, and no transaction of an older
 //! epoch is ever begun to be committed.
 //!
 //! Several coordinators are a [`group`]: the core runs in a [`Member`] of one, and its

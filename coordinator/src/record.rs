@@ -84,7 +84,7 @@ pub enum Record {
     },
     /// All transactions of Paxos Commit that began before this are committed by an entry
     /// before this one, or aborted: what acceptors have of them counts no more.
-    Decided {
+    Mark {
         /// The mark.
         below: Timestamp,
     },
@@ -105,7 +105,7 @@ impl Record {
             | Record::Cut { .. }
             | Record::Accepted(_)
             | Record::GivenUp { .. }
-            | Record::Decided { .. } => None,
+            | Record::Mark { .. } => None,
         }
     }
 
@@ -120,7 +120,7 @@ impl Record {
             | Record::SafePoint { .. }
             | Record::Site { .. }
             | Record::GivenUp { .. }
-            | Record::Decided { .. } => true,
+            | Record::Mark { .. } => true,
             Record::Promised(_) | Record::Cut { .. } | Record::Accepted(_) => false,
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! A commit record without an end is committed and waits for acknowledgements. One that
 //! was pre-committed in three-phase commit may be decided, or not: its sites know.
-//! Everything else that was in progress left no record, and is aborted by that.
+//! What was accepted in Paxos Commit is found with the promises that made this one the
+//! leader. Everything else that was in progress left no record, and is aborted by that.
 
 use synod_common::commit::{Site, SiteId};
 use synod_common::error::Corrupt;
@@ -63,7 +64,7 @@ impl Coordinator {
             Record::GivenUp { txn, h } => {
                 self.paxos.given_up.insert((h, txn));
             }
-            Record::Decided { below } => self.paxos.raise(below),
+            Record::Mark { below } => self.paxos.raise(below),
             // These are no entries of the group's log.
             Record::Promised(_) | Record::Cut { .. } | Record::Accepted(_) => {}
         }
@@ -89,7 +90,9 @@ impl Coordinator {
     /// What it has read, and its epoch, are durable: what is open goes on.
     pub(crate) fn begin_serving(&mut self, now: Now, out: &mut Output) {
         self.serving = Serving::Yes;
-        for &txn in self.commits.keys() {
+        // What was taken over is told at once, and then resent.
+        let told = |commit: &Commit| !matches!(commit.stage, Stage::Deciding { .. });
+        for (&txn, _) in self.commits.iter().filter(|(_, commit)| told(commit)) {
             self.resend.push(now.mono, Deadline::Acks(txn));
         }
         self.call(out);

@@ -1,19 +1,20 @@
 //! A transaction's way through commit, seen from the coordinator.
 //!
 //! ```text
-//!                       one participant                 several participants
-//!   COMMIT ──▶ begin ──────────────────▶ OnePhase      ──────────▶ Preparing
-//!                                          │ done                    │ all YES/READ   │ a NO, silence
-//!                                          ▼                         ▼                ▼
-//!                                      committed or              Deciding          aborted: told, forgotten
-//!                                      aborted, told                 │ durable
-//!                                                                    ▼
-//!                                                                Committing ── all ACKs ──▶ Ended
+//!            one participant              several participants
+//!   COMMIT ────────────────▶ OnePhase   ────────────▶ Preparing ─ a NO, silence ─▶ aborted: told, forgotten
+//!                              │ done                    │ all YES/READ              (Paxos: silence ─▶ GivingUp,
+//!                              ▼                         │                            durable ─▶ aborted)
+//!                          committed or   two-phase      │  three-phase            Paxos
+//!                          aborted, told  Deciding ◀─────┴─▶ PreCommitting  or  Accepting
+//!                                            │ durable         │ a quorum          │ a majority
+//!                                            ▼                 ▼                   ▼
+//!                                         Committing ──────── all ACKs ────────▶ Ended
 //! ```
 //!
-//! The client is told when the transaction is decided and durable: at `done`, or
-//! at `durable`. A one-phase transaction that only read is Deciding, too: its shard
-//! has nothing of it. `low_water` is the smallest `h`
+//! The client is told when the transaction is decided and durable: at `done`, at `durable`,
+//! or when enough have accepted it. A one-phase transaction that only read is Deciding, too:
+//! its shard has nothing of it. `low_water` is the smallest `h`
 //! of a transaction whose participants may still have to begin, or whose outcome
 //! only its participants have durably; shards refuse what lies below it, so a
 //! message that was long on its way can not begin a transaction again.
@@ -46,7 +47,7 @@ use three_phase::PreCommitting;
 /// A transaction between COMMIT and its end.
 #[derive(Debug)]
 pub struct Commit {
-    /// Drawn when the commit began; zero for one that was recovered.
+    /// Drawn when the commit began; zero for one that was recovered, if that does not say.
     pub h: Timestamp,
     /// End of the window at that time; zero for one that was recovered.
     pub hi: Timestamp,
@@ -122,7 +123,7 @@ pub enum Then {
     /// Nobody commits this transaction any more.
     GiveUp(TxnId),
     /// All that was accepted in Paxos Commit and began before this is decided by the log.
-    Decided(Timestamp),
+    Mark(Timestamp),
 }
 
 /// A part of a COMMIT with its reads and writes.
@@ -239,7 +240,7 @@ impl Coordinator {
         if protocol == Protocol::ClassicalThreePhase && !self.settings.unsafe_classical_3pc {
             return Err(Reason::UnsafeProtocol);
         }
-        if self.commits.len() >= self.settings.max_commits {
+        if self.commits.len() >= self.settings.max_commits || !self.has_room {
             return Err(Reason::Overloaded);
         }
         let bytes = |part: &Part| part.read_bytes as usize + part.write_bytes as usize;
@@ -360,7 +361,7 @@ impl Coordinator {
                 }
                 Some((_, Then::Hear(txn, say))) => self.site_heard_itself(now, txn, say, out),
                 Some((_, Then::GiveUp(txn))) => self.given_up(txn, out),
-                Some((_, Then::Decided(below))) => self.paxos.raise(below),
+                Some((_, Then::Mark(below))) => self.paxos.raise(below),
                 None => {}
             }
         }

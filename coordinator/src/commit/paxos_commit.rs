@@ -22,6 +22,8 @@
 //! The acceptors that participants are told of are as few as decide, those that have answered
 //! lately; others are asked by the leader when one of these is missed.
 
+use std::time::Duration;
+
 use synod_common::commit::Protocol;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Peer, RequestId, TxnId};
@@ -40,6 +42,8 @@ use crate::paxos::takeover::Found;
 use crate::record::Record;
 
 const NO_REPLY: RequestId = RequestId(0);
+/// So long nobody relies on an acceptor that has not answered in time.
+const MISSED: Duration = Duration::from_secs(5);
 
 impl Coordinator {
     /// Who is to accept a transaction, if it is committed so: alone, a coordinator is its own
@@ -68,6 +72,7 @@ impl Coordinator {
         commit.since = Some(now.mono);
         self.resend.push(now.mono, Deadline::Acceptances(txn));
         self.forward_to_others(txn, out);
+        self.forward_to(self.settings.id, txn, out);
         self.count_acceptances(now, txn, out);
     }
 
@@ -134,40 +139,64 @@ impl Coordinator {
         self.aborted(txn, reason.clone(), out);
     }
 
-    /// Too few have accepted it: asks all the others, again or for the first time.
+    /// Too few have accepted it: asks all who have not, again or for the first time. Who was
+    /// asked, and did not answer in time, is not relied on for a while.
     pub(crate) fn forward_again(&mut self, now: Now, txn: TxnId, out: &mut Output) {
-        let Some(Commit { stage: Stage::Accepting(bundle), quorum: Some(quorum), .. }) =
+        let Some(Commit { stage: Stage::Accepting(_), quorum: Some(quorum), .. }) =
             self.commits.get_mut(&txn)
         else {
             return;
         };
-        for member in self.settings.group.iter().map(|member| member.id) {
-            quorum.ask(member);
-            if member != self.settings.id && !quorum.accepted().contains(&member) {
-                let message = PaxosMessage::Forward(Bundle::clone(bundle));
-                out.send(Peer::Coordinator(member), NO_REPLY, message);
+        let members = self.settings.group.iter().map(|member| member.id);
+        let missing: Vec<CoordinatorId> =
+            members.filter(|member| !quorum.accepted().contains(member)).collect();
+        for &member in &missing {
+            if !quorum.ask(member) && member != self.settings.id {
+                self.missed.insert(member, now.mono);
             }
+        }
+        for member in missing {
+            self.forward_to(member, txn, out);
         }
         self.resend.push(now.mono, Deadline::Acceptances(txn));
     }
 
-    /// Asks those of the acceptors that its participants were not told of.
-    fn forward_to_others(&mut self, txn: TxnId, out: &mut Output) {
-        let Some(Commit { stage: Stage::Accepting(bundle), quorum: Some(quorum), .. }) =
-            self.commits.get_mut(&txn)
-        else {
-            return;
-        };
-        for &member in &self.acceptors {
-            if quorum.ask(member) {
-                let message = PaxosMessage::Forward(Bundle::clone(bundle));
-                out.send(Peer::Coordinator(member), NO_REPLY, message);
-            }
+    fn forward_to(&self, member: CoordinatorId, txn: TxnId, out: &mut Output) {
+        let stage = self.commits.get(&txn).map(|commit| &commit.stage);
+        if let Some(Stage::Accepting(bundle)) = stage {
+            let message = PaxosMessage::Forward(Bundle::clone(bundle));
+            out.send(Peer::Coordinator(member), NO_REPLY, message);
         }
     }
 
-    /// These members are to accept from now on: as many as decide.
-    pub(crate) fn set_acceptors(&mut self, acceptors: Vec<CoordinatorId>, out: &mut Output) {
+    /// Asks those of the acceptors that its participants were not told of.
+    fn forward_to_others(&mut self, txn: TxnId, out: &mut Output) {
+        let Some(Commit { quorum: Some(quorum), .. }) = self.commits.get_mut(&txn) else { return };
+        let new = self.acceptors.iter().copied().filter(|member| quorum.ask(*member));
+        for member in new.collect::<Vec<_>>() {
+            self.forward_to(member, txn, out);
+        }
+    }
+
+    /// These other members have been heard of lately. As few of them accept from now on as
+    /// decide with this one; all do if too few can be relied on.
+    pub(crate) fn choose_acceptors(
+        &mut self,
+        now: Now,
+        heard: &[CoordinatorId],
+        has_room: bool,
+        out: &mut Output,
+    ) {
+        self.has_room = has_room;
+        self.missed.retain(|_, since| now.mono.since(*since) < MISSED);
+        let missed = &self.missed;
+        let good = heard.iter().filter(|member| !missed.contains_key(member)).copied();
+        let others = self.settings.group.len() / 2;
+        let mut acceptors: Vec<CoordinatorId> =
+            [self.settings.id].into_iter().chain(good.take(others)).collect();
+        if acceptors.len() <= others {
+            acceptors = self.settings.group.iter().map(|member| member.id).collect();
+        }
         if self.acceptors == acceptors {
             return;
         }
@@ -191,30 +220,45 @@ impl Coordinator {
             let lsn = out.force(&Record::committed(txn, bundle.at, &bundle.yes));
             let stage = Stage::Deciding { at: bundle.at, yes: bundle.yes, read: bundle.read };
             self.unfinished.insert((h, txn));
-            self.commits.insert(txn, Commit::recovered(h, stage));
+            let quorum = Some(Quorum::default());
+            self.commits.insert(txn, Commit { quorum, ..Commit::recovered(h, stage) });
             self.then.push_back((lsn, Then::Tell(txn)));
         }
         // All that comes from now on begins above the window.
-        let lsn = self.log_decided(self.oracle.last(), out);
+        let lsn = self.log_mark(self.oracle.last(), out);
         self.serving = Serving::After(lsn);
     }
 
+    /// All that began before this is decided. What is committed otherwise, and may take for
+    /// ever, is not looked at: acceptors have nothing of it.
+    fn oldest_open(&self) -> Timestamp {
+        let is_open = |commit: &&Commit| match &commit.stage {
+            Stage::Preparing(_)
+            | Stage::Accepting(_)
+            | Stage::GivingUp { .. }
+            | Stage::Deciding { .. } => commit.quorum.is_some(),
+            Stage::OnePhase { .. } | Stage::PreCommitting(_) | Stage::Committing { .. } => false,
+        };
+        let open = self.commits.values().filter(is_open).map(|commit| commit.h).min();
+        open.unwrap_or(self.oracle.last().next())
+    }
+
     /// Tells the other members what is decided, if they may still keep some of it.
-    pub(crate) fn tell_decided(&mut self, out: &mut Output) {
+    pub(crate) fn tell_mark(&mut self, out: &mut Output) {
         let below = match mutated!(self, DecidedAhead) {
             true => self.oracle.last().next(),
-            false => self.low_water(),
+            false => self.oldest_open(),
         };
         if self.paxos.written <= self.paxos.newest && below > self.paxos.written {
-            self.log_decided(below, out);
+            self.log_mark(below, out);
         }
     }
 
     /// All that began before this is decided by the log.
-    fn log_decided(&mut self, below: Timestamp, out: &mut Output) -> Lsn {
-        let lsn = out.append(&Record::Decided { below });
+    fn log_mark(&mut self, below: Timestamp, out: &mut Output) -> Lsn {
+        let lsn = out.append(&Record::Mark { below });
         self.paxos.written = below;
-        self.then.push_back((lsn, Then::Decided(below)));
+        self.then.push_back((lsn, Then::Mark(below)));
         lsn
     }
 }

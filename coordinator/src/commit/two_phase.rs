@@ -178,7 +178,8 @@ impl Coordinator {
     }
 
     /// Aborts a transaction that is not decided. Participants hear it once, but for the
-    /// one that voted NO; one that does not will ask.
+    /// one that voted NO; one that does not will ask. In Paxos Commit it is given up first,
+    /// unless somebody voted NO.
     pub(crate) fn abort_preparing(
         &mut self,
         txn: TxnId,

@@ -4,6 +4,7 @@
 //! |----------------------|-----------------------------------------|------------------------|----------|
 //! | any                  | a proposal of an epoch before the promised one | nothing         | the same |
 //! | any                  | a proposal below the mark               | nothing                | the same |
+//! | unknown              | a proposal, and too much is collected or accepted | nothing      | unknown  |
 //! | unknown, collecting  | YES(m), READ(m), not the last           | count                  | collecting |
 //! | unknown, collecting  | the last one; all of them, forwarded    | *force* Accepted; tell the leader | accepted |
 //! | accepted             | any proposal                            | tell the leader again  | accepted |
@@ -23,7 +24,7 @@ use super::mutant::mutated;
 use crate::commit::tally::Tally;
 
 /// Participants of all transactions that are collected or accepted at one time. Beyond,
-/// nothing new is, and the leader must find others. All of it fits into one message.
+/// nothing is, and from half of it on the leader begins nothing.
 const MOST_VOTES: usize = 500_000;
 
 /// What the driver is to do.
@@ -125,6 +126,11 @@ impl Acceptor {
             Instance::Accepted(bundle) => Some(bundle),
             Instance::Collecting(_) => None,
         })
+    }
+
+    /// Whether more should begin: what has begun may need the rest.
+    pub fn has_room(&self) -> bool {
+        self.votes <= MOST_VOTES / 2
     }
 
     /// What began before this is decided.

@@ -25,7 +25,7 @@
 //! *What a new leader decides* is an entry of the group's log. So is the only other thing
 //! that a leader decides without all votes, to give a transaction up: from then on, what is
 //! accepted of it counts for nothing. An acceptor forgets what lies below a mark in the log,
-//! [`Record::Decided`](crate::record::Record::Decided): it is decided by entries before it.
+//! [`Record::Mark`](crate::record::Record::Mark): it is decided by entries before it.
 //!
 //! *Worked example.* With c1 leading three coordinators, s1 and s2 propose YES to c1 and c2.
 //! Both have both votes, and force one record each; c2 tells c1; committed. c1 dies before

@@ -8,7 +8,7 @@
 //! |-------------------------------------|-----------------------------|-------------------|
 //! | accepted by one of them, or more    | nothing                     | committed         |
 //! | accepted by one of them, or more    | committed, given up, or below the mark | decided already |
-//! | accepted by none of them            | –                           | aborted: nobody can have committed it |
+//! | accepted by none of them            | nothing                     | aborted: nobody can have committed it |
 //!
 //! The log of the new leader has all that an earlier one can have told anybody.
 

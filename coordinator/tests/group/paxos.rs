@@ -191,3 +191,51 @@ fn a_no_needs_no_acceptor() {
     assert_eq!(group.replies(1), aborted(Reason::LockTimeout));
     assert!(!group.accepted(2, (txn, h)));
 }
+
+/// Acceptors have nothing of it, however long it takes.
+#[test]
+fn what_is_committed_otherwise_does_not_hold_back_the_mark() {
+    let mut group = Group::led_by_c1();
+    let (first, _) = group.begun_by_paxos();
+    // Its only shard does not answer.
+    let part = Part { shard: ShardId(2), incarnation: None, read_bytes: 0, write_bytes: 1 };
+    let standing = Standing { age: Timestamp(1), priority: 100 };
+    let protocol = Protocol::Auto;
+    let terms = Terms { validation: Validation::Locked, standing, protocol };
+    let txn = TxnId { sequence: 2, ..first };
+    let (parts, writes) = (vec![part], Bytes::from_static(&[0]));
+    group.ask(1, ClientRequest::Commit { txn, terms, parts, writes });
+    group.deliver();
+    let no = CommitMessage::Vote { txn: first, vote: Vote::No(Reason::LockTimeout) };
+    group.hear(1, 1, no);
+    group.said.clear();
+    let begun = group.begun_by_paxos();
+    group.propose_all(1, begun);
+    group.propose_all(2, begun);
+    group.deliver();
+    for _ in 0..10 {
+        group.beat(1);
+    }
+    assert!(!group.accepted(1, begun) && !group.accepted(2, begun));
+}
+
+/// It is there, and hears, but its disk stands still.
+#[test]
+fn an_acceptor_that_does_not_accept_is_not_relied_on() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by_paxos();
+    group.propose_all(1, begun);
+    group.slow = BTreeSet::from([2]);
+    group.propose_all(2, begun);
+    for _ in 0..8 {
+        group.beat(1);
+    }
+    assert_eq!(group.replies(1), committed(begun.1), "c3 has accepted it");
+    group.said.clear();
+    group.begun(1, Protocol::PaxosCommit);
+    let asked = group.said.iter().find_map(|(_, _, message)| match message {
+        Message::Commit(CommitMessage::Prepare { acceptors, .. }) => Some(acceptors.clone()),
+        _ => None,
+    });
+    assert_eq!(asked, Some(vec![CoordinatorId(1), CoordinatorId(3)]));
+}

@@ -63,7 +63,7 @@ pub struct Out {
 enum Then {
     Tell(usize),
     GiveUp(usize),
-    Decided(Timestamp),
+    Mark(Timestamp),
 }
 
 /// The core.
@@ -172,7 +172,7 @@ impl Leader {
     fn log_decided(&mut self, below: Timestamp) -> u64 {
         let index = self.append(Entry::Decided(below));
         self.decided.written = below;
-        self.then.push_back((index, Then::Decided(below)));
+        self.then.push_back((index, Then::Mark(below)));
         index
     }
 
@@ -187,7 +187,7 @@ impl Leader {
                     self.decided.given_up.insert((txns[number].h, txns[number].id));
                     self.abort(txns, number, None, out);
                 }
-                Then::Decided(below) => self.decided.raise(below),
+                Then::Mark(below) => self.decided.raise(below),
             }
         }
     }
@@ -329,8 +329,14 @@ impl Leader {
         }
     }
 
-    /// These are to accept from now on.
-    pub fn set_acceptors(&mut self, acceptors: Vec<CoordinatorId>, out: &mut Out) {
+    /// Who is to accept from now on: as few as decide, of those that were heard of.
+    pub fn choose_acceptors(&mut self, heard: &[CoordinatorId], out: &mut Out) {
+        let others = self.members / 2;
+        let few = [self.me].into_iter().chain(heard.iter().copied().take(others));
+        let acceptors: Vec<CoordinatorId> = match heard.len() >= others {
+            true => few.collect(),
+            false => (1..=self.members as u16).map(CoordinatorId).collect(),
+        };
         if self.acceptors == acceptors {
             return;
         }

@@ -263,7 +263,7 @@ impl Member {
         if self.leading
             && let Some(replica) = &self.replica
         {
-            self.core.set_acceptors(replica.acceptors(now), out);
+            self.core.choose_acceptors(&replica.heard(now), out);
         }
     }
 

@@ -196,7 +196,7 @@ impl Ledger {
                 | CoordinatorRecord::Promised(_)
                 | CoordinatorRecord::Cut { .. }
                 | CoordinatorRecord::Accepted(_)
-                | CoordinatorRecord::Decided { .. },
+                | CoordinatorRecord::Mark { .. },
             ) => {}
             Fact::Coordinator(CoordinatorRecord::GivenUp { txn, .. }) => {
                 paxos::given_up(self, txn)?;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, ShardId, TxnId};
-use synod_common::message::PaxosMessage;
 use synod_common::message::bulk::List;
 use synod_common::message::paxos::Bundle;
+use synod_common::message::{Message, PaxosMessage};
 use synod_common::node::{Event, Lsn, Output};
 use synod_common::time::Now;
 
@@ -16,6 +16,12 @@ use crate::paxos::takeover::Found;
 use crate::record::Record;
 
 impl Member {
+    /// Whether the core counts a proposal, and hands all of them to the acceptor at once.
+    pub(super) fn counts(&self, message: &PaxosMessage) -> bool {
+        let me = self.core.settings.id;
+        self.leading && matches!(message, PaxosMessage::Propose { leader, .. } if *leader == me)
+    }
+
     /// A participant proposes its vote.
     pub(super) fn proposed(&mut self, shard: ShardId, message: &PaxosMessage, out: &mut Output) {
         let PaxosMessage::Propose { txn, h, leader, participants, vote } = message else { return };
@@ -66,7 +72,8 @@ impl Member {
     /// A member that has promised the epoch had accepted this before.
     pub(super) fn found(&mut self, from: CoordinatorId, epoch: Epoch, accepted: &Bytes) {
         let promised = Promise { epoch, to: Some(self.core.settings.id) };
-        if self.replica.promise() != promised || self.address(from).is_none() {
+        let late = self.leading || self.replica.promise() != promised;
+        if late || self.address(from).is_none() {
             return;
         }
         if self.found.0 != epoch {
@@ -79,7 +86,23 @@ impl Member {
     /// Votes are accepted by the leader, and by as few others as it takes.
     pub(super) fn choose_acceptors(&mut self, now: Now) {
         if self.leading {
-            self.core.set_acceptors(self.replica.acceptors(now.mono), &mut self.inner);
+            let (heard, has_room) = (self.replica.heard(now.mono), self.acceptor.has_room());
+            self.core.choose_acceptors(now, &heard, has_room, &mut self.inner);
+        }
+    }
+
+    /// What the core says leaves, but for what it says to itself.
+    pub(super) fn send_from_core(&mut self, out: &mut Output) {
+        let me = self.core.settings.id;
+        for send in std::mem::take(&mut self.inner.sends) {
+            match send.message {
+                Message::Paxos(PaxosMessage::Forward(bundle))
+                    if send.to == Peer::Coordinator(me) =>
+                {
+                    self.forwarded(me, bundle, out);
+                }
+                _ => out.sends.push(send),
+            }
         }
     }
 }

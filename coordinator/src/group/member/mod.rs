@@ -34,6 +34,9 @@ use crate::{Coordinator, Settings, Stats};
 const KEEP_BYTES: usize = 64 << 20;
 /// How often a member that follows looks for outcomes that are too old.
 const SWEEP: Duration = Duration::from_millis(500);
+/// Bytes of the own log before which a checkpoint begins: what it may have accepted in them
+/// is told in one message.
+const MOST_LOGGED: u64 = 32 << 20;
 /// Clients that may wait for another leader at once.
 const MAX_FOLLOWING: usize = 100_000;
 
@@ -180,6 +183,7 @@ impl Member {
         let last = out.last_lsn();
         for (to, message, when) in messages {
             let to = Peer::Coordinator(to);
+            // The replica knows nothing of what the acceptor has.
             let message = match message {
                 GroupMessage::Elected { epoch, .. } => {
                     let accepted = List::of(self.acceptor.accepted());
@@ -237,7 +241,7 @@ impl Member {
         while !self.stopped && self.leading {
             self.tell_committed(now);
             self.confirm(now, out);
-            out.sends.append(&mut self.inner.sends);
+            self.send_from_core(out);
             self.held.extend(self.inner.held.drain(..));
             self.release(out);
             if self.inner.records.is_empty() {
@@ -334,7 +338,7 @@ impl Member {
     fn begin_checkpoint(&mut self, out: &mut Output) {
         self.logged += out.take_logged();
         let busy = self.core.writes_checkpoint() || self.taking.is_some();
-        if self.logged < self.core.settings.checkpoint_bytes || busy {
+        if self.logged < self.core.settings.checkpoint_bytes.min(MOST_LOGGED) || busy {
             return;
         }
         let index = self.applied.min(self.replica.durable());
@@ -429,12 +433,8 @@ impl Member {
             {
                 self.answer((from, request), &asked, out);
             }
-            (Peer::Shard(shard), Message::Paxos(message)) => {
+            (Peer::Shard(shard), Message::Paxos(message)) if !self.counts(&message) => {
                 self.proposed(shard, &message, out);
-                if leads {
-                    let event = Event::Message { from, request, message: message.into() };
-                    self.core.handle(now, event, &mut self.inner);
-                }
             }
             (Peer::Coordinator(leader), Message::Paxos(PaxosMessage::Forward(bundle))) => {
                 self.forwarded(leader, bundle, out);
@@ -493,6 +493,7 @@ impl Node for Member {
                 }
             }
             Recovered::Record(lsn, bytes) => {
+                self.logged += bytes.len() as u64;
                 match decode::<Record>(format_args!("record {}", lsn.0), bytes)? {
                     Record::Promised(newer) => *promise = newer,
                     Record::Accepted(bundle) => self.acceptor.restore(bundle),

@@ -120,22 +120,15 @@ impl Replica {
         leading.confirmed = leading.confirmed.max(rounds[majority - 1]);
     }
 
-    /// Who may accept what the leader begins now: itself, and those that have answered
-    /// lately, as few as decide. If too few have, all are.
-    pub fn acceptors(&self, now: Mono) -> Vec<CoordinatorId> {
-        let Role::Leading(leading) = &self.role else { return vec![self.me] };
+    /// The members that have entries of this epoch and have answered lately.
+    pub fn heard(&self, now: Mono) -> Vec<CoordinatorId> {
+        let Role::Leading(leading) = &self.role else { return Vec::new() };
         let lately = 2 * self.pace.heartbeat;
         let is_there = |follower: &Follower| {
             follower.matched >= leading.first && now.since(follower.heard) <= lately
         };
         let there = leading.followers.iter().filter(|(_, follower)| is_there(follower));
-        let there: Vec<CoordinatorId> = there.map(|(member, _)| *member).collect();
-        let others = self.majority() - 1;
-        let others = match there.len() >= others {
-            true => &there[..others],
-            false => return self.members.iter().copied().collect(),
-        };
-        [&[self.me], others].concat()
+        there.map(|(member, _)| *member).collect()
     }
 
     pub(super) fn follower(
