@@ -151,7 +151,7 @@ impl Coordinator {
         let missing: Vec<CoordinatorId> =
             members.filter(|member| !quorum.accepted().contains(member)).collect();
         for &member in &missing {
-            if !quorum.ask(member) && member != self.settings.id {
+            if !quorum.ask(member) {
                 self.missed.insert(member, now.mono);
             }
         }
@@ -179,7 +179,7 @@ impl Coordinator {
     }
 
     /// These other members have been heard of lately. As few of them accept from now on as
-    /// decide with this one; all do if too few can be relied on.
+    /// decide; all do if too few can be relied on.
     pub(crate) fn choose_acceptors(
         &mut self,
         now: Now,
@@ -191,7 +191,9 @@ impl Coordinator {
         self.missed.retain(|_, since| now.mono.since(*since) < MISSED);
         let missed = &self.missed;
         let good = heard.iter().filter(|member| !missed.contains_key(member)).copied();
-        let others = self.settings.group.len() / 2;
+        // One more in place of this one, if its own disk stands still.
+        let mut others = self.settings.group.len() / 2;
+        others += usize::from(missed.contains_key(&self.settings.id));
         let mut acceptors: Vec<CoordinatorId> =
             [self.settings.id].into_iter().chain(good.take(others)).collect();
         if acceptors.len() <= others {

@@ -10,12 +10,16 @@ impl Group {
     /// A transaction that is to be committed so; c1 leads, and c1 and c2 are to accept.
     fn begun_by_paxos(&mut self) -> (TxnId, Timestamp) {
         let begun = self.begun(1, Protocol::PaxosCommit);
-        let asked = self.said.iter().find_map(|(_, _, message)| match message {
+        assert_eq!(self.asked(), Some([1, 2].map(CoordinatorId).to_vec()), "as few as decide");
+        begun
+    }
+
+    /// Who is to accept what was begun last.
+    fn asked(&self) -> Option<Vec<CoordinatorId>> {
+        self.said.iter().find_map(|(_, _, message)| match message {
             Message::Commit(CommitMessage::Prepare { acceptors, .. }) => Some(acceptors.clone()),
             _ => None,
-        });
-        assert_eq!(asked, Some(vec![CoordinatorId(1), CoordinatorId(2)]), "as few as decide");
-        begun
+        })
     }
 
     /// A shard's YES arrives at a member.
@@ -233,9 +237,21 @@ fn an_acceptor_that_does_not_accept_is_not_relied_on() {
     assert_eq!(group.replies(1), committed(begun.1), "c3 has accepted it");
     group.said.clear();
     group.begun(1, Protocol::PaxosCommit);
-    let asked = group.said.iter().find_map(|(_, _, message)| match message {
-        Message::Commit(CommitMessage::Prepare { acceptors, .. }) => Some(acceptors.clone()),
-        _ => None,
-    });
-    assert_eq!(asked, Some(vec![CoordinatorId(1), CoordinatorId(3)]));
+    assert_eq!(group.asked(), Some([1, 3].map(CoordinatorId).to_vec()));
+}
+
+#[test]
+fn the_own_disk_of_the_leader_is_not_relied_on() {
+    let mut group = Group::led_by_c1();
+    let first = group.begun_by_paxos();
+    group.slow = BTreeSet::from([1]);
+    group.propose_all(1, first);
+    group.propose_all(2, first);
+    for _ in 0..8 {
+        group.beat(1);
+    }
+    assert_eq!(group.replies(1), committed(first.1), "c2 and c3 have accepted it");
+    group.said.clear();
+    group.begun(1, Protocol::PaxosCommit);
+    assert_eq!(group.asked(), Some([1, 2, 3].map(CoordinatorId).to_vec()));
 }

@@ -94,7 +94,8 @@ impl Member {
     /// What the core says leaves, but for what it says to itself.
     pub(super) fn send_from_core(&mut self, out: &mut Output) {
         let me = self.core.settings.id;
-        for send in std::mem::take(&mut self.inner.sends) {
+        let mut sends = std::mem::take(&mut self.inner.sends);
+        for send in sends.drain(..) {
             match send.message {
                 Message::Paxos(PaxosMessage::Forward(bundle))
                     if send.to == Peer::Coordinator(me) =>
@@ -104,5 +105,6 @@ impl Member {
                 _ => out.sends.push(send),
             }
         }
+        self.inner.sends = sends;
     }
 }
