@@ -6,7 +6,7 @@
 //! |------------|---------------------------|--------------------------------------------------|-----------|
 //! | –          | COMMIT                    | draw `h`; PREPARE(h, hi, acceptors) to all       | Preparing |
 //! | Preparing  | YES(m), READ(m), not last | count                                            | Preparing |
-//! | Preparing  | the last vote             | oracle past `commit_ts`                          | Accepting |
+//! | Preparing  | the last vote             | oracle past `commit_ts`; hand all to the own acceptor | Accepting |
 //! | Preparing  | a NO                      | ABORT once to all others; tell the client        | –         |
 //! | Preparing  | time-out, link lost       | *force* GivenUp                                  | GivingUp  |
 //! | any        | ACCEPTED                  | count                                            | the same  |
