@@ -217,7 +217,7 @@ impl Coordinator {
             (Peer::Shard(shard), Message::Paxos(PaxosMessage::Propose { txn, vote, .. })) => {
                 self.vote(now, shard, txn, vote, out);
             }
-            (Peer::Coordinator(member), Message::Paxos(PaxosMessage::Accepted { txn })) => {
+            (Peer::Coordinator(member), Message::Paxos(PaxosMessage::Accepted { txn, .. })) => {
                 self.accepted(now, member, txn, out);
             }
             (Peer::Shard(shard), Message::Commit(message)) if self.serving == Serving::Yes => {
@@ -384,7 +384,7 @@ impl Coordinator {
             CommitMessage::OnePhaseDone { txn, vote } => {
                 self.one_phase_done(now, shard, txn, vote, out);
             }
-            CommitMessage::Ack { txn } => self.acknowledged(shard, txn, out),
+            CommitMessage::Ack { txn } => self.acknowledged(now, shard, txn, out),
             CommitMessage::Inquire { txn } => self.answer(shard, txn, out),
             CommitMessage::AskWindow => self.window_asked(shard, request, out),
             CommitMessage::Welcome { .. }

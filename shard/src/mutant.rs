@@ -65,6 +65,8 @@ pub enum Mutant {
     SiteEndForgotten,
     /// What sites have promised and accepted is forgotten in a restart.
     SitePromiseForgotten,
+    /// In the faster form of Paxos Commit, one acceptor is enough.
+    AcceptedByOne,
     /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs
     /// are never that late; a test of the shard shows that it would be noticed.
     NeverVotesForgotten,
@@ -73,7 +75,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 28] = [
+    pub const ALL: [Mutant; 29] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -102,6 +104,7 @@ impl Mutant {
         Mutant::SiteSpeaksEarly,
         Mutant::SiteEndForgotten,
         Mutant::SitePromiseForgotten,
+        Mutant::AcceptedByOne,
     ];
 }
 

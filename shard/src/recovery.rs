@@ -97,7 +97,15 @@ impl Shard {
             client: None,
             standing: record.standing,
             waits: Default::default(),
-            stage: Stage::Prepared { lsn, record, asked: 0, site, said: lsn, resolved: None },
+            stage: Stage::Prepared {
+                lsn,
+                record,
+                asked: 0,
+                site,
+                said: lsn,
+                resolved: None,
+                awaited: Vec::new(),
+            },
             since: None,
             returns: 0,
         };

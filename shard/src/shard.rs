@@ -8,7 +8,7 @@ use synod_common::error::{Corrupt, Reason};
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, SessionId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::data::ShardStatus;
-use synod_common::message::{CommitMessage, DataReply, DataRequest, Message};
+use synod_common::message::{CommitMessage, DataReply, DataRequest, Message, PaxosMessage};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
 use synod_common::route::{Router, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp};
@@ -477,6 +477,10 @@ impl Node for Shard {
                             CommitMessage::Call { .. } | CommitMessage::Welcome { .. }
                         ) => {}
                 (Peer::Coordinator(id), Message::Site(_)) if id != self.joining.leader => {}
+                // Whoever leads by now, they had accepted it.
+                (Peer::Coordinator(id), Message::Paxos(PaxosMessage::Accepted { txn, at })) => {
+                    self.votes_accepted(id, (txn, at), out);
+                }
                 (Peer::Coordinator(id), Message::Commit(message)) => {
                     self.coordinator_message(now, (id, request), message, out);
                 }

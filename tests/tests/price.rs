@@ -162,6 +162,16 @@ fn paxos_commit_costs_messages_and_one_delay_but_no_participant_a_force() {
             let messages = n * f + f + 3 * n + writes;
             assert_eq!((counted.messages, counted.forced), (messages, writes + f + 1));
         }
+        // In the faster form acceptors tell all participants, and the leader tells none. The
+        // book has no message from the other acceptors to the leader, which here answers.
+        for (writes, reads) in [(2, 0), (3, 0), (8, 0), (2, 1), (0, 3)] {
+            let counted = priced.price_by(Protocol::FasterPaxosCommit, writes, reads);
+            let n = writes + reads;
+            let book = (2 * n * f + 3 * n - 1, writes + f + 1);
+            assert_eq!((counted.messages, counted.forced), (book.0 + 1 + f + writes, book.1));
+            let forces = 1 + u32::from(writes > 0);
+            assert_eq!((delays(counted.answer), counted.answer.forces), (3, forces));
+        }
         // With a group, two-phase commit has its decision accepted when it has all votes.
         let counted = priced.price_by(Protocol::TwoPhase, 2, 0);
         assert_eq!((delays(counted.answer), counted.answer.forces), (4, 2));

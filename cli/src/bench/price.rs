@@ -45,6 +45,9 @@ impl Price {
             Protocol::PaxosCommit => {
                 Price { messages: n * f + f + 3 * n - 1, forced_writes: n + f + 1 }
             }
+            Protocol::FasterPaxosCommit => {
+                Price { messages: 2 * n * f + 3 * n - 1, forced_writes: n + f + 1 }
+            }
         }
     }
 }
@@ -52,7 +55,9 @@ impl Price {
 /// What is used by so many coordinators if this is asked for.
 pub fn used(protocol: Protocol, coordinators: u16) -> Protocol {
     match (protocol, coordinators) {
-        (Protocol::Auto | Protocol::PaxosCommit, 0 | 1) => Protocol::TwoPhase,
+        (Protocol::Auto | Protocol::PaxosCommit | Protocol::FasterPaxosCommit, 0 | 1) => {
+            Protocol::TwoPhase
+        }
         (Protocol::Auto, _) => Protocol::PaxosCommit,
         (chosen, _) => chosen,
     }

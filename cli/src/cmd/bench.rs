@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     /// How transactions are committed that write on several shards: auto, 2pc, 3pc,
-    /// paxos or 3pc-classical
+    /// paxos, paxos-faster or 3pc-classical
     #[arg(long, value_name = "PROTOCOL", default_value_t)]
     protocol: Protocol,
     /// How the cluster of the benchmark deals with deadlocks: graph, probes, wound-wait or
@@ -205,8 +205,8 @@ fn target(args: &Args, global: &Global) -> Result<Target> {
         return Ok(Target::Embedded);
     }
     if global.url.is_none() {
-        let alone = args.protocol != Protocol::PaxosCommit;
-        let coordinators = args.coordinators.unwrap_or(if alone { 1 } else { 3 });
+        let by_group = matches!(args.protocol, Protocol::PaxosCommit | Protocol::FasterPaxosCommit);
+        let coordinators = args.coordinators.unwrap_or(if by_group { 3 } else { 1 });
         return Ok(Target::Own { deadlocks: args.deadlock_handling, coordinators });
     }
     let config = Config::load(global)?;

@@ -12,7 +12,7 @@ use crate::server_file;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// How the transfers are committed: auto, 2pc, 3pc, paxos or 3pc-classical
+    /// How the transfers are committed: auto, 2pc, 3pc, paxos, paxos-faster or 3pc-classical
     #[arg(long, value_name = "PROTOCOL", default_value_t)]
     protocol: Protocol,
     /// How many coordinators there are: 1, 3 or 5

@@ -102,6 +102,7 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
             Protocol::Auto | Protocol::TwoPhase => "",
             Protocol::ThreePhase => ", committed in three phases",
             Protocol::PaxosCommit => ", committed by Paxos Commit",
+            Protocol::FasterPaxosCommit => ", committed by Paxos Commit in its faster form",
             Protocol::ClassicalThreePhase => ", committed in three phases, the classical way",
         }
     ));

@@ -165,7 +165,7 @@ fn begin(options: &[&str]) -> Result<Command> {
             (_, _, Ok(choice)) => protocol = Some(choice),
             (_, Err(_), Err(_)) => bail!(
                 "usage: begin [serializable|snapshot|read-committed|optimistic] \
-                 [auto|2pc|3pc|paxos|3pc-classical]"
+                 [auto|2pc|3pc|paxos|paxos-faster|3pc-classical]"
             ),
         }
     }

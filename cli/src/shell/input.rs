@@ -147,13 +147,14 @@ fn read_terminal(wants: &Wants, lines: &Lines) -> Result<()> {
 /// Completes commands and their options.
 struct Words;
 
-const BEGIN: [&str; 11] = [
+const BEGIN: [&str; 12] = [
     "2pc",
     "3pc",
     "3pc-classical",
     "auto",
     "optimistic",
     "paxos",
+    "paxos-faster",
     "read-committed",
     "read-uncommitted",
     "repeatable-read",

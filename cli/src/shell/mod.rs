@@ -29,7 +29,7 @@ use input::Input;
 use session::Session;
 
 /// What `help` prints.
-const HELP: &str = r"begin [LEVEL] [auto|2pc|3pc|paxos|3pc-classical]
+const HELP: &str = r"begin [LEVEL] [auto|2pc|3pc|paxos|paxos-faster|3pc-classical]
                                   begin a transaction; without one, every command is its own;
                                   LEVEL is serializable, snapshot, read-committed, optimistic
 get KEY                           read a key, within a transaction as its level says

@@ -26,6 +26,9 @@ pub enum Protocol {
     /// Paxos Commit: a majority of the coordinators has the votes, so that any of them goes
     /// on with what another has begun. With one coordinator it is two-phase commit.
     PaxosCommit,
+    /// Paxos Commit in which the participants, too, are told who has accepted the votes: they
+    /// know the decision one message earlier, for more messages.
+    FasterPaxosCommit,
     /// Three-phase commit as it was first published: who is silent for long enough is taken
     /// for dead. If he is not, some commit and others abort; so coordinators refuse it unless
     /// they were told to allow it.
@@ -34,11 +37,12 @@ pub enum Protocol {
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Protocol; 5] = [
+    pub const ALL: [Protocol; 6] = [
         Protocol::Auto,
         Protocol::TwoPhase,
         Protocol::ThreePhase,
         Protocol::PaxosCommit,
+        Protocol::FasterPaxosCommit,
         Protocol::ClassicalThreePhase,
     ];
 
@@ -47,7 +51,10 @@ impl Protocol {
         match self {
             Protocol::ThreePhase => Some(Rule::Quorum),
             Protocol::ClassicalThreePhase => Some(Rule::TimeOut),
-            Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => None,
+            Protocol::Auto
+            | Protocol::TwoPhase
+            | Protocol::PaxosCommit
+            | Protocol::FasterPaxosCommit => None,
         }
     }
 }
@@ -68,6 +75,7 @@ impl fmt::Display for Protocol {
             Protocol::TwoPhase => "2pc",
             Protocol::ThreePhase => "3pc",
             Protocol::PaxosCommit => "paxos",
+            Protocol::FasterPaxosCommit => "paxos-faster",
             Protocol::ClassicalThreePhase => "3pc-classical",
         })
     }
@@ -75,7 +83,9 @@ impl fmt::Display for Protocol {
 
 /// There is no such protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no commit protocol '{0}'; there are auto, 2pc, 3pc, paxos, 3pc-classical")]
+#[error(
+    "there is no commit protocol '{0}'; there are auto, 2pc, 3pc, paxos, paxos-faster, 3pc-classical"
+)]
 pub struct BadProtocol(String);
 
 impl FromStr for Protocol {

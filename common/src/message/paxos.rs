@@ -6,6 +6,8 @@
 //!   acceptor     ──Accepted─▶ leader        one for all participants, once durable
 //!   leader       ──Forward──▶ acceptor      what the participants have proposed, if it is
 //!                                           missed there
+//!
+//!   acceptors    ──Accepted─▶ participants  in the faster form
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -30,12 +32,16 @@ pub enum PaxosMessage {
         participants: Vec<ShardId>,
         /// The vote.
         vote: Vote,
+        /// Whether the participants are to be told, too, once all votes are accepted.
+        tell: bool,
     },
     /// Acceptor: I have accepted the votes of all participants, durably, and had promised no
     /// later epoch before that.
     Accepted {
         /// On which transaction.
         txn: TxnId,
+        /// When it commits, if it does.
+        at: Timestamp,
     },
     /// Leader: accept what its participants have proposed.
     Forward(Bundle),
@@ -55,6 +61,13 @@ pub struct Bundle {
     pub yes: Vec<ShardId>,
     /// Who voted READ.
     pub read: Vec<ShardId>,
+}
+
+impl Bundle {
+    /// All that take part.
+    pub fn participants(&self) -> impl Iterator<Item = ShardId> {
+        self.yes.iter().chain(&self.read).copied()
+    }
 }
 
 impl PaxosMessage {

@@ -139,6 +139,7 @@ impl Commit {
     pub fn protocol(&self) -> Protocol {
         match (&self.sites[..], &self.quorum) {
             ([], None) => Protocol::TwoPhase,
+            ([], Some(quorum)) if quorum.is_faster() => Protocol::FasterPaxosCommit,
             ([], Some(_)) => Protocol::PaxosCommit,
             ([_, ..], _) => self.rule.into(),
         }

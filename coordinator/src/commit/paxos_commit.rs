@@ -50,12 +50,14 @@ impl Coordinator {
     /// majority, and Paxos Commit is two-phase commit.
     pub(super) fn quorum(&mut self, protocol: Protocol, h: Timestamp) -> Option<Quorum> {
         let by_paxos = match protocol {
-            Protocol::Auto | Protocol::PaxosCommit => !self.is_alone(),
+            Protocol::Auto | Protocol::PaxosCommit | Protocol::FasterPaxosCommit => {
+                !self.is_alone()
+            }
             Protocol::TwoPhase | Protocol::ThreePhase | Protocol::ClassicalThreePhase => false,
         };
         by_paxos.then(|| {
             self.paxos.newest = h;
-            Quorum::of(self.acceptors.clone())
+            Quorum::of(self.acceptors.clone(), protocol == Protocol::FasterPaxosCommit)
         })
     }
 
@@ -88,8 +90,38 @@ impl Coordinator {
         if self.settings.group.iter().all(|known| known.id != member) {
             return;
         }
-        quorum.accept(member);
+        let new = quorum.accept(member);
+        if new && member == self.settings.id {
+            self.tell_accepted(txn, out);
+        }
         self.count_acceptances(now, txn, out);
+    }
+
+    /// In the faster form: tells the participants that its own acceptor has accepted it. Until
+    /// then it may give the transaction up, whoever else has accepted it; so they wait for this.
+    fn tell_accepted(&self, txn: TxnId, out: &mut Output) {
+        let Some(Commit { stage: Stage::Accepting(bundle), quorum: Some(quorum), .. }) =
+            self.commits.get(&txn)
+        else {
+            return;
+        };
+        for shard in bundle.participants().filter(|_| quorum.is_faster()) {
+            let accepted = PaxosMessage::Accepted { txn, at: bundle.at };
+            out.send(Peer::Shard(shard), NO_REPLY, accepted);
+        }
+    }
+
+    /// In the faster form a participant may know of the decision first, from the acceptors.
+    pub(super) fn decided_by_participant(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let Some(Commit { stage: Stage::Accepting(bundle), quorum: Some(quorum), .. }) =
+            self.commits.get(&txn)
+        else {
+            return;
+        };
+        if quorum.is_faster() {
+            let bundle = Bundle::clone(bundle);
+            self.commit_accepted(now, bundle, out);
+        }
     }
 
     fn count_acceptances(&mut self, now: Now, txn: TxnId, out: &mut Output) {
@@ -101,17 +133,18 @@ impl Coordinator {
         };
         if quorum.is_reached(members) || mutated!(self, AcceptedByOne) {
             let bundle = Bundle::clone(bundle);
-            out.append(&Record::committed(txn, bundle.at, &bundle.yes));
-            self.decided(bundle);
-            self.tell(now, txn, out);
+            self.commit_accepted(now, bundle, out);
         }
     }
 
-    fn decided(&mut self, bundle: Bundle) {
+    /// A majority has accepted it.
+    fn commit_accepted(&mut self, now: Now, bundle: Bundle, out: &mut Output) {
         let Bundle { txn, at, yes, read, .. } = bundle;
+        out.append(&Record::committed(txn, at, &yes));
         if let Some(commit) = self.commits.get_mut(&txn) {
             commit.stage = Stage::Deciding { at, yes, read };
         }
+        self.tell(now, txn, out);
     }
 
     /// Not all votes are in, and this is not waited for any more.
@@ -155,6 +188,7 @@ impl Coordinator {
                 self.missed.insert(member, now.mono);
             }
         }
+        quorum.forward();
         for member in missing {
             self.forward_to(member, txn, out);
         }

@@ -109,7 +109,7 @@ impl Coordinator {
             Protocol::ThreePhase | Protocol::ClassicalThreePhase => {
                 return self.pre_commit(now, txn, at, read, out);
             }
-            Protocol::PaxosCommit => {
+            Protocol::PaxosCommit | Protocol::FasterPaxosCommit => {
                 let bundle = Bundle { txn, h, at, yes, read };
                 return self.await_acceptance(now, txn, bundle, out);
             }
@@ -130,7 +130,8 @@ impl Coordinator {
         for (peer, request) in std::mem::take(&mut commit.waiting) {
             out.send(peer, request, ClientReply::Outcome(Outcome::Committed(at)));
         }
-        for &shard in &yes {
+        let by_acceptors = commit.quorum.as_ref().is_some_and(Quorum::tells_participants);
+        for &shard in yes.iter().filter(|_| !by_acceptors) {
             let message = CommitMessage::Decide { txn, decision: Decision::Commit(at) };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
@@ -151,7 +152,9 @@ impl Coordinator {
                 self.resend.push(now.mono, Deadline::Acks(txn));
             }
         }
-        self.release(txn, at, &read, out);
+        if !by_acceptors {
+            self.release(txn, at, &read, out);
+        }
     }
 
     fn release(&self, txn: TxnId, at: Timestamp, shards: &[ShardId], out: &mut Output) {
@@ -161,7 +164,8 @@ impl Coordinator {
     }
 
     /// A participant has made the commit durable.
-    pub(crate) fn acknowledged(&mut self, shard: ShardId, txn: TxnId, out: &mut Output) {
+    pub(crate) fn acknowledged(&mut self, now: Now, shard: ShardId, txn: TxnId, out: &mut Output) {
+        self.decided_by_participant(now, txn, out);
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Committing { unacknowledged, .. } = &mut commit.stage else { return };
         unacknowledged.retain(|missing| *missing != shard);

@@ -34,8 +34,9 @@ pub enum Answer {
     Nothing,
     /// Force this, then tell the leader that it is accepted.
     Accept(Bundle),
-    /// Tell the leader again, once all that was forced before is durable.
-    Again,
+    /// Tell the leader again, once all that was forced before is durable; it may commit at
+    /// this timestamp.
+    Again(Timestamp),
 }
 
 /// What one member has collected and accepted.
@@ -81,7 +82,7 @@ impl Acceptor {
             Instance::Collecting(Tally::new(participants))
         });
         match instance {
-            Instance::Accepted(_) => Answer::Again,
+            Instance::Accepted(bundle) => Answer::Again(bundle.at),
             Instance::Collecting(tally) => {
                 if incomplete {
                     let others = participants.iter().filter(|other| **other != shard);
@@ -105,7 +106,7 @@ impl Acceptor {
             return Answer::Nothing;
         }
         match self.instances.get(&(bundle.h, bundle.txn)) {
-            Some(Instance::Accepted(_)) => Answer::Again,
+            Some(Instance::Accepted(accepted)) => Answer::Again(accepted.at),
             Some(Instance::Collecting(_)) | None => {
                 self.accept(bundle.clone());
                 Answer::Accept(bundle)

@@ -1,5 +1,7 @@
 //! Paxos Commit in a group, with the votes of two shards in the hands of the test.
 
+use std::collections::BTreeMap;
+
 use synod_common::id::*;
 use synod_common::message::PaxosMessage;
 use synod_common::message::commit::Vote;
@@ -9,7 +11,11 @@ use super::*;
 impl Group {
     /// A transaction that is to be committed so; c1 leads, and c1 and c2 are to accept.
     fn begun_by_paxos(&mut self) -> (TxnId, Timestamp) {
-        let begun = self.begun(1, Protocol::PaxosCommit);
+        self.begun_by(Protocol::PaxosCommit)
+    }
+
+    fn begun_by(&mut self, protocol: Protocol) -> (TxnId, Timestamp) {
+        let begun = self.begun(1, protocol);
         assert_eq!(self.asked(), Some([1, 2].map(CoordinatorId).to_vec()), "as few as decide");
         begun
     }
@@ -24,9 +30,24 @@ impl Group {
 
     /// A shard's YES arrives at a member.
     fn propose(&mut self, id: usize, shard: u16, (txn, h): (TxnId, Timestamp)) {
+        self.propose_telling(id, shard, (txn, h), false);
+    }
+
+    fn propose_telling(&mut self, id: usize, shard: u16, (txn, h): (TxnId, Timestamp), tell: bool) {
         let participants = vec![ShardId(1), ShardId(2)];
         let (leader, vote) = (CoordinatorId(1), Vote::Yes(h));
-        self.hear(id, shard, PaxosMessage::Propose { txn, h, leader, participants, vote });
+        self.hear(id, shard, PaxosMessage::Propose { txn, h, leader, participants, vote, tell });
+    }
+
+    /// Who has told shards that it has accepted the votes, so many of them.
+    fn told_accepted(&self) -> BTreeMap<usize, usize> {
+        let mut told = BTreeMap::new();
+        for (from, to, message) in &self.said {
+            if let (Peer::Shard(_), Message::Paxos(PaxosMessage::Accepted { .. })) = (to, message) {
+                *told.entry(*from).or_default() += 1;
+            }
+        }
+        told
     }
 
     /// Both votes do.
@@ -118,7 +139,7 @@ fn who_is_no_member_does_not_accept() {
     let begun = group.begun_by_paxos();
     group.propose_all(1, begun);
     let from = Peer::Coordinator(CoordinatorId(4));
-    let message = PaxosMessage::Accepted { txn: begun.0 }.into();
+    let message = PaxosMessage::Accepted { txn: begun.0, at: begun.1 }.into();
     group.event(1, Event::Message { from, request: RequestId(0), message });
     assert_eq!(group.replies(1), []);
 }
@@ -260,4 +281,54 @@ fn the_own_disk_of_the_leader_is_not_relied_on() {
     group.said.clear();
     group.begun(1, Protocol::PaxosCommit);
     assert_eq!(group.asked(), Some([1, 2, 3].map(CoordinatorId).to_vec()));
+}
+
+/// Both acceptors tell both shards, and the leader tells them nothing besides.
+#[test]
+fn in_the_faster_form_acceptors_tell_the_shards() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by(Protocol::FasterPaxosCommit);
+    group.slow = BTreeSet::from([1]);
+    for shard in [1, 2] {
+        group.propose_telling(1, shard, begun, true);
+        group.propose_telling(2, shard, begun, true);
+    }
+    group.deliver();
+    assert_eq!(group.told_accepted(), BTreeMap::from([(2, 2)]), "c1 has not got it on its disk");
+    group.sync(1);
+    group.deliver();
+    assert_eq!(group.told_accepted(), BTreeMap::from([(1, 2), (2, 2)]));
+    assert_eq!((group.replies(1), group.told_to_commit()), (committed(begun.1), 0));
+}
+
+/// Who was not asked by the shards does not tell them, either.
+#[test]
+fn in_the_faster_form_a_leader_that_relied_on_others_tells_the_decision() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by(Protocol::FasterPaxosCommit);
+    group.cut_off = BTreeSet::from([2]);
+    for shard in [1, 2] {
+        group.propose_telling(1, shard, begun, true);
+    }
+    let due = group.now.mono + settings(1).resend;
+    while group.now.mono < due {
+        group.beat(1);
+    }
+    assert_eq!((group.replies(1), group.told_to_commit()), (committed(begun.1), 2));
+    assert_eq!(group.told_accepted(), BTreeMap::from([(1, 2)]));
+}
+
+/// A shard counts for itself. That it has committed says that a majority has accepted.
+#[test]
+fn in_the_faster_form_a_shard_may_know_the_decision_first() {
+    let mut group = Group::led_by_c1();
+    let begun = group.begun_by(Protocol::FasterPaxosCommit);
+    group.cut_off = BTreeSet::from([2]);
+    for shard in [1, 2] {
+        group.propose_telling(1, shard, begun, true);
+    }
+    group.deliver();
+    assert_eq!(group.replies(1), []);
+    group.hear(1, 2, CommitMessage::Ack { txn: begun.0 });
+    assert_eq!((group.replies(1), group.told_to_commit()), (committed(begun.1), 2));
 }

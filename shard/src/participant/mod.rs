@@ -84,6 +84,9 @@ pub enum Stage {
         said: Lsn,
         /// What an operator has decided about it, if he could not wait.
         resolved: Option<Resolved>,
+        /// Acceptors that are to tell it that they have accepted the votes, in the faster
+        /// form of Paxos Commit; nobody otherwise, and after a restart.
+        awaited: Vec<CoordinatorId>,
     },
     /// It voted READ.
     ReadVoted {
@@ -97,6 +100,8 @@ pub enum Stage {
         participants: Vec<ShardId>,
         /// How often the coordinator was asked.
         asked: u32,
+        /// As for one that voted YES.
+        awaited: Vec<CoordinatorId>,
     },
     /// It committed in one phase, and is not installed yet.
     OnePhase {

@@ -8,16 +8,30 @@
 //!      ◀──────COMMIT(ts)── whoever leads then
 //! ```
 //!
+//! In the faster form the acceptors tell it, too: when all that it was told of have accepted, the
+//! transaction is committed. The leader is one of them, and tells nobody before it has all
+//! votes; from then on it does not give the transaction up. What a leader that is gone has not
+//! told is asked of the next one.
+//!
+//! ```text
+//!   s1 ◀──Accepted(ts)── c1, the leader
+//!      ◀──Accepted(ts)── c2                both: committed at ts
+//! ```
+//!
 //! It proposes one value only, whatever is resent: the one of its record, or none after a
 //! crash that has left no record. A NO goes to the coordinator alone: who misses one vote can
 //! accept nothing. So a NO must be true: a READ leaves no record, and who may have lost one in a
 //! crash says nothing when it is asked again. The coordinator gives up through its log.
 
-use synod_common::id::{Peer, TxnId};
-use synod_common::message::commit::Vote;
+use synod_common::commit::Protocol;
+use synod_common::id::{CoordinatorId, Peer, TxnId};
+use synod_common::message::commit::{Decision, Vote};
 use synod_common::message::{CommitMessage, Message, PaxosMessage};
+use synod_common::node::Output;
+use synod_common::time::Timestamp;
 
 use super::{Preparing, Stage};
+use crate::mutant::mutated;
 use crate::shard::Shard;
 
 impl Preparing {
@@ -30,14 +44,43 @@ impl Preparing {
         }
         let proposal = |acceptor: &_| {
             let (participants, vote) = (self.participants.clone(), vote.clone());
-            let propose = PaxosMessage::Propose { txn, h, leader, participants, vote };
+            let tell = self.is_faster();
+            let propose = PaxosMessage::Propose { txn, h, leader, participants, vote, tell };
             (Peer::Coordinator(*acceptor), propose.into())
         };
         self.acceptors.iter().map(proposal).collect()
     }
+
+    /// Who is to tell that the votes are accepted.
+    pub(super) fn awaited(&self) -> Vec<CoordinatorId> {
+        if self.is_faster() { self.acceptors.clone() } else { Vec::new() }
+    }
+
+    fn is_faster(&self) -> bool {
+        self.terms.protocol == Protocol::FasterPaxosCommit
+    }
 }
 
 impl Shard {
+    /// An acceptor has accepted the votes of all participants.
+    pub(crate) fn votes_accepted(
+        &mut self,
+        acceptor: CoordinatorId,
+        (txn, at): (TxnId, Timestamp),
+        out: &mut Output,
+    ) {
+        let by_one = mutated!(self, AcceptedByOne);
+        let awaited = match self.txns.get_mut(&txn).map(|known| &mut known.stage) {
+            Some(Stage::Prepared { awaited, .. } | Stage::ReadVoted { awaited, .. }) => awaited,
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
+        };
+        let before = awaited.len();
+        awaited.retain(|awaited| *awaited != acceptor);
+        if before > awaited.len() && (awaited.is_empty() || by_one) {
+            self.decide(txn, Decision::Commit(at), out);
+        }
+    }
+
     /// Whether it may have proposed a vote that it knows nothing of any more: all votes may be
     /// accepted somewhere.
     pub(super) fn may_have_proposed(&self, txn: TxnId, preparing: &Preparing) -> bool {

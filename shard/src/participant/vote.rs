@@ -155,8 +155,9 @@ impl Shard {
                 for (to, vote) in preparing.votes(txn, &Vote::Read(m)) {
                     out.send(to, NO_REPLY, vote);
                 }
+                let awaited = preparing.awaited();
                 let participants = preparing.participants;
-                let stage = Stage::ReadVoted { h, m, hi, participants, asked: 0 };
+                let stage = Stage::ReadVoted { h, m, hi, participants, asked: 0, awaited };
                 self.set_stage(now, txn, stage);
                 self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
             }
@@ -178,6 +179,7 @@ impl Shard {
         out: &mut Output,
     ) {
         let votes = preparing.votes(txn, &Vote::Yes(m));
+        let awaited = preparing.awaited();
         let Preparing { h, coordinator, participants, writes, terms, .. } = preparing;
         let Terms { standing, protocol, .. } = terms;
         self.mark_intents(txn, m, &writes);
@@ -200,7 +202,8 @@ impl Shard {
         }
         self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
         self.stats.in_doubt += 1;
-        let stage = Stage::Prepared { lsn, record, asked: 0, site, said: lsn, resolved: None };
+        let stage =
+            Stage::Prepared { lsn, record, asked: 0, site, said: lsn, resolved: None, awaited };
         self.set_stage(now, txn, stage);
         if mutated!(self, EarlyRelease) {
             self.locks.release_all(txn, &mut self.granted);

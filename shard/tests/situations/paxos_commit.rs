@@ -5,8 +5,18 @@ use synod_common::message::PaxosMessage;
 use super::*;
 
 impl World {
-    /// Two members of the group are to accept the vote; nothing is written here.
+    /// Two members of the group are to accept the vote.
     fn prepare_paxos(&mut self, txn: TxnId, h: u64, incarnation: Option<Incarnation>) {
+        self.prepare_by(Protocol::PaxosCommit, (txn, h), incarnation, Bytes::new());
+    }
+
+    fn prepare_by(
+        &mut self,
+        protocol: Protocol,
+        (txn, h): (TxnId, u64),
+        incarnation: Option<Incarnation>,
+        writes: Bytes,
+    ) {
         self.hear(CommitMessage::Prepare {
             txn,
             h: Timestamp(h),
@@ -15,9 +25,9 @@ impl World {
             low_water: Timestamp::ZERO,
             participants: vec![ShardId(1), ShardId(2)],
             acceptors: vec![CoordinatorId(1), CoordinatorId(2)],
-            terms: Terms { protocol: Protocol::PaxosCommit, ..terms(Validation::Locked) },
+            terms: Terms { protocol, ..terms(Validation::Locked) },
             read_bytes: 0,
-            writes: Bytes::new(),
+            writes,
         });
     }
 
@@ -47,4 +57,72 @@ fn who_may_have_lost_a_vote_of_read_in_a_crash_does_not_say_no() {
     // What began later has no vote that might be lost.
     world.prepare_paxos(txn(2), 2100, given);
     assert!(matches!(world.votes()[..], [Vote::No(_)]));
+}
+
+impl World {
+    /// A member tells that it has accepted the votes of all.
+    fn accepted(&mut self, acceptor: u16, txn: TxnId, at: u64) {
+        let message = PaxosMessage::Accepted { txn, at: Timestamp(at) }.into();
+        let from = Peer::Coordinator(CoordinatorId(acceptor));
+        self.event(Event::Message { from, request: RequestId(0), message });
+    }
+
+    fn acknowledged(&self) -> bool {
+        let ack = |(_, message): &(Peer, Message)| {
+            matches!(message, Message::Commit(CommitMessage::Ack { .. }))
+        };
+        self.sent.iter().any(ack)
+    }
+}
+
+/// The leader is one of them: it may have given the transaction up, whatever others have.
+#[test]
+fn in_the_faster_form_it_commits_when_all_acceptors_have_accepted() {
+    for order in [[1, 2], [2, 1]] {
+        let mut world = World::new();
+        world.prepare_by(
+            Protocol::FasterPaxosCommit,
+            (txn(1), 1100),
+            None,
+            writes(&[("k", Some("v"))]),
+        );
+        world.sync();
+        world.accepted(order[0], txn(1), 1105);
+        world.accepted(order[0], txn(1), 1105);
+        world.accepted(3, txn(1), 1105);
+        world.sync();
+        assert_eq!((world.shard.stats().in_doubt, world.acknowledged()), (1, false));
+        world.accepted(order[1], txn(1), 1105);
+        world.sync();
+        assert_eq!((world.shard.stats().in_doubt, world.acknowledged()), (0, true));
+    }
+}
+
+/// It does not know any more who was asked.
+#[test]
+fn after_a_restart_it_is_told_by_the_leader_only() {
+    let mut world = World::new();
+    world.prepare_by(
+        Protocol::FasterPaxosCommit,
+        (txn(1), 1100),
+        None,
+        writes(&[("k", Some("v"))]),
+    );
+    world.sync();
+    let mut world = world.crash();
+    world.welcome(1, 2000);
+    world.accepted(1, txn(1), 1105);
+    world.accepted(2, txn(1), 1105);
+    assert_eq!(world.shard.stats().in_doubt, 1);
+}
+
+/// In the other form nobody but the leader decides.
+#[test]
+fn what_acceptors_tell_counts_in_the_faster_form_only() {
+    let mut world = World::new();
+    world.prepare_by(Protocol::PaxosCommit, (txn(1), 1100), None, writes(&[("k", Some("v"))]));
+    world.accepted(1, txn(1), 1105);
+    world.accepted(2, txn(1), 1105);
+    world.sync();
+    assert_eq!(world.shard.stats().in_doubt, 1);
 }

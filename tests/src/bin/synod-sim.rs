@@ -148,10 +148,15 @@ fn main() -> ExitCode {
                     let command = "core --protocol 3pc-classical";
                     schedules.contradict::<core::World>(command, core::Bug::Classical)
                 }
-                Protocol::PaxosCommit if !exhaustive && !demonstrate => {
+                Protocol::PaxosCommit | Protocol::FasterPaxosCommit
+                    if !exhaustive && !demonstrate =>
+                {
                     schedules.run::<paxos::World>("core --protocol paxos")
                 }
-                Protocol::Auto | Protocol::TwoPhase | Protocol::PaxosCommit => {
+                Protocol::Auto
+                | Protocol::TwoPhase
+                | Protocol::PaxosCommit
+                | Protocol::FasterPaxosCommit => {
                     eprintln!(
                         "there is no such core of {protocol}; there are 3pc, paxos and 3pc-classical"
                     );

@@ -1,6 +1,7 @@
 //! **I13** What acceptors of Paxos Commit have accepted of a transaction is the same for
 //! all, and every participant that it names has prepared. **I14** The transaction commits if
-//! a majority has accepted it before its leader says so, and not if the log of the group gives
+//! a majority has accepted it before its leader says so, or a participant counts it in the
+//! faster form, and not if the log of the group gives
 //! it up.
 //!
 //! That a majority has accepted it is not yet a commit: its leader may have given it up, as
@@ -10,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use synod_common::commit::Protocol;
 use synod_common::id::{Epoch, TxnId};
 use synod_common::message::paxos::Bundle;
 use synod_common::time::Timestamp;
@@ -28,6 +30,8 @@ pub struct Accepted {
     /// Transactions that the leader of their epoch has committed, because a majority had
     /// accepted them.
     pub counted: u64,
+    /// Those that a participant has, before its leader did.
+    pub counted_by_shards: u64,
     /// Those that a later leader has found accepted.
     pub taken_over: BTreeSet<TxnId>,
     /// Those that were given up though some acceptor had all votes.
@@ -88,6 +92,23 @@ fn said(ledger: &mut Ledger, server: usize, txn: TxnId, at: Timestamp) -> Check 
         ledger.accepted.taken_over.insert(txn);
     }
     Ok(())
+}
+
+/// Called when a shard writes that one is committed: in the faster form it need not have
+/// heard that from a leader.
+pub fn carried_out(ledger: &mut Ledger, server: usize, txn: TxnId, at: Timestamp) -> Check {
+    let record = ledger.servers[server].records.get(&txn);
+    let faster = record.is_some_and(|record| record.protocol == Protocol::FasterPaxosCommit);
+    if !faster || ledger.committed.contains_key(&txn) {
+        return Ok(());
+    }
+    let by = ledger.accepted.bundles.get(&txn).map_or(0, |(_, by)| by.len());
+    if 2 * by <= ledger.coordinators {
+        return Err(format!("I14: s{server} commits {txn}, which {by} have accepted"));
+    }
+    ledger.accepted.counted_by_shards += 1;
+    ledger.committed.insert(txn, at);
+    agreement::check(ledger, txn)
 }
 
 /// Called when a member of the group has accepted something durably.

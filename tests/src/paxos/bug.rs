@@ -32,6 +32,8 @@ pub enum Bug {
     GivesUpAlone,
     /// A leader says that all is decided that has begun.
     MarkAhead,
+    /// In the faster form one acceptor is enough for a participant.
+    AcceptedByOne,
     /// One in the machines.
     #[cfg(feature = "mutants")]
     Paxos(Mutant),
@@ -51,6 +53,7 @@ impl explore::Bug for Bug {
             (Bug::ServesEarly, 100_000),
             (Bug::GivesUpAlone, 100_000),
             (Bug::MarkAhead, 100_000),
+            (Bug::AcceptedByOne, 100_000),
         ];
         #[cfg(feature = "mutants")]
         let list = {

@@ -204,7 +204,7 @@ impl Leader {
         self.decided.newest = h;
         let bundle = Bundle { txn: id, h, at: Timestamp::ZERO, yes: vec![], read: vec![] };
         self.stages[number] = Stage::Preparing(bundle);
-        self.quorums[number] = machine(self.bug, Quorum::of(txn.acceptors.clone()));
+        self.quorums[number] = machine(self.bug, Quorum::of(txn.acceptors.clone(), txn.faster));
         self.to_all(txn, &Message::Prepare(number), None, out);
     }
 
@@ -247,14 +247,23 @@ impl Leader {
 
     /// A member has accepted all votes.
     pub fn accepted(&mut self, txns: &[Txn], number: usize, by: CoordinatorId, out: &mut Out) {
-        self.quorums[number].accept(by);
+        let new = self.quorums[number].accept(by);
+        let txn = &txns[number];
+        if new && by == self.me && txn.faster && matches!(self.stages[number], Stage::Accepting(_))
+        {
+            self.to_all(txn, &Message::Accepted(number), None, out);
+        }
         self.count(txns, number, out);
     }
 
     fn count(&mut self, txns: &[Txn], number: usize, out: &mut Out) {
-        if matches!(self.stages[number], Stage::Accepting(_))
-            && self.quorums[number].is_reached(self.members)
-        {
+        if self.quorums[number].is_reached(self.members) {
+            self.commit(txns, number, out);
+        }
+    }
+
+    fn commit(&mut self, txns: &[Txn], number: usize, out: &mut Out) {
+        if matches!(self.stages[number], Stage::Accepting(_)) {
             self.append(Entry::Committed(number));
             self.tell(txns, number, out);
         }
@@ -271,6 +280,9 @@ impl Leader {
             writers => Stage::Committing(writers),
         };
         out.news.push(News::Tells(number, true));
+        if self.quorums[number].tells_participants() {
+            return;
+        }
         for shard in &txn.participants {
             let message = match txn.reads(*shard) {
                 true => Message::Release(number),
@@ -297,7 +309,10 @@ impl Leader {
                     _ => self.force(Entry::GivenUp(number), Then::GiveUp(number)),
                 }
             }
-            Stage::Accepting(_) => self.forward(number, 0..self.members, true, out),
+            Stage::Accepting(_) => {
+                self.quorums[number].forward();
+                self.forward(number, 0..self.members, true, out);
+            }
             Stage::Committing(writers) => {
                 let writers = *writers;
                 let owes = |shard: &&ShardId| writers & bit(**shard) != 0;
@@ -347,9 +362,13 @@ impl Leader {
     }
 
     /// A participant has made the commit durable.
-    pub fn acknowledged(&mut self, number: usize, shard: ShardId) {
+    pub fn acknowledged(&mut self, txns: &[Txn], number: usize, shard: ShardId, out: &mut Out) {
         if !self.serves {
             return;
+        }
+        // It may know of the decision first, from the acceptors.
+        if txns[number].faster {
+            self.commit(txns, number, out);
         }
         let Stage::Committing(writers) = &mut self.stages[number] else { return };
         *writers &= !bit(shard);

@@ -194,7 +194,7 @@ impl Member {
                 let key = (txn.id, txn.h);
                 let participants = &txn.participants;
                 let answer = self.acceptor.propose(promised, key, participants, (shard, &vote));
-                self.accept(number, txn.leader, answer, out);
+                self.accept(number, (txn.leader, txn.faster.then_some(txn)), answer, out);
                 if self.leading {
                     self.core.vote(txns, number, (shard, vote), out);
                 }
@@ -202,12 +202,12 @@ impl Member {
             Message::Forward(bundle) => {
                 let number = Txn::number(bundle.txn);
                 let answer = self.acceptor.forward(promised, bundle);
-                self.accept(number, member(from), answer, out);
+                self.accept(number, (member(from), None), answer, out);
             }
             _ if !self.leading => {}
             Message::Accepted(number) => self.core.accepted(txns, number, member(from), out),
             Message::No(number) => self.core.refused(txns, number, shard(), out),
-            Message::Ack(number) => self.core.acknowledged(number, shard()),
+            Message::Ack(number) => self.core.acknowledged(txns, number, shard(), out),
             Message::Inquire(number) => self.core.answer(&txns[number], number, shard(), out),
             // These are for participants.
             Message::Prepare(_) | Message::Commit(_) | Message::Release(_) | Message::Abort(_) => {}
@@ -215,17 +215,27 @@ impl Member {
         self.settle(now, txns, out);
     }
 
-    fn accept(&mut self, number: usize, leader: CoordinatorId, answer: Answer, out: &mut Out) {
+    /// Tells the leader, and the participants, if it is to.
+    fn accept(
+        &mut self,
+        number: usize,
+        (leader, tells): (CoordinatorId, Option<&Txn>),
+        answer: Answer,
+        out: &mut Out,
+    ) {
         let written = match answer {
             Answer::Nothing => return,
             Answer::Accept(bundle) => self.disk.append(Record::Accepted(bundle)),
-            Answer::Again => self.disk.written(),
+            Answer::Again(_) => self.disk.written(),
         };
         let written = if self.bug == Some(Bug::AcceptedUnforced) { 0 } else { written };
         if leader == self.me {
-            self.accepting.push_back((written, number));
-        } else {
-            self.say(written, site(leader), Message::Accepted(number), out);
+            return self.accepting.push_back((written, number));
+        }
+        self.say(written, site(leader), Message::Accepted(number), out);
+        for shard in tells.iter().flat_map(|txn| &txn.participants) {
+            let to = self.members + usize::from(shard.0) - 1;
+            self.say(written, to, Message::Accepted(number), out);
         }
     }
 

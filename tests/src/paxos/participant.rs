@@ -10,16 +10,17 @@
 //! | Lost             | PREPARE          | nothing: it may have voted                  | Lost      |
 //! | Prepared         | COMMIT           | *force* Over; ACK                           | Over      |
 //! | Prepared, ReadVoted | ABORT, RELEASE | log that                                   | Over      |
+//! | Prepared, ReadVoted | ACCEPTED of all acceptors | as if it heard COMMIT          | Over      |
 //! | Active           | ABORT            |                                             | Never     |
 //! | Prepared, ReadVoted | nothing for long | INQUIRE                                  | the same  |
 //! | all but Prepared, Over | a crash    |                                             | Lost      |
 
-use synod_common::id::ShardId;
+use synod_common::id::{CoordinatorId, ShardId};
 use synod_common::message::commit::Vote;
 use synod_common::time::Timestamp;
 
 use super::bug::Bug;
-use super::net::{Addressed, Message, site};
+use super::net::{Addressed, Message, member, site};
 use super::txn::{MOST, Txn};
 
 /// How far a transaction is here.
@@ -52,6 +53,8 @@ pub struct Participant {
     pub stages: [Stage; MOST],
     /// The same, as far as it is durable.
     pub disk: [Stage; MOST],
+    /// Acceptors that have not told it that they have accepted, in the faster form.
+    awaited: [Vec<CoordinatorId>; MOST],
     written: u32,
     flushed: u32,
     held: Vec<Addressed>,
@@ -67,6 +70,7 @@ impl Participant {
             life: 0,
             stages: [Stage::Active; MOST],
             disk: [Stage::Active; MOST],
+            awaited: Default::default(),
             written: 0,
             flushed: 0,
             held: Vec::new(),
@@ -121,11 +125,11 @@ impl Participant {
                 Stage::Active => self.stages[number] = Stage::Never,
                 Stage::Never | Stage::Lost | Stage::Over(_) => {}
             },
+            Message::Accepted(number) => self.accepted(number, &txns[number], from, out),
             // These are for members.
             Message::Group(_)
             | Message::Propose(..)
             | Message::No(_)
-            | Message::Accepted(_)
             | Message::Forward(_)
             | Message::Ack(_)
             | Message::Inquire(_) => {}
@@ -136,6 +140,9 @@ impl Participant {
     fn vote(&mut self, number: usize, txn: &Txn, refuses: bool, out: &mut Vec<Addressed>) {
         // Each time that it is asked anew it would say another one.
         let at = Timestamp(txn.h.0 * 1_000 + self.life * 10 + u64::from(self.me.0));
+        if txn.faster && self.stages[number] == Stage::Active {
+            self.awaited[number].clone_from(&txn.acceptors);
+        }
         let stage = &mut self.stages[number];
         match *stage {
             Stage::Lost if self.bug == Some(Bug::VotesAgain) => *stage = Stage::ReadVoted(at),
@@ -166,6 +173,25 @@ impl Participant {
                 Some(Bug::ProposesUnforced) => out.push((site(*acceptor), propose)),
                 _ => self.say(site(*acceptor), propose, out),
             }
+        }
+    }
+
+    /// An acceptor has accepted the votes of all.
+    fn accepted(&mut self, number: usize, txn: &Txn, from: usize, out: &mut Vec<Addressed>) {
+        let awaited = &mut self.awaited[number];
+        let before = awaited.len();
+        awaited.retain(|awaited| *awaited != member(from));
+        let all = awaited.is_empty() || self.bug == Some(Bug::AcceptedByOne);
+        if before == awaited.len() || !all {
+            return;
+        }
+        match self.stages[number] {
+            Stage::Prepared(_) => {
+                self.over(number, true);
+                self.say(site(txn.leader), Message::Ack(number), out);
+            }
+            Stage::ReadVoted(_) => self.over(number, true),
+            Stage::Active | Stage::Never | Stage::Lost | Stage::Over(_) => {}
         }
     }
 
@@ -208,6 +234,7 @@ impl Participant {
     /// It is back. Of what has begun it knows what its disk says.
     pub fn restart(&mut self, begun: usize) {
         (self.up, self.life) = (true, self.life + 1);
+        self.awaited = Default::default();
         for (number, stage) in self.stages.iter_mut().enumerate() {
             *stage = match self.disk[number] {
                 known @ (Stage::Prepared(_) | Stage::Over(_)) => known,

@@ -32,6 +32,8 @@ pub struct Txn {
     pub readers: u8,
     /// Who is asked to accept it.
     pub acceptors: Vec<CoordinatorId>,
+    /// Whether these tell the participants, too.
+    pub faster: bool,
 }
 
 /// A bit for a shard.

@@ -328,6 +328,7 @@ impl World {
             participants: (1..=self.participants.len() as u16).map(ShardId).collect(),
             readers: self.rng.pick(&[0, 0, 1, 2, 3]),
             acceptors,
+            faster: self.rng.chance(4_000),
         };
         self.line(|world| format!("{} begins {number}: {txn:?}", world.name(i)));
         self.txns.push(txn);

@@ -107,6 +107,9 @@ impl Ledger {
             {
                 decision::check(self, *txn, *at)?;
             }
+            if let Fact::Shard(ShardRecord::Committed { txn, at }) = &fact {
+                paxos::carried_out(self, server, *txn, *at)?;
+            }
             if let Fact::Coordinator(record) = &fact {
                 paxos::written(self, server, record)?;
             }

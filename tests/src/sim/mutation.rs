@@ -149,7 +149,8 @@ impl Mutation {
                 | synod_coordinator::Mutant::LeadsUndecided
                 | synod_coordinator::Mutant::StateOnceDecided
                 | synod_coordinator::Mutant::SavesUndecided,
-            ) => 3,
+            )
+            | Mutation::Shard(synod_shard::Mutant::AcceptedByOne) => 3,
             _ => 1,
         }
     }

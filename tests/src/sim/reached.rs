@@ -19,6 +19,8 @@ pub struct Reached {
     pub needed: u64,
     /// Transactions of Paxos Commit that the leader committed with which they began.
     pub counted: u64,
+    /// Those that a participant did, before any leader.
+    pub counted_by_shards: u64,
     /// Those that a later one found accepted, and committed.
     pub taken_over: u64,
     /// Those that were given up though an acceptor had all votes.
@@ -27,7 +29,7 @@ pub struct Reached {
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 10] {
+    pub fn all(&self) -> [(&'static str, u64); 11] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
@@ -37,6 +39,7 @@ impl Reached {
             ("states sent", self.states),
             ("so that something could be decided", self.needed),
             ("accepted by a majority", self.counted),
+            ("first by a participant", self.counted_by_shards),
             ("taken over", self.taken_over),
             ("given up though accepted", self.given_up),
         ]
@@ -52,6 +55,7 @@ impl Reached {
         self.states += other.states;
         self.needed += other.needed;
         self.counted += other.counted;
+        self.counted_by_shards += other.counted_by_shards;
         self.taken_over += other.taken_over;
         self.given_up += other.given_up;
     }

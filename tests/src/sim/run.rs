@@ -62,6 +62,7 @@ pub fn run(seed: u64, mutation: Option<Mutation>, keep_trace: bool) -> Report {
     let accepted = &world.ledger.accepted;
     let reached = Reached {
         counted: accepted.counted,
+        counted_by_shards: accepted.counted_by_shards,
         taken_over: accepted.taken_over.len() as u64,
         given_up: accepted.given_up,
         ..world.reached

@@ -209,7 +209,8 @@ impl Protocols {
         if Rng::new(number ^ 0x3bc).chance(self.three_phase) {
             Protocol::ThreePhase
         } else if Rng::new(number ^ 0x9a05).chance(self.paxos) {
-            Protocol::PaxosCommit
+            let faster = Rng::new(number ^ 0xfa57e2).chance(3_000);
+            if faster { Protocol::FasterPaxosCommit } else { Protocol::PaxosCommit }
         } else {
             Protocol::TwoPhase
         }

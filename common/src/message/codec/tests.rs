@@ -431,8 +431,9 @@ fn of_paxos() -> Vec<Message> {
             leader: CoordinatorId(1),
             participants: vec![ShardId(1), ShardId(2)],
             vote: Vote::Yes(Timestamp(10)),
+            tell: true,
         },
-        PaxosMessage::Accepted { txn: txn() },
+        PaxosMessage::Accepted { txn: txn(), at: Timestamp(10) },
         PaxosMessage::Forward(bundle()),
     ];
     all.map(Message::from).to_vec()

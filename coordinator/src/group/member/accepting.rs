@@ -24,45 +24,60 @@ impl Member {
 
     /// A participant proposes its vote.
     pub(super) fn proposed(&mut self, shard: ShardId, message: &PaxosMessage, out: &mut Output) {
-        let PaxosMessage::Propose { txn, h, leader, participants, vote } = message else { return };
+        let PaxosMessage::Propose { txn, h, leader, participants, vote, tell } = message else {
+            return;
+        };
         let promised = self.replica.promise().epoch;
         let vote = (shard, vote);
         let answer = self.acceptor.propose(promised, (*txn, *h), participants, vote);
-        self.accept(*txn, *leader, answer, out);
+        let told = if *tell { &participants[..] } else { &[] };
+        self.accept(*txn, (*leader, told), answer, out);
     }
 
     /// The leader has all votes.
     pub(super) fn forwarded(&mut self, leader: CoordinatorId, bundle: Bundle, out: &mut Output) {
         let txn = bundle.txn;
         let answer = self.acceptor.forward(self.replica.promise().epoch, bundle);
-        self.accept(txn, leader, answer, out);
+        self.accept(txn, (leader, &[]), answer, out);
     }
 
-    fn accept(&mut self, txn: TxnId, leader: CoordinatorId, answer: Answer, out: &mut Output) {
-        let lsn = match answer {
+    /// Tells the leader, and these participants, once it is durable.
+    fn accept(
+        &mut self,
+        txn: TxnId,
+        (leader, told): (CoordinatorId, &[ShardId]),
+        answer: Answer,
+        out: &mut Output,
+    ) {
+        let (lsn, at) = match answer {
             Answer::Nothing => return,
             Answer::Accept(bundle) if mutated!(self.core, AcceptedUnforced) => {
+                let at = bundle.at;
                 out.append(&Record::Accepted(bundle));
-                Lsn::default()
+                (Lsn::default(), at)
             }
-            Answer::Accept(bundle) => out.force(&Record::Accepted(bundle)),
-            Answer::Again => out.last_lsn(),
+            Answer::Accept(bundle) => {
+                let at = bundle.at;
+                (out.force(&Record::Accepted(bundle)), at)
+            }
+            Answer::Again(at) => (out.last_lsn(), at),
         };
         if leader == self.core.settings.id {
-            self.accepting.push_back((lsn, txn));
-        } else {
-            let accepted = PaxosMessage::Accepted { txn };
-            out.send_after(lsn, Peer::Coordinator(leader), RequestId::default(), accepted);
+            return self.accepting.push_back((lsn, txn, at));
+        }
+        let to = told.iter().map(|shard| Peer::Shard(*shard));
+        for to in to.chain([Peer::Coordinator(leader)]) {
+            out.send_after(lsn, to, RequestId::default(), PaxosMessage::Accepted { txn, at });
         }
     }
 
     /// What it has accepted for itself is durable up to here.
     pub(super) fn accepted(&mut self, now: Now, lsn: Lsn) {
-        while self.accepting.front().is_some_and(|(at, _)| *at <= lsn) {
-            let Some((_, txn)) = self.accepting.pop_front() else { return };
+        while self.accepting.front().is_some_and(|(until, ..)| *until <= lsn) {
+            let Some((_, txn, at)) = self.accepting.pop_front() else { return };
             if self.leading {
                 let from = Peer::Coordinator(self.core.settings.id);
-                let message = PaxosMessage::Accepted { txn }.into();
+                let message = PaxosMessage::Accepted { txn, at }.into();
                 let event = Event::Message { from, request: RequestId::default(), message };
                 self.core.handle(now, event, &mut self.inner);
             }

@@ -17,7 +17,7 @@ use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message, P
 use synod_common::node::{
     CheckpointStep, Event, Lsn, Node, Output, Records, Recovered, Send, decode,
 };
-use synod_common::time::{Mono, Now};
+use synod_common::time::{Mono, Now, Timestamp};
 
 use super::log::{Entry, Log};
 use super::places::Places;
@@ -61,7 +61,7 @@ pub struct Member {
     /// What it accepts in Paxos Commit.
     acceptor: Acceptor,
     /// What it has accepted for itself as the leader, and where that stands in its own log.
-    accepting: VecDeque<(Lsn, TxnId)>,
+    accepting: VecDeque<(Lsn, TxnId, Timestamp)>,
     /// What others had accepted when they promised this epoch to it.
     found: (Epoch, Found),
     /// Clients that want to hear of a leader of a later epoch.
