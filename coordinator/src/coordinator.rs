@@ -384,7 +384,9 @@ impl Coordinator {
             CommitMessage::OnePhaseDone { txn, vote } => {
                 self.one_phase_done(now, shard, txn, vote, out);
             }
-            CommitMessage::Ack { txn } => self.acknowledged(now, shard, txn, out),
+            CommitMessage::Ack { txns } => {
+                txns.into_iter().for_each(|txn| self.acknowledged(now, shard, txn, out));
+            }
             CommitMessage::Inquire { txn } => self.answer(shard, txn, out),
             CommitMessage::AskWindow => self.window_asked(shard, request, out),
             CommitMessage::Welcome { .. }

@@ -278,7 +278,7 @@ fn a_crash_after_it_tells_again_until_all_have_acknowledged() {
         world.hear(shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
     }
     world.sync();
-    world.hear(1, CommitMessage::Ack { txn });
+    world.hear(1, CommitMessage::Ack { txns: vec![txn] });
     let mut world = world.crash();
     assert_eq!(world.outcome(txn), Some(committed(h)));
     world.sent.clear();
@@ -294,7 +294,7 @@ fn a_crash_after_it_tells_again_until_all_have_acknowledged() {
     }
     assert_eq!(world.decided(Decision::Commit(h)), 2);
     for shard in [1, 2] {
-        world.hear(shard, CommitMessage::Ack { txn });
+        world.hear(shard, CommitMessage::Ack { txns: vec![txn] });
     }
     world.sent.clear();
     world.now.mono = Mono(60_000_000);

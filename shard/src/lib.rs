@@ -21,6 +21,7 @@
 //! *Deliberately absent*: moving keys, replicas.
 
 mod access;
+mod acks;
 mod checkpoint;
 mod deadlock;
 mod hold;

@@ -16,6 +16,7 @@ use synod_common::timer::TimerTable;
 
 use crate::Settings;
 use crate::access::{ReadRequest, ScanRequest, page_limit};
+use crate::acks::Acks;
 use crate::checkpoint::Checkpoint;
 use crate::deadlock::Deadlocks;
 use crate::hold::LockRequest;
@@ -92,6 +93,8 @@ pub struct Shard {
     pub(crate) resolving: VecDeque<Resolving>,
     /// What sites of three-phase commit say to themselves.
     pub(crate) heard_itself: VecDeque<HeardItself>,
+    /// Commits of which the coordinator is still to hear.
+    pub(crate) acks: Acks,
     pub(crate) durable: Lsn,
     pub(crate) timers: TimerTable<Timer>,
     pub(crate) last_incarnation: u64,
@@ -116,6 +119,8 @@ pub(crate) enum Timer {
     AskWindow,
     /// Tell who waits.
     Report,
+    /// Tell which commits are durable.
+    Acknowledge,
 }
 
 /// Counters for people; nothing depends on them.
@@ -183,6 +188,7 @@ impl Shard {
             parked: 0,
             one_phase_logged: VecDeque::new(),
             resolutions: Resolutions::default(),
+            acks: Acks::default(),
             resolving: VecDeque::new(),
             heard_itself: VecDeque::new(),
             durable: Lsn::default(),
@@ -433,6 +439,7 @@ impl Shard {
                 Timer::Inquire(txn) => self.inquire(now, txn, out),
                 Timer::AskWindow => self.ask_window(now, out),
                 Timer::Report => self.report(now, out),
+                Timer::Acknowledge => self.acknowledge(out),
             }
         }
     }
@@ -510,6 +517,7 @@ impl Node for Shard {
         self.hand_out_grants(now, out);
         self.wake_snapshots(now, out);
         self.begin_checkpoint(out);
+        self.acknowledge_soon(now);
         out.wake = self.timers.next();
     }
 }

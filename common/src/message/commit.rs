@@ -131,10 +131,10 @@ pub enum CommitMessage {
         /// Its commit timestamp.
         at: Timestamp,
     },
-    /// Shard: the commit is durable here, you may forget it.
+    /// Shard: these commits are durable here, you may forget them.
     Ack {
-        /// Of which transaction.
-        txn: TxnId,
+        /// Of which transactions.
+        txns: Vec<TxnId>,
     },
     /// Shard: I voted and heard nothing since. What was decided?
     Inquire {
@@ -256,7 +256,7 @@ impl CommitMessage {
         }
     }
 
-    /// The transaction that it is about, if it is about one.
+    /// The transaction that it is about, if it is about one only.
     pub fn txn(&self) -> Option<TxnId> {
         match self {
             CommitMessage::Prepare { txn, .. }
@@ -266,11 +266,11 @@ impl CommitMessage {
             | CommitMessage::InquireOnePhase { txn, .. }
             | CommitMessage::Decide { txn, .. }
             | CommitMessage::Release { txn, .. }
-            | CommitMessage::Ack { txn }
             | CommitMessage::Inquire { txn } => Some(*txn),
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
             | CommitMessage::Welcome { .. }
+            | CommitMessage::Ack { .. }
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }

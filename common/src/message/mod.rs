@@ -100,10 +100,11 @@ impl Message {
         }
     }
 
-    /// Whether servers send this to one another for the commit of one transaction: what
-    /// the protocols are compared by.
+    /// Whether servers send this to one another for the commit of transactions: what the
+    /// protocols are compared by.
     pub fn is_of_commit(&self) -> bool {
         match self {
+            Message::Commit(CommitMessage::Ack { .. }) => true,
             Message::Commit(message) => message.txn().is_some(),
             Message::Peer(_) | Message::Site(_) | Message::Paxos(_) => true,
             Message::ClientRequest(_)

@@ -329,6 +329,6 @@ fn in_the_faster_form_a_shard_may_know_the_decision_first() {
     }
     group.deliver();
     assert_eq!(group.replies(1), []);
-    group.hear(1, 2, CommitMessage::Ack { txn: begun.0 });
+    group.hear(1, 2, CommitMessage::Ack { txns: vec![begun.0] });
     assert_eq!((group.replies(1), group.told_to_commit()), (committed(begun.1), 2));
 }

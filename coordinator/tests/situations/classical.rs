@@ -54,7 +54,7 @@ fn without_faults_it_commits_when_all_have_accepted() {
     assert_eq!(world.told(), [&committed(at)]);
     assert_eq!(world.decisions(), [(1, commit(at)), (2, commit(at))]);
     for shard in [1, 2] {
-        world.hear(shard, CommitMessage::Ack { txn });
+        world.hear(shard, CommitMessage::Ack { txns: vec![txn] });
     }
     assert_eq!(world.commit_of(txn), None);
 }

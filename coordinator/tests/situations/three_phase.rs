@@ -161,9 +161,9 @@ fn a_quorum_of_two_decides_and_all_are_told_at_once() {
         world.site(first_to_accept, txn, Say::Accepted { ballot: FIRST });
         assert_eq!(world.told(), [&committed(at)]);
         assert_eq!(world.decisions(), [(1, commit(at)), (2, commit(at))]);
-        world.hear(1, CommitMessage::Ack { txn });
+        world.hear(1, CommitMessage::Ack { txns: vec![txn] });
         assert!(world.commit_of(txn).is_some());
-        world.hear(2, CommitMessage::Ack { txn });
+        world.hear(2, CommitMessage::Ack { txns: vec![txn] });
         assert_eq!(world.commit_of(txn), None);
         world.sync();
         let mut world = world.crash();
@@ -198,7 +198,7 @@ fn who_has_not_accepted_is_asked_again_and_then_told_again() {
     let pre = Say::Pre { ballot: FIRST, verdict: Verdict::Commit(at) };
     assert_eq!(world.said(), [(1, pre), (2, pre)]);
     world.site(2, txn, Say::Accepted { ballot: FIRST });
-    world.hear(2, CommitMessage::Ack { txn });
+    world.hear(2, CommitMessage::Ack { txns: vec![txn] });
     world.sent.clear();
     world.waits();
     assert_eq!(world.decisions(), [(1, commit(at))]);
@@ -371,7 +371,7 @@ fn is_settled_at_its_end(settings: Settings) {
     world.site(1, txn, Say::Accepted { ballot: FIRST });
     for shard in [1, 2] {
         assert!(!world.is_settled(txn, h));
-        world.hear(shard, CommitMessage::Ack { txn });
+        world.hear(shard, CommitMessage::Ack { txns: vec![txn] });
     }
     assert!(!world.is_settled(txn, h), "the end is not durable");
     world.sync();
@@ -391,7 +391,7 @@ fn it_is_not_settled_by_a_restart() {
         }
         for shard in [1, 2] {
             assert!(!world.is_settled(txn, h));
-            world.hear(shard, CommitMessage::Ack { txn });
+            world.hear(shard, CommitMessage::Ack { txns: vec![txn] });
         }
         assert!(!world.is_settled(txn, h), "the end is not durable");
         world.sync();
@@ -436,7 +436,7 @@ fn a_checkpoint_keeps_what_is_open_and_not_settled() {
         }
         assert!(!world.is_settled(txn, at));
         for shard in [1, 2] {
-            world.hear(shard, CommitMessage::Ack { txn });
+            world.hear(shard, CommitMessage::Ack { txns: vec![txn] });
         }
         world.sync();
         assert!(world.is_settled(txn, at));
@@ -525,6 +525,6 @@ fn who_only_reads_beside_writers_is_released_and_no_site() {
     assert_eq!(world.decisions(), [(2, commit(h))]);
     let release = Message::from(CommitMessage::Release { txn, at: h });
     assert!(world.sent.contains(&(Peer::Shard(ShardId(1)), release)));
-    world.hear(2, CommitMessage::Ack { txn });
+    world.hear(2, CommitMessage::Ack { txns: vec![txn] });
     assert_eq!(world.commit_of(txn), None);
 }

@@ -57,7 +57,7 @@ fn each_stage_says_whom_it_waits_for_and_since_when() {
     let again = Commit { txn, h, protocol: Protocol::TwoPhase, stage, for_ms: 6, at_least: true };
     assert_eq!(world.commit_of(txn), Some(again));
     world.join_all(Epoch(2));
-    world.hear(1, CommitMessage::Ack { txn });
+    world.hear(1, CommitMessage::Ack { txns: vec![txn] });
     assert_eq!(world.commit_of(txn), None);
 }
 

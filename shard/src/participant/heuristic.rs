@@ -33,10 +33,10 @@ use std::collections::VecDeque;
 use synod_common::commit::Verdict;
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, TxnId};
+use synod_common::message::DataReply;
 use synod_common::message::bulk::List;
 use synod_common::message::commit::Decision;
 use synod_common::message::txns::Resolution;
-use synod_common::message::{CommitMessage, DataReply};
 use synod_common::node::{Lsn, Output};
 use synod_common::time::{Now, Timestamp};
 
@@ -199,7 +199,7 @@ impl Shard {
         else {
             return;
         };
-        let (h, to) = (record.h, self.coordinator());
+        let h = record.h;
         let (outcome, decision) = match decision {
             Decision::Commit(at) => (Verdict::Commit(at), decision),
             Decision::Abort | Decision::Forgotten => (Verdict::Abort, Decision::Abort),
@@ -207,7 +207,7 @@ impl Shard {
         let lsn = out.append(&Record::Outcome { txn, verdict: outcome });
         if let Verdict::Commit(at) = outcome {
             self.floor = self.floor.max(at);
-            out.send_after(lsn, to, RequestId::default(), CommitMessage::Ack { txn });
+            self.owe_ack(txn, lsn, out);
         }
         self.timers.stop(Timer::Inquire(txn));
         self.decided.insert(txn, decision);

@@ -17,8 +17,7 @@
 
 use synod_common::commit::Verdict;
 use synod_common::error::Reason;
-use synod_common::id::{RequestId, TxnId};
-use synod_common::message::CommitMessage;
+use synod_common::id::TxnId;
 use synod_common::message::commit::Decision;
 use synod_common::node::Output;
 use synod_common::time::Timestamp;
@@ -27,8 +26,6 @@ use super::Stage;
 use crate::over::End;
 use crate::record::Record;
 use crate::shard::{Shard, Timer};
-
-const NO_REPLY: RequestId = RequestId(0);
 
 impl Shard {
     /// The coordinator has decided.
@@ -62,9 +59,7 @@ impl Shard {
                 if self.txns.contains_key(&txn) {
                     self.abort(txn, &Reason::LocksLost, out);
                 }
-                let ack = CommitMessage::Ack { txn };
-                let to = self.coordinator();
-                out.send_after(out.last_lsn(), to, NO_REPLY, ack);
+                self.owe_ack(txn, out.last_lsn(), out);
             }
             (Some(Stage::OnePhase { .. }) | None, _) => {}
         }
@@ -81,8 +76,7 @@ impl Shard {
         let writes = record.writes.clone();
         let h = record.h;
         let lsn = out.append(&Record::Committed { txn, at });
-        let ack = CommitMessage::Ack { txn };
-        out.send_after(lsn, self.coordinator(), NO_REPLY, ack);
+        self.owe_ack(txn, lsn, out);
         self.stats.in_doubt -= 1;
         self.timers.stop(Timer::Inquire(txn));
         self.over.insert(txn, h, End::Decided);

@@ -34,7 +34,7 @@ fn only_who_leads_decides() {
         let decision = Decision::Commit(Timestamp(1100));
         world.hear_from(from, CommitMessage::Decide { txn: txn(1), decision });
         world.sync();
-        assert_eq!(world.has_sent(&CommitMessage::Ack { txn: txn(1) }), done, "{from}");
+        assert_eq!(world.has_acknowledged(txn(1)), done, "{from}");
     }
 }
 
@@ -58,5 +58,5 @@ fn who_led_before_is_not_followed_again() {
     let decision = Decision::Commit(Timestamp(1100));
     world.hear_from(C2, CommitMessage::Decide { txn: txn(1), decision });
     world.sync();
-    assert!(world.has_sent(&CommitMessage::Ack { txn: txn(1) }));
+    assert!(world.has_acknowledged(txn(1)));
 }

@@ -127,10 +127,9 @@ fn the_outcome_is_acknowledged_and_held_against_it() {
         let mut world = in_doubt();
         world.resolve(txn(1), commit);
         world.decide(txn(1), decision);
-        let ack = CommitMessage::Ack { txn: txn(1) };
-        assert!(!world.has_sent(&ack), "it is not durable");
+        assert!(!world.has_acknowledged(txn(1)), "it is not durable");
         world.sync();
-        assert_eq!(world.has_sent(&ack), matches!(decision, Decision::Commit(_)));
+        assert_eq!(world.has_acknowledged(txn(1)), matches!(decision, Decision::Commit(_)));
         let verdict = if commit { EARLY } else { Verdict::Abort };
         assert_eq!(world.ended(), (verdict, Some(outcome), is_mixed));
         assert_eq!(world.shard.stats().mixed, u64::from(is_mixed));
@@ -153,10 +152,10 @@ fn a_decision_that_comes_while_it_is_written_is_not_heard() {
     world.asks_to_resolve(txn(1), false, Some("ops"));
     world.decide(txn(1), Decision::Commit(Timestamp(1100)));
     world.sync();
-    assert!(!world.has_sent(&CommitMessage::Ack { txn: txn(1) }));
+    assert!(!world.has_acknowledged(txn(1)));
     world.decide(txn(1), Decision::Commit(Timestamp(1100)));
     world.sync();
-    assert!(world.has_sent(&CommitMessage::Ack { txn: txn(1) }));
+    assert!(world.has_acknowledged(txn(1)));
     assert_eq!(world.ended(), (Verdict::Abort, Some(EARLY), true));
 }
 

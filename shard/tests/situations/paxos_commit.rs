@@ -66,13 +66,6 @@ impl World {
         let from = Peer::Coordinator(CoordinatorId(acceptor));
         self.event(Event::Message { from, request: RequestId(0), message });
     }
-
-    fn acknowledged(&self) -> bool {
-        let ack = |(_, message): &(Peer, Message)| {
-            matches!(message, Message::Commit(CommitMessage::Ack { .. }))
-        };
-        self.sent.iter().any(ack)
-    }
 }
 
 /// The leader is one of them: it may have given the transaction up, whatever others have.
@@ -91,10 +84,10 @@ fn in_the_faster_form_it_commits_when_all_acceptors_have_accepted() {
         world.accepted(order[0], txn(1), 1105);
         world.accepted(3, txn(1), 1105);
         world.sync();
-        assert_eq!((world.shard.stats().in_doubt, world.acknowledged()), (1, false));
+        assert_eq!((world.shard.stats().in_doubt, world.has_acknowledged(txn(1))), (1, false));
         world.accepted(order[1], txn(1), 1105);
         world.sync();
-        assert_eq!((world.shard.stats().in_doubt, world.acknowledged()), (0, true));
+        assert_eq!((world.shard.stats().in_doubt, world.has_acknowledged(txn(1))), (0, true));
     }
 }
 

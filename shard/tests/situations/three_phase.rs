@@ -138,10 +138,6 @@ impl World {
         }
     }
 
-    fn has_acknowledged(&self) -> bool {
-        self.has_sent(&CommitMessage::Ack { txn: txn(1) })
-    }
-
     /// All that is durable stands in a checkpoint, and the log before it is not needed.
     fn write_checkpoint(&mut self) {
         self.sync();
@@ -281,9 +277,9 @@ fn it_leads_to_commit_what_the_other_one_has_accepted() {
     assert_eq!(value_of(world.snapshot(1149, "k")).as_deref(), Some("old"));
     assert!(world.is_free("k"));
     assert_eq!(world.shard.stats().in_doubt, 0);
-    assert!(!world.has_acknowledged());
+    assert!(!world.has_acknowledged(txn(1)));
     world.sync();
-    assert!(world.has_acknowledged());
+    assert!(world.has_acknowledged(txn(1)));
 }
 
 #[test]
@@ -299,7 +295,7 @@ fn it_leads_to_abort_what_nobody_has_accepted() {
     assert_eq!(world.newest("k").as_deref(), Some("old"));
     assert!(world.is_free("k"));
     world.sync();
-    assert!(!world.has_acknowledged());
+    assert!(!world.has_acknowledged(txn(1)));
 }
 
 #[test]
@@ -328,7 +324,7 @@ fn what_another_one_knows_is_carried_out_and_told_to_readers_too() {
         assert_eq!(world.told_to_other(txn(1), H), Some(decision));
         assert_eq!(world.newest("k").as_deref(), Some(value));
         world.sync();
-        assert_eq!(world.has_acknowledged(), value == "new");
+        assert_eq!(world.has_acknowledged(txn(1)), value == "new");
     }
 }
 
@@ -541,7 +537,7 @@ fn who_restarts_without_a_coordinator_leads() {
         world.sync();
         world.other(Say::Accepted { ballot });
         world.sync();
-        assert!(world.has_acknowledged());
+        assert!(world.has_acknowledged(txn(1)));
         // It serves when there is a coordinator again.
         world.event(Event::Connected(COORDINATOR));
         world.welcome(2, 2000);

@@ -50,7 +50,7 @@ pub fn check(
             CommitMessage::OnePhaseOutcomes { outcomes, .. } => OnePhaseOutcomes::read(outcomes)
                 .map_while(Result::ok)
                 .all(|outcome| facts.one_phase.get(&outcome.txn).copied() == outcome.committed),
-            CommitMessage::Ack { txn } => facts.committed.contains_key(txn),
+            CommitMessage::Ack { txns } => txns.iter().all(|txn| facts.committed.contains_key(txn)),
             CommitMessage::Decide { txn, decision: Decision::Commit(at) } => {
                 let fine = ledger.committed.get(txn) == Some(at);
                 let (txn, at) = (*txn, *at);

@@ -104,7 +104,7 @@ impl Mutation {
         let list = {
             let mut list = list;
             list.extend(synod_coordinator::Mutant::ALL.map(|m| (M::Coordinator(m), 2_000)));
-            list.extend(synod_shard::Mutant::ALL.map(|m| (M::Shard(m), 500)));
+            list.extend(synod_shard::Mutant::ALL.map(|m| (M::Shard(m), 2_000)));
             list
         };
         list
@@ -339,9 +339,9 @@ impl World {
                 self.inject(0, peer(to), C::OnePhaseDone { txn: *txn, vote })?;
                 return Ok(None);
             }
-            (Mutation::ForgetAfterFirstAck, Message::Commit(C::Ack { txn })) => {
+            (Mutation::ForgetAfterFirstAck, Message::Commit(C::Ack { txns })) => {
                 for shard in 1..self.servers.len() {
-                    self.inject(0, peer(shard), C::Ack { txn: *txn })?;
+                    self.inject(0, peer(shard), C::Ack { txns: txns.clone() })?;
                 }
             }
             (Mutation::YesLeftOut, Message::Commit(C::Vote { txn, vote: Vote::Yes(_) })) => {

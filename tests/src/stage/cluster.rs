@@ -159,6 +159,11 @@ impl Cluster {
         CoordinatorId(leads.map_or(0, |at| at as u16 + 1))
     }
 
+    /// Commits that the coordinators still remember for their participants.
+    pub fn in_progress(&self) -> u64 {
+        self.coordinators.iter().map(|(member, _)| member.stats().in_progress).sum()
+    }
+
     /// The cores of the shards.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.shards.iter().map(|(shard, _)| shard)

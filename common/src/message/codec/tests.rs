@@ -298,7 +298,7 @@ fn samples() -> Vec<Message> {
         CommitMessage::Decide { txn: txn(), decision: Decision::Commit(Timestamp(9)) }.into(),
         CommitMessage::Decide { txn: txn(), decision: Decision::Abort }.into(),
         CommitMessage::Release { txn: txn(), at: Timestamp(9) }.into(),
-        CommitMessage::Ack { txn: txn() }.into(),
+        CommitMessage::Ack { txns: vec![txn(), txn()] }.into(),
         CommitMessage::Inquire { txn: txn() }.into(),
         CommitMessage::Decide { txn: txn(), decision: Decision::Forgotten }.into(),
         CommitMessage::AskWindow.into(),
