@@ -59,6 +59,8 @@ pub struct Coordinator {
     pub(crate) missed: BTreeMap<CoordinatorId, Mono>,
     /// Whether the own acceptor can take more.
     pub(crate) has_room: bool,
+    /// Bytes that wait for the votes of others.
+    pub(crate) held: usize,
     pub(crate) safe_point: SafePoint,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
@@ -137,6 +139,7 @@ impl Coordinator {
             acceptors: Vec::new(),
             missed: BTreeMap::new(),
             has_room: true,
+            held: 0,
             safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),

@@ -101,7 +101,7 @@ impl Coordinator {
     /// A shard has just joined: tell it what it may have missed of `txn`.
     pub(crate) fn settle_with(&mut self, now: Now, shard: ShardId, txn: TxnId, out: &mut Output) {
         match self.commits.get(&txn).map(|commit| &commit.stage) {
-            Some(Stage::OnePhase { shard: asked }) if *asked == shard => {
+            Some(Stage::OnePhase { shard: asked, .. }) if *asked == shard => {
                 self.ask_one_phase(txn, out);
             }
             Some(Stage::Committing { at, unacknowledged }) if unacknowledged.contains(&shard) => {

@@ -49,9 +49,12 @@ impl Coordinator {
 
     fn commit_row(&self, now: Mono, txn: TxnId, commit: &Commit) -> Row {
         let stage = match &commit.stage {
-            Stage::OnePhase { shard } => CommitStage::OnePhase { shard: *shard },
+            Stage::OnePhase { shard, read } => {
+                CommitStage::OnePhase { shard: *shard, read: read.clone() }
+            }
             Stage::Preparing(tally) => {
-                let [yes, read, missing] = tally.votes().map(<[_]>::to_vec);
+                let [yes, read, mut missing] = tally.votes().map(<[_]>::to_vec);
+                missing.extend(commit.last_agent.as_ref().map(|last| last.part.shard));
                 CommitStage::Preparing { yes, read, missing }
             }
             Stage::Deciding { at, yes, read } => {

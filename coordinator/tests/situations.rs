@@ -13,6 +13,8 @@ use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::{Member, Settings};
 
+#[path = "situations/last_agent.rs"]
+mod last_agent;
 #[path = "situations/safe_point.rs"]
 mod safe_point;
 #[path = "situations/three_phase.rs"]
@@ -26,7 +28,7 @@ const CLIENT: Peer = Peer::Client(ClientId(1));
 /// From where to replay, and the parts.
 type Checkpoint = (Lsn, Vec<Vec<u8>>);
 
-/// A coordinator of two shards with a log that is durable when it is told so.
+/// A coordinator of three shards with a log that is durable when it is told so.
 struct World {
     coordinator: Member,
     out: Output,
@@ -39,13 +41,13 @@ struct World {
 }
 
 fn settings() -> Settings {
-    let shards = (1..=2).map(|id| ShardAddress { id: ShardId(id), address: String::new() });
+    let shards = (1..=3).map(|id| ShardAddress { id: ShardId(id), address: String::new() });
     let placement = Placement { epoch: 1, partition: Partition::Hash, shards: shards.collect() };
     Settings::new(CoordinatorId(1), CLUSTER, placement)
 }
 
 impl World {
-    /// Recovers from a log, starts, and lets both shards join.
+    /// Recovers from a log, starts, and lets all shards join.
     fn start(log: Vec<Vec<u8>>) -> World {
         World::start_with(settings(), log)
     }
@@ -89,7 +91,7 @@ impl World {
     }
 
     fn join_all(&mut self, epoch: Epoch) {
-        for shard in [1, 2] {
+        for shard in [1, 2, 3] {
             let join = CommitMessage::Join {
                 cluster: CLUSTER,
                 epoch,

@@ -67,6 +67,8 @@ pub enum Mutant {
     SitePromiseForgotten,
     /// In the faster form of Paxos Commit, one acceptor is enough.
     AcceptedByOne,
+    /// Who has voted READ and hears that the transaction is forgotten leaves its floor.
+    ForgottenLeavesFloor,
     /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs
     /// are never that late; a test of the shard shows that it would be noticed.
     NeverVotesForgotten,
@@ -75,7 +77,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 29] = [
+    pub const ALL: [Mutant; 30] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -105,6 +107,7 @@ impl Mutant {
         Mutant::SiteEndForgotten,
         Mutant::SitePromiseForgotten,
         Mutant::AcceptedByOne,
+        Mutant::ForgottenLeavesFloor,
     ];
 }
 

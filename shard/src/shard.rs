@@ -384,14 +384,24 @@ impl Shard {
             } => {
                 self.over.raise(low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
-                let preparing =
-                    Preparing { h, hi, coordinator, participants, acceptors, terms, reads, writes };
+                let preparing = Preparing {
+                    h,
+                    hi,
+                    after: Timestamp::ZERO,
+                    coordinator,
+                    participants,
+                    acceptors,
+                    terms,
+                    reads,
+                    writes,
+                };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
             CommitMessage::CommitOnePhase {
                 txn,
                 h,
                 hi,
+                after,
                 incarnation,
                 low_water,
                 terms,
@@ -400,9 +410,17 @@ impl Shard {
             } => {
                 self.over.raise(low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
-                let (participants, acceptors) = (Vec::new(), Vec::new());
-                let preparing =
-                    Preparing { h, hi, coordinator, participants, acceptors, terms, reads, writes };
+                let preparing = Preparing {
+                    h,
+                    hi,
+                    after,
+                    coordinator,
+                    participants: Vec::new(),
+                    acceptors: Vec::new(),
+                    terms,
+                    reads,
+                    writes,
+                };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
             CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),

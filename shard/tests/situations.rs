@@ -257,10 +257,16 @@ impl World {
     }
 
     fn one_phase(&mut self, txn: TxnId, h: u64, writes: Bytes) {
+        self.one_phase_after(txn, h, 0, writes);
+    }
+
+    /// Others have voted `after`.
+    fn one_phase_after(&mut self, txn: TxnId, h: u64, after: u64, writes: Bytes) {
         self.hear(CommitMessage::CommitOnePhase {
             txn,
             h: Timestamp(h),
             hi: Timestamp(2000),
+            after: Timestamp(after),
             incarnation: None,
             low_water: Timestamp::ZERO,
             terms: terms(Validation::Locked),
@@ -574,4 +580,16 @@ fn odd_requests_are_refused() {
         DataRequest::Read { access: carried, mode: ReadMode::Shared, keys: Keys::one(b"k") };
     assert_eq!(world.ask(request), Some(DataReply::Refused(Reason::LocksLost)));
     assert_eq!(value_of(world.read(txn(7), "k", ReadMode::Shared)).as_deref(), Some("old"));
+}
+
+/// It installs nothing before the oracle is known to be past that.
+#[test]
+fn the_only_writer_commits_after_what_others_have_voted() {
+    let mut world = World::new();
+    world.one_phase_after(txn(1), 1100, 1500, writes(&[("k", Some("v"))]));
+    world.sync();
+    assert_eq!(world.votes(), [Vote::Yes(Timestamp(1500))]);
+    assert_eq!(world.shard.stats().locks, 1);
+    world.hear(CommitMessage::Release { txn: txn(1), at: Timestamp(1500) });
+    assert_eq!(world.shard.stats().locks, 0);
 }

@@ -113,7 +113,7 @@ fn one_participant_decides_by_itself() {
 #[test]
 fn participants_that_only_read_log_nothing() {
     let mut priced = Priced::new();
-    for (writes, reads) in [(1, 1), (2, 1), (1, 4), (3, 5)] {
+    for (writes, reads) in [(2, 1), (2, 4), (3, 5)] {
         let counted = priced.price(writes, reads);
         assert_eq!((counted.messages, counted.forced), (3 * (writes + reads), writes + 1));
         assert_eq!((delays(counted.answer), counted.answer.forces), (2, 2));
@@ -134,7 +134,7 @@ fn three_phase_commit_costs_a_round_and_a_force_more() {
         }
     }
     // Who only reads is no site.
-    for (writes, reads) in [(1, 1), (2, 1), (3, 5)] {
+    for (writes, reads) in [(2, 1), (2, 4), (3, 5)] {
         let counted = priced.price_by(Protocol::ThreePhase, writes, reads);
         assert_eq!((counted.messages, counted.forced), (5 * writes + 3 * reads, 2 * writes + 1));
     }
@@ -157,7 +157,7 @@ fn paxos_commit_costs_messages_and_one_delay_but_no_participant_a_force() {
             assert_eq!((delays(counted.answer), counted.answer.forces), (3, 2), "{n}, {f}");
         }
         // Who only reads proposes, and forces nothing.
-        for (writes, reads) in [(1, 1), (2, 1), (3, 5), (0, 3)] {
+        for (writes, reads) in [(2, 1), (2, 4), (3, 5), (0, 3)] {
             let counted = priced.price_by(Protocol::PaxosCommit, writes, reads);
             let n = writes + reads;
             let messages = n * f + f + 3 * n;
@@ -194,6 +194,22 @@ fn many_commits_are_acknowledged_at_once() {
     priced.cluster.pass(Duration::from_millis(200));
     assert_eq!(priced.cluster.take_counted().messages, 3);
     assert_eq!(priced.cluster.in_progress(), 0);
+}
+
+/// Gray, Reuter 1993, §10.5: the last agent decides, and needs no PREPARE. Where it writes
+/// alone, its record is the only one that is forced, whatever protocol was chosen.
+#[test]
+fn the_only_writer_decides_last() {
+    for coordinators in [1, 3] {
+        let mut priced = Priced::by_group(coordinators);
+        for protocol in [Protocol::Auto, Protocol::TwoPhase, Protocol::ThreePhase] {
+            for reads in 1..SHARDS {
+                let counted = priced.price_by(protocol, 1, reads);
+                assert_eq!((counted.messages, counted.forced), (3 * reads + 2, 1), "{protocol}");
+                assert_eq!((delays(counted.answer), counted.answer.forces), (4, 1), "{protocol}");
+            }
+        }
+    }
 }
 
 /// By the book, nothing is forced. Here the outcome can be asked for, so it is durable

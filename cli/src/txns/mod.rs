@@ -170,7 +170,9 @@ impl Seen {
             }
         }
         match self.commit.as_ref().map(|commit| &commit.stage) {
-            Some(CommitStage::OnePhase { shard }) => on.extend([shard]),
+            Some(CommitStage::OnePhase { shard, read }) => {
+                on.extend([shard].into_iter().chain(read));
+            }
             Some(CommitStage::Preparing { yes, read, missing }) => {
                 on.extend(yes.iter().chain(read).chain(missing));
             }
@@ -202,7 +204,9 @@ impl Seen {
     pub fn waits_for(&self) -> Vec<String> {
         let mut waits = Vec::new();
         match self.commit.as_ref().map(|commit| &commit.stage) {
-            Some(CommitStage::OnePhase { shard }) => waits.push(format!("the answer of {shard}")),
+            Some(CommitStage::OnePhase { shard, .. }) => {
+                waits.push(format!("the answer of {shard}"));
+            }
             Some(CommitStage::Preparing { missing, .. }) => {
                 waits.extend(missing.iter().map(|shard| format!("the vote of {shard}")));
             }

@@ -81,7 +81,8 @@ pub enum CommitMessage {
         /// The vote.
         vote: Vote,
     },
-    /// Coordinator: commit this by yourself; you are the only participant.
+    /// Coordinator: commit this by yourself; you are the only participant, or the only one
+    /// that writes, and all others have voted READ.
     CommitOnePhase {
         /// Its name.
         txn: TxnId,
@@ -89,6 +90,8 @@ pub enum CommitMessage {
         h: Timestamp,
         /// End of the oracle's durable window.
         hi: Timestamp,
+        /// The largest timestamp that others have voted: at that one or later.
+        after: Timestamp,
         /// The incarnation the client was given, if it read here.
         incarnation: Option<Incarnation>,
         /// Every transaction with a smaller `h` is over.

@@ -164,10 +164,12 @@ pub struct Commit {
 /// How far a commit is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommitStage {
-    /// Its only participant decides.
+    /// Its only participant decides, or the only one that writes.
     OnePhase {
         /// The participant.
         shard: ShardId,
+        /// The others, which have voted READ.
+        read: Vec<ShardId>,
     },
     /// Votes are being collected.
     Preparing {

@@ -19,6 +19,7 @@
 //! only its participants have durably; shards refuse what lies below it, so a
 //! message that was long on its way can not begin a transaction again.
 
+pub mod last_agent;
 pub mod one_phase;
 mod paxos_commit;
 pub mod tally;
@@ -41,6 +42,7 @@ use synod_common::time::{Mono, Now, Timestamp};
 use crate::coordinator::Coordinator;
 use crate::outcomes::Known;
 use crate::paxos::Quorum;
+use last_agent::LastAgent;
 use tally::Tally;
 use three_phase::PreCommitting;
 
@@ -60,6 +62,8 @@ pub struct Commit {
     pub rule: Rule,
     /// Who has accepted the votes; in Paxos Commit only.
     pub quorum: Option<Quorum>,
+    /// The only writer, until all others have voted.
+    pub last_agent: Option<Box<LastAgent>>,
     /// How far it is.
     pub stage: Stage,
     /// Since when; none if it was so before a restart. For people.
@@ -69,10 +73,12 @@ pub struct Commit {
 /// How far a commit is.
 #[derive(Debug)]
 pub enum Stage {
-    /// Its only participant decides.
+    /// Its only participant decides, or the only one that writes.
     OnePhase {
         /// The participant.
         shard: ShardId,
+        /// The others, which have voted READ.
+        read: Vec<ShardId>,
     },
     /// Votes are being collected.
     Preparing(Tally),
@@ -127,8 +133,10 @@ pub enum Then {
 }
 
 /// A part of a COMMIT with its reads and writes.
+#[derive(Debug)]
 pub struct PartWrites {
-    shard: ShardId,
+    /// The shard that it is for.
+    pub shard: ShardId,
     incarnation: Option<Incarnation>,
     read_bytes: u32,
     writes: Bytes,
@@ -154,6 +162,7 @@ impl Commit {
             sites: Vec::new(),
             rule: Rule::default(),
             quorum: None,
+            last_agent: None,
             stage,
             since: None,
         }
@@ -198,7 +207,7 @@ impl Coordinator {
         if txn.session.epoch != self.epoch || self.outcomes.get(txn) != Known::NotCommitted {
             return self.outcome(from, txn, out);
         }
-        let parts = match self.admit(txn, terms.protocol, parts, writes) {
+        let mut parts = match self.admit(txn, terms.protocol, parts, writes) {
             Ok(parts) => parts,
             Err(reason) => {
                 self.sessions.over(txn, reason.clone());
@@ -211,22 +220,30 @@ impl Coordinator {
         self.unfinished.insert((h, txn));
         self.stats.begun += 1;
         let (waiting, since) = (vec![from], Some(now.mono));
-        if let [part] = &parts[..] {
-            let (stage, sites) = (Stage::OnePhase { shard: part.shard }, vec![]);
-            let rule = Rule::default();
-            let commit = Commit { h, hi, waiting, sites, rule, quorum: None, stage, since };
-            self.commits.insert(txn, commit);
-            self.begin_one_phase(now, (txn, terms), h, part, out);
-        } else {
-            let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
-            let stage = Stage::Preparing(Tally::new(&shards));
-            let sites = sites(terms.protocol, &parts);
-            let rule = terms.protocol.rule().unwrap_or_default();
-            let quorum = self.quorum(terms.protocol, h);
-            let commit = Commit { h, hi, waiting, sites, rule, quorum, stage, since };
-            self.commits.insert(txn, commit);
-            self.prepare(now, (txn, terms), h, &shards, parts, out);
+        let last_agent = self.last_agent(terms, &mut parts);
+        let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
+        let mut commit = Commit {
+            hi,
+            waiting,
+            since,
+            ..Commit::recovered(h, Stage::Preparing(Tally::new(&shards)))
+        };
+        match (&parts[..], last_agent) {
+            ([part], None) => {
+                commit.stage = Stage::OnePhase { shard: part.shard, read: Vec::new() };
+                self.commits.insert(txn, commit);
+                let when = (h, hi, Timestamp::ZERO);
+                return self.begin_one_phase(now, (txn, terms), when, part, out);
+            }
+            (_, None) => {
+                commit.sites = sites(terms.protocol, &parts);
+                commit.rule = terms.protocol.rule().unwrap_or_default();
+                commit.quorum = self.quorum(terms.protocol, h);
+            }
+            (_, last_agent) => commit.last_agent = last_agent,
         }
+        self.commits.insert(txn, commit);
+        self.prepare(now, (txn, terms), h, &shards, parts, out);
     }
 
     /// Whether a COMMIT may begin; splits its writes.

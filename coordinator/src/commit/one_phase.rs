@@ -1,4 +1,4 @@
-//! One-phase commit: the only participant decides.
+//! One-phase commit: the only participant decides, or the only one that writes (`last_agent`).
 //!
 //! ```text
 //!   coordinator ──CommitOnePhase(h, hi)──▶ shard     takes its locks, forces the record
@@ -30,7 +30,7 @@ impl Coordinator {
         &mut self,
         now: Now,
         (txn, terms): (TxnId, Terms),
-        h: Timestamp,
+        (h, hi, after): (Timestamp, Timestamp, Timestamp),
         part: &PartWrites,
         out: &mut Output,
     ) {
@@ -38,7 +38,8 @@ impl Coordinator {
         let message = CommitMessage::CommitOnePhase {
             txn,
             h,
-            hi: self.oracle.hi(),
+            hi,
+            after,
             incarnation: part.incarnation,
             low_water: self.low_water(),
             terms,
@@ -57,7 +58,7 @@ impl Coordinator {
         vote: Vote,
         out: &mut Output,
     ) {
-        let Some(Commit { h, stage: Stage::OnePhase { shard: asked }, .. }) =
+        let Some(Commit { h, stage: Stage::OnePhase { shard: asked, .. }, .. }) =
             self.commits.get(&txn)
         else {
             return self.release_known(shard, txn, &vote, out);
@@ -67,7 +68,10 @@ impl Coordinator {
         }
         let h = *h;
         match vote {
-            Vote::No(reason) => self.aborted(txn, reason, out),
+            Vote::No(reason) => {
+                self.abort_readers(txn, out);
+                self.aborted(txn, reason, out);
+            }
             // Nobody else has it: it is told when it is durable here.
             Vote::Read(at) => {
                 self.advance(at);
@@ -101,6 +105,7 @@ impl Coordinator {
         self.unfinished.insert((h, txn));
         self.then.push_back((lsn, Then::Over(h, txn)));
         self.outcomes.insert(txn, at);
+        self.release(txn, at, self.readers(txn), out);
         let Some(commit) = self.commits.remove(&txn) else { return };
         self.stats.committed += 1;
         for (peer, request) in commit.waiting {
@@ -143,7 +148,7 @@ impl Coordinator {
 
     /// No answer yet: ask the only one who knows.
     pub(crate) fn ask_one_phase(&self, txn: TxnId, out: &mut Output) {
-        let Some(Commit { h, stage: Stage::OnePhase { shard }, .. }) = self.commits.get(&txn)
+        let Some(Commit { h, stage: Stage::OnePhase { shard, .. }, .. }) = self.commits.get(&txn)
         else {
             return;
         };

@@ -103,6 +103,9 @@ impl Coordinator {
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
         let (h, protocol) = (commit.h, commit.protocol());
+        if let Some(last) = self.take_last_agent(txn) {
+            return self.hand_over(now, txn, &last, (at, read), out);
+        }
         self.advance(at);
         match protocol {
             Protocol::Auto | Protocol::TwoPhase => {}
@@ -157,7 +160,7 @@ impl Coordinator {
         }
     }
 
-    fn release(&self, txn: TxnId, at: Timestamp, shards: &[ShardId], out: &mut Output) {
+    pub(super) fn release(&self, txn: TxnId, at: Timestamp, shards: &[ShardId], out: &mut Output) {
         for &shard in shards {
             out.send(Peer::Shard(shard), NO_REPLY, CommitMessage::Release { txn, at });
         }
@@ -191,6 +194,7 @@ impl Coordinator {
         reason: Reason,
         out: &mut Output,
     ) {
+        let last = self.take_last_agent(txn).map(|last| last.part.shard);
         let Some(Commit { stage: Stage::Preparing(tally), quorum, .. }) = self.commits.get(&txn)
         else {
             return;
@@ -199,7 +203,7 @@ impl Coordinator {
         if quorum.is_some() && voted_no.is_none() {
             return self.give_up(txn, reason, out);
         }
-        for shard in tally.participants().filter(|shard| Some(*shard) != voted_no) {
+        for shard in tally.participants().chain(last).filter(|shard| Some(*shard) != voted_no) {
             let message = CommitMessage::Decide { txn, decision: Decision::Abort };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
@@ -209,7 +213,10 @@ impl Coordinator {
     /// Aborts what waits for the vote of a shard whose link went down.
     pub(crate) fn abort_waiting_for(&mut self, shard: ShardId, out: &mut Output) {
         let waits = |commit: &Commit| match &commit.stage {
-            Stage::Preparing(tally) => tally.is_missing(shard),
+            Stage::Preparing(tally) => {
+                let last = commit.last_agent.as_ref();
+                tally.is_missing(shard) || last.is_some_and(|last| last.part.shard == shard)
+            }
             Stage::OnePhase { .. }
             | Stage::Deciding { .. }
             | Stage::PreCommitting(_)
@@ -240,7 +247,11 @@ impl Coordinator {
 
     /// Answers a participant that voted and heard nothing since.
     pub(crate) fn answer(&mut self, shard: ShardId, txn: TxnId, out: &mut Output) {
-        let known = match self.commits.get(&txn).map(|commit| &commit.stage) {
+        let commit = self.commits.get(&txn);
+        if commit.is_some_and(|commit| self.waits_for_gone(commit)) {
+            return self.let_reader_go(shard, txn, out);
+        }
+        let known = match commit.map(|commit| &commit.stage) {
             // It will hear when there is something to hear. To say "abort" now,
             // while the transaction may still commit, would be a lie.
             Some(

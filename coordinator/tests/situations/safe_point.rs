@@ -54,8 +54,8 @@ fn it_is_durable_before_a_shard_hears_of_it_and_survives_a_restart() {
     assert_eq!(world.safe_points(), [], "not yet durable");
     world.sync();
     let at = retained(&world);
-    let both = [1, 2].map(|shard| (Peer::Shard(ShardId(shard)), at));
-    assert_eq!(world.safe_points(), both);
+    let all = [1, 2, 3].map(|shard| (Peer::Shard(ShardId(shard)), at));
+    assert_eq!(world.safe_points(), all);
     let mut world = world.crash();
     assert_eq!(world.coordinator.core().safe_point().0, at);
     let join = |epoch| CommitMessage::Join {
@@ -71,6 +71,7 @@ fn it_is_durable_before_a_shard_hears_of_it_and_survives_a_restart() {
     world.pass(200);
     assert_eq!(world.moved(), at);
     world.hear(2, join(Epoch(2)));
+    world.hear(3, join(Epoch(2)));
     world.pass(1);
     assert_eq!(world.moved(), retained(&world));
 }

@@ -251,7 +251,7 @@ fn after_a_restart_it_follows_who_has_accepted_a_later_attempt() {
 fn what_the_others_have_decided_without_it_is_the_outcome() {
     let (world, txn, _) = World::pre_committing();
     let mut world = world.crash();
-    for shard in [1, 2] {
+    for shard in [1, 2, 3] {
         world.join(shard);
     }
     world.site(1, txn, Say::Decided { verdict: Verdict::Abort });
@@ -505,26 +505,29 @@ fn what_only_reads_is_committed_as_in_two_phases() {
 fn who_only_reads_beside_writers_is_released_and_no_site() {
     let mut world = World::joined();
     let txn = first(world.session());
-    world.commit_in(Protocol::ThreePhase, txn, &[2], &[1]);
+    world.commit_in(Protocol::ThreePhase, txn, &[2, 3], &[1]);
     let told = world.sent.iter().filter_map(|(_, message)| match message {
         Message::Commit(CommitMessage::Prepare { participants, terms, .. }) => {
             Some((&participants[..], terms.protocol))
         }
         _ => None,
     });
-    let sites = (&[ShardId(2)][..], Protocol::ThreePhase);
-    assert_eq!(told.collect::<Vec<_>>(), [sites, sites]);
+    let sites = (&[ShardId(2), ShardId(3)][..], Protocol::ThreePhase);
+    assert_eq!(told.collect::<Vec<_>>(), [sites, sites, sites]);
     let h = world.h(txn);
     world.vote(1, txn, Vote::Read(h));
     world.vote(2, txn, Vote::Yes(h));
+    world.vote(3, txn, Vote::Yes(h));
     world.sync();
-    let ballot = Ballot::first(SiteId(1));
-    assert_eq!(world.said(), [(2, Say::Pre { ballot, verdict: Verdict::Commit(h) })]);
+    let ballot = Ballot::first(SiteId(2));
+    let pre = Say::Pre { ballot, verdict: Verdict::Commit(h) };
+    assert_eq!(world.said(), [(2, pre), (3, pre)]);
     world.site(2, txn, Say::Accepted { ballot });
     assert_eq!(world.told(), [&committed(h)]);
-    assert_eq!(world.decisions(), [(2, commit(h))]);
+    assert_eq!(world.decisions(), [(2, commit(h)), (3, commit(h))]);
     let release = Message::from(CommitMessage::Release { txn, at: h });
     assert!(world.sent.contains(&(Peer::Shard(ShardId(1)), release)));
     world.hear(2, CommitMessage::Ack { txns: vec![txn] });
+    world.hear(3, CommitMessage::Ack { txns: vec![txn] });
     assert_eq!(world.commit_of(txn), None);
 }

@@ -73,7 +73,7 @@ fn the_list_comes_in_pages_and_changes_nothing() {
     world.commit(txns[2], &[2]);
     let (all, resume) = world.commits(None, 0);
     assert_eq!((all.len(), resume), (3, None));
-    assert_eq!(all[2].stage, CommitStage::OnePhase { shard: ShardId(2) });
+    assert_eq!(all[2].stage, CommitStage::OnePhase { shard: ShardId(2), read: vec![] });
     let (page, resume) = world.commits(None, 2);
     assert_eq!((&page[..], resume), (&all[..2], Some(txns[1])));
     let (page, resume) = world.commits(resume, 2);

@@ -121,6 +121,8 @@ pub struct Preparing {
     pub h: Timestamp,
     /// End of the oracle's window.
     pub hi: Timestamp,
+    /// The largest timestamp that others have voted, if it writes alone.
+    pub after: Timestamp,
     /// Who asked.
     pub coordinator: CoordinatorId,
     /// Who takes part; empty for one-phase.
@@ -146,6 +148,11 @@ impl Preparing {
     /// Whether the shard decides by itself.
     pub fn is_one_phase(&self) -> bool {
         self.participants.is_empty()
+    }
+
+    /// Whether it has done something on other shards.
+    pub fn is_elsewhere(&self) -> bool {
+        !self.participants.is_empty() || self.after > Timestamp::ZERO
     }
 }
 

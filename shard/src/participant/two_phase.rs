@@ -23,6 +23,7 @@ use synod_common::node::Output;
 use synod_common::time::Timestamp;
 
 use super::Stage;
+use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::Record;
 use crate::shard::{Shard, Timer};
@@ -42,7 +43,9 @@ impl Shard {
                 self.end_vote(txn);
             }
             (Some(Stage::ReadVoted { hi, .. }), Decision::Forgotten) => {
-                self.floor = self.floor.max(*hi);
+                if !mutated!(self, ForgottenLeavesFloor) {
+                    self.floor = self.floor.max(*hi);
+                }
                 self.end_vote(txn);
             }
             (Some(Stage::ReadVoted { .. }), Decision::Abort) => {

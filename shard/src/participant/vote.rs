@@ -3,7 +3,8 @@
 //! `m = max(h, floor + 1)` is the smallest timestamp at which this shard can
 //! commit without changing a past that somebody has seen. It must lie below
 //! `hi`, the end of the oracle's durable window, so that the oracle can move past
-//! it before anybody is told. What did not lock what it read is validated first.
+//! it before anybody is told. The only writer, which votes last, counts what the others have
+//! voted, too. What did not lock what it read is validated first.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +89,7 @@ impl Shard {
         // A client that commits does not wait for its reads any more.
         self.drop_waits(txn, &Reason::Malformed, out);
         let standing = preparing.terms.standing;
-        let holds_elsewhere = !preparing.is_one_phase();
+        let holds_elsewhere = preparing.is_elsewhere();
         let who = Who { txn, age: standing.age, holds_elsewhere };
         let next = self.next_incarnation();
         let participant = self.txns.entry(txn).or_insert_with(|| Participant {
@@ -130,8 +131,9 @@ impl Shard {
         if let Err(reason) = self.validate(&preparing) {
             return self.abort(txn, &reason, out);
         }
-        let Preparing { h, hi, coordinator, .. } = preparing;
-        let m = if mutated!(self, VoteIgnoresFloor) { h } else { h.max(self.floor.next()) };
+        let Preparing { h, hi, after, coordinator, .. } = preparing;
+        let floor = if mutated!(self, VoteIgnoresFloor) { h } else { self.floor.next() };
+        let m = h.max(floor).max(after);
         if m >= hi {
             return self.abort(txn, &Reason::WindowPassed, out);
         }

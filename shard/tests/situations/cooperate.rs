@@ -28,6 +28,7 @@ impl World {
             txn: txn(99),
             h: Timestamp(h),
             hi: Timestamp(2000),
+            after: Timestamp::ZERO,
             incarnation: None,
             low_water: Timestamp(h),
             terms: terms(Validation::Locked),

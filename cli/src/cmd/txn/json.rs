@@ -55,9 +55,11 @@ pub fn one(seen: &Seen, servers: &Servers) -> Value {
 
 fn of_commit(commit: &Commit) -> Value {
     let mut value = match &commit.stage {
-        CommitStage::OnePhase { shard } => {
-            json!({ "stage": "one-phase", "shard": shard.to_string() })
-        }
+        CommitStage::OnePhase { shard, read } => json!({
+            "stage": "one-phase",
+            "shard": shard.to_string(),
+            "read": text(read.iter().copied()),
+        }),
         CommitStage::Preparing { yes, read, missing } => json!({
             "stage": "preparing",
             "yes": text(yes.iter().copied()),

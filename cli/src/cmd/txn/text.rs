@@ -67,7 +67,12 @@ fn commit(out: &mut impl Write, commit: &Commit) -> io::Result<()> {
     let name = |shards: &Vec<ShardId>| names(shards.iter().copied());
     write!(out, "\ncoordinator: ")?;
     match &commit.stage {
-        CommitStage::OnePhase { shard } => writeln!(out, "left to {shard} for {since}")?,
+        CommitStage::OnePhase { shard, read } => {
+            writeln!(out, "left to {shard} for {since}")?;
+            if !read.is_empty() {
+                writeln!(out, "  READ: {}", name(read))?;
+            }
+        }
         CommitStage::Preparing { yes, read, missing } => {
             writeln!(out, "collects votes for {since}")?;
             let (yes, read, missing) = (name(yes), name(read), name(missing));

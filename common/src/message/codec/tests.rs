@@ -286,6 +286,7 @@ fn samples() -> Vec<Message> {
             txn: txn(),
             h: Timestamp(9),
             hi: Timestamp(99),
+            after: Timestamp(12),
             incarnation: Some(Incarnation(1)),
             low_water: Timestamp(4),
             terms: terms(Validation::Locked),
@@ -484,7 +485,7 @@ fn of_txns() -> Vec<Message> {
         |stage| Commit { txn: txn(), h, protocol, stage, for_ms: 5, at_least: false };
     let (yes, read) = (vec![ShardId(1)], vec![ShardId(2)]);
     let commits = [
-        CommitStage::OnePhase { shard: ShardId(1) },
+        CommitStage::OnePhase { shard: ShardId(1), read: vec![ShardId(2)] },
         CommitStage::Preparing { yes: yes.clone(), read: read.clone(), missing: shards },
         CommitStage::Deciding { at: m, yes: yes.clone(), read },
         CommitStage::Committing { at: m, unacknowledged: yes.clone() },

@@ -1,0 +1,131 @@
+//! The last agent: where one participant alone writes, it decides, and last.
+//!
+//! ```text
+//!   coordinator ──PREPARE──────▶ s2, s3      they only read: READ(m), and nothing is logged
+//!               ◀──READ(m)──────
+//!               ──CommitOnePhase(h, hi, after)──▶ s1    takes its locks, forces one record:
+//!               ◀──OnePhaseDone(ts)─────────────        it is committed at ts ≥ after
+//!               ──RELEASE(ts)──▶ s2, s3
+//! ```
+//!
+//! | in state  | on                         | do                                          | next      |
+//! |-----------|----------------------------|---------------------------------------------|-----------|
+//! | –         | COMMIT, one part writes    | draw `h`; PREPARE(h, hi) to the others      | Preparing |
+//! | Preparing | READ(m), the last          | to the writer: commit after `max m`         | OnePhase  |
+//! | Preparing | a NO, silence, a lost link | ABORT once to all others; tell the client   | –         |
+//! | OnePhase  | it is done                 | as in one-phase commit; RELEASE to READ     | –         |
+//! | OnePhase  | it is not                  | ABORT to READ; tell the client              | –         |
+//! | OnePhase  | INQUIRE, the writer is gone; a wound | FORGOTTEN to that reader          | OnePhase  |
+//!
+//! Of the two forced writes that come one after the other in two-phase commit, one is left,
+//! and there is one record in place of three. It costs one round of messages, which takes
+//! less than a forced write does. With several writers the others would have to prepare,
+//! and only a message would be saved for that round: so there it is not done.
+//!
+//! Who votes READ never waits for long. It may be told at any time that the transaction is
+//! forgotten, decided or not: it raises its floor to `hi` before its locks go, and the writer
+//! commits below that, in the window that the readers have voted in, or not at all. So the
+//! readers' locks are in nobody's way while the writer's shard is gone, and an older
+//! transaction that has to wait for them under wound-wait gets them.
+//!
+//! Whatever protocol was chosen: the decision is the writer's alone, and so is what waits
+//! for it.
+//!
+//! Source: Gray, Reuter, *Transaction Processing* (1993), §10.5.4.2, where the last agent is
+//! the one that is far away. Departure: its outcome needs no acknowledgement of its own; it is
+//! remembered as in one-phase commit.
+
+use synod_common::id::{Peer, RequestId, ShardId, TxnId};
+use synod_common::message::CommitMessage;
+use synod_common::message::commit::{Decision, Terms};
+use synod_common::node::Output;
+use synod_common::time::{Now, Timestamp};
+
+use super::{Commit, PartWrites, Stage};
+use crate::coordinator::Coordinator;
+
+/// Bytes of writes that wait for READ votes, of all transactions. What would be beyond is
+/// committed in another way.
+const MOST_HELD: usize = 64 << 20;
+
+/// What it is to be sent once the others have voted.
+#[derive(Debug)]
+pub struct LastAgent {
+    /// Its part.
+    pub part: PartWrites,
+    /// What holds for the transaction.
+    pub terms: Terms,
+}
+
+impl Coordinator {
+    /// Takes the part of the only writer out, if there is one among several.
+    pub(super) fn last_agent(
+        &mut self,
+        terms: Terms,
+        parts: &mut Vec<PartWrites>,
+    ) -> Option<Box<LastAgent>> {
+        let mut writers = parts.iter().enumerate().filter(|(_, part)| part.has_writes());
+        let (Some((only, part)), None) = (writers.next(), writers.next()) else { return None };
+        let held = self.held + part.writes.len();
+        if parts.len() < 2 || held > MOST_HELD {
+            return None;
+        }
+        self.held = held;
+        Some(Box::new(LastAgent { part: parts.remove(only), terms }))
+    }
+
+    /// It is held no longer.
+    pub(super) fn take_last_agent(&mut self, txn: TxnId) -> Option<Box<LastAgent>> {
+        let last = self.commits.get_mut(&txn)?.last_agent.take()?;
+        self.held -= last.part.writes.len();
+        Some(last)
+    }
+
+    /// All others have voted READ.
+    pub(super) fn hand_over(
+        &mut self,
+        now: Now,
+        txn: TxnId,
+        last: &LastAgent,
+        (after, read): (Timestamp, Vec<ShardId>),
+        out: &mut Output,
+    ) {
+        let Some(commit) = self.commits.get_mut(&txn) else { return };
+        commit.stage = Stage::OnePhase { shard: last.part.shard, read };
+        commit.since = Some(now.mono);
+        let (h, hi) = (commit.h, commit.hi);
+        self.begin_one_phase(now, (txn, last.terms), (h, hi, after), &last.part, out);
+    }
+
+    /// It has decided to abort, or never heard of it.
+    pub(super) fn abort_readers(&self, txn: TxnId, out: &mut Output) {
+        for &shard in self.readers(txn) {
+            let message = CommitMessage::Decide { txn, decision: Decision::Abort };
+            out.send(Peer::Shard(shard), RequestId::default(), message);
+        }
+    }
+
+    /// Those that have voted READ and wait for it.
+    pub(super) fn readers(&self, txn: TxnId) -> &[ShardId] {
+        match self.commits.get(&txn).map(|commit| &commit.stage) {
+            Some(Stage::OnePhase { read, .. }) => read,
+            _ => &[],
+        }
+    }
+
+    /// Lets one that has voted READ go, whatever becomes of the transaction.
+    pub(crate) fn let_reader_go(&self, shard: ShardId, txn: TxnId, out: &mut Output) {
+        if self.readers(txn).contains(&shard) {
+            let message = CommitMessage::Decide { txn, decision: Decision::Forgotten };
+            out.send(Peer::Shard(shard), RequestId::default(), message);
+        }
+    }
+
+    /// Whether it waits for the only writer, whose shard is gone.
+    pub(super) fn waits_for_gone(&self, commit: &Commit) -> bool {
+        match &commit.stage {
+            Stage::OnePhase { shard, .. } => !self.members.is_joined(*shard),
+            _ => false,
+        }
+    }
+}
