@@ -19,6 +19,7 @@ use synod_common::message::{ClientReply, ClientRequest, CommitMessage};
 use synod_common::node::Output;
 use synod_common::time::Now;
 
+use crate::commit::is_left_to_one;
 use crate::coordinator::{Coordinator, MAX_PARKED};
 use crate::mutant::mutated;
 
@@ -46,8 +47,8 @@ impl Coordinator {
         let alone = self.is_alone() || mutated!(self, LeadsUnconfirmed);
         match request {
             ClientRequest::Timestamp | ClientRequest::OpenSession => !alone,
-            // Its participant decides, at a timestamp that comes from here.
-            ClientRequest::Commit { parts, .. } => parts.len() == 1 && !alone,
+            // One participant decides, at a timestamp that comes from here.
+            ClientRequest::Commit { parts, .. } => is_left_to_one(parts) && !alone,
             ClientRequest::Heartbeat { .. }
             | ClientRequest::CloseSession { .. }
             | ClientRequest::Outcome { .. }

@@ -60,7 +60,7 @@ pub struct Coordinator {
     /// Whether the own acceptor can take more.
     pub(crate) has_room: bool,
     /// Bytes that wait for the votes of others.
-    pub(crate) held: usize,
+    pub(crate) held_bytes: usize,
     pub(crate) safe_point: SafePoint,
     pub(crate) votes_due: Expiry<TxnId>,
     pub(crate) resend: Expiry<Deadline>,
@@ -139,7 +139,7 @@ impl Coordinator {
             acceptors: Vec::new(),
             missed: BTreeMap::new(),
             has_room: true,
-            held: 0,
+            held_bytes: 0,
             safe_point: SafePoint::default(),
             votes_due: Expiry::new(settings.vote_timeout),
             resend: Expiry::new(settings.resend),
@@ -396,6 +396,7 @@ impl Coordinator {
             | CommitMessage::Prepare { .. }
             | CommitMessage::CommitOnePhase { .. }
             | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::AbortOnePhase { .. }
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Window { .. }
@@ -442,6 +443,8 @@ impl Coordinator {
     fn tick(&mut self, now: Now, out: &mut Output) {
         while let Some(txn) = self.votes_due.pop(now.mono) {
             self.abort_preparing(txn, None, Reason::VoteTimeout, out);
+            self.withdraw(txn, Reason::VoteTimeout, out);
+            self.let_readers_go(txn, out);
         }
         while let Some(deadline) = self.resend.pop(now.mono) {
             match deadline {

@@ -225,27 +225,38 @@ impl Group {
 
     /// A client's transaction on both shards, which are asked for their votes.
     fn begun(&mut self, id: usize, protocol: Protocol) -> (TxnId, Timestamp) {
-        self.ask(id, ClientRequest::OpenSession);
-        self.deliver();
-        let [ClientReply::SessionOpened { session, .. }] = self.replies(id)[..] else {
-            panic!("no session")
-        };
-        let txn = TxnId { session, sequence: 1 };
-        let part = |shard| Part {
-            shard: ShardId(shard),
-            incarnation: None,
-            read_bytes: 0,
-            write_bytes: 1,
-        };
-        let standing = Standing { age: Timestamp(1), priority: 100 };
-        let terms = Terms { validation: Validation::Locked, standing, protocol };
-        let (parts, writes) = (vec![part(1), part(2)], Bytes::from_static(&[0; 2]));
-        self.ask(id, ClientRequest::Commit { txn, terms, parts, writes });
+        let txn = self.session(id);
+        self.commit(id, txn, protocol, &[1, 1]);
         let h = self.said.iter().find_map(|(_, _, message)| match message {
             Message::Commit(CommitMessage::Prepare { h, .. }) => Some(*h),
             _ => None,
         });
         (txn, h.expect("it is prepared"))
+    }
+
+    /// The first transaction of a new session.
+    fn session(&mut self, id: usize) -> TxnId {
+        self.ask(id, ClientRequest::OpenSession);
+        self.deliver();
+        let [ClientReply::SessionOpened { session, .. }] = self.replies(id)[..] else {
+            panic!("no session")
+        };
+        TxnId { session, sequence: 1 }
+    }
+
+    /// A COMMIT with so many bytes of writes for shards 1, 2, …
+    fn commit(&mut self, id: usize, txn: TxnId, protocol: Protocol, write_bytes: &[u32]) {
+        let part = |(shard, write_bytes): (u16, &u32)| Part {
+            shard: ShardId(shard),
+            incarnation: None,
+            read_bytes: 0,
+            write_bytes: *write_bytes,
+        };
+        let standing = Standing { age: Timestamp(1), priority: 100 };
+        let terms = Terms { validation: Validation::Locked, standing, protocol };
+        let bytes = write_bytes.iter().sum::<u32>() as usize;
+        let (parts, writes) = ((1..).zip(write_bytes).map(part).collect(), vec![0; bytes].into());
+        self.ask(id, ClientRequest::Commit { txn, terms, parts, writes });
     }
 
     /// As [`Group::voted`], but the decision reaches nobody else.
@@ -518,4 +529,22 @@ fn who_is_cut_off_tells_no_shard_where_timestamps_end() {
     group.cut_off.clear();
     group.beat(1);
     assert_eq!(told(&group), before + 1);
+}
+
+/// One shard decides at a timestamp that was drawn here, and waits for no record of the group.
+#[test]
+fn who_is_cut_off_leaves_nothing_to_one_shard() {
+    for (write_bytes, sent) in [(&[1][..], 0), (&[1, 0], 0), (&[1, 1], 2)] {
+        let mut group = Group::led_by_c1();
+        let txn = group.session(1);
+        group.cut_off = BTreeSet::from([1]);
+        group.said.clear();
+        group.commit(1, txn, Protocol::TwoPhase, write_bytes);
+        group.deliver();
+        let asked = group.said.iter().filter(|(.., message)| {
+            let Message::Commit(message) = message else { return false };
+            matches!(message, CommitMessage::Prepare { .. } | CommitMessage::CommitOnePhase { .. })
+        });
+        assert_eq!(asked.count(), sent, "{write_bytes:?}");
+    }
 }

@@ -177,15 +177,26 @@ impl World {
         writers: &[u16],
         readers: &[u16],
     ) -> Option<ClientReply> {
+        self.commit_sized(protocol, txn, (writers, 1), readers)
+    }
+
+    /// Each that writes writes so many bytes.
+    fn commit_sized(
+        &mut self,
+        protocol: Protocol,
+        txn: TxnId,
+        (writers, bytes): (&[u16], u32),
+        readers: &[u16],
+    ) -> Option<ClientReply> {
         let part = |shard: &u16, write_bytes| Part {
             shard: ShardId(*shard),
             incarnation: None,
             read_bytes: 0,
             write_bytes,
         };
-        let write = writers.iter().map(|shard| part(shard, 1));
+        let write = writers.iter().map(|shard| part(shard, bytes));
         let parts = write.chain(readers.iter().map(|shard| part(shard, 0)));
-        let writes = Bytes::from(vec![0; writers.len()]);
+        let writes = Bytes::from(vec![0; writers.len() * bytes as usize]);
         let standing = Standing { age: Timestamp(1), priority: 100 };
         let terms = Terms { validation: Validation::Locked, standing, protocol };
         self.ask(ClientRequest::Commit { txn, terms, parts: parts.collect(), writes })

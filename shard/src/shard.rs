@@ -423,7 +423,12 @@ impl Shard {
                 };
                 self.prepare(now, txn, incarnation, preparing, out);
             }
-            CommitMessage::InquireOnePhase { txn, h } => self.inquire_one_phase(txn, h, out),
+            CommitMessage::InquireOnePhase { txn, h } => {
+                self.inquire_one_phase(txn, h, &Reason::Presumed, out);
+            }
+            CommitMessage::AbortOnePhase { txn, h, reason } => {
+                self.abort_one_phase(txn, h, &reason, out);
+            }
             CommitMessage::Decide { txn, decision } => self.decide(txn, decision, out),
             CommitMessage::Release { txn, at } => self.release(txn, at, out),
             CommitMessage::Window { hi } => self.window_is(now, request, hi, out),

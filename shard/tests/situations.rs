@@ -593,3 +593,35 @@ fn the_only_writer_commits_after_what_others_have_voted() {
     world.hear(CommitMessage::Release { txn: txn(1), at: Timestamp(1500) });
     assert_eq!(world.shard.stats().locks, 0);
 }
+
+/// Unless it has committed, and whatever it waits for.
+#[test]
+fn the_only_writer_aborts_when_it_is_told_to() {
+    let mut world = World::new();
+    let told = |sequence| CommitMessage::AbortOnePhase {
+        txn: txn(sequence),
+        h: Timestamp(1100),
+        reason: Reason::VoteTimeout,
+    };
+    // It has read, and was not asked to commit.
+    let given = incarnation_of(&world.read(txn(1), "k", ReadMode::Exclusive));
+    // It waits for that lock.
+    world.one_phase_after(txn(2), 1100, 1500, writes(&[("k", Some("v"))]));
+    world.hear(told(2));
+    world.hear(told(1));
+    // It is not known.
+    world.hear(told(3));
+    let no = Vote::No(Reason::VoteTimeout);
+    assert_eq!(world.votes(), [no.clone(), no.clone(), no.clone()]);
+    assert_eq!((world.shard.stats().locks, given.is_some()), (0, true));
+    for sequence in 1..=3 {
+        world.one_phase_after(txn(sequence), 1100, 1500, writes(&[("k", Some("v"))]));
+    }
+    assert_eq!(world.votes()[3..], [no.clone(), no.clone(), no]);
+    world.one_phase_after(txn(4), 1100, 1500, writes(&[("k", Some("v"))]));
+    world.hear(told(4));
+    world.sync();
+    world.hear(told(4));
+    let yes = Vote::Yes(Timestamp(1500));
+    assert_eq!(world.votes()[6..], [yes.clone(), yes]);
+}

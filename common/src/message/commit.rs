@@ -62,7 +62,7 @@ pub enum CommitMessage {
         incarnation: Option<Incarnation>,
         /// Every transaction with a smaller `h` is over.
         low_water: Timestamp,
-        /// All shards that take part.
+        /// All shards that take part; without the last agent, if there is one.
         participants: Vec<ShardId>,
         /// Who accepts the votes in Paxos Commit; in other protocols only I count them.
         acceptors: Vec<CoordinatorId>,
@@ -118,6 +118,16 @@ pub enum CommitMessage {
         txn: TxnId,
         /// The timestamp under which it was sent.
         h: Timestamp,
+    },
+    /// Coordinator: abort this one-phase transaction, unless you have committed it, and say
+    /// what became of it.
+    AbortOnePhase {
+        /// Its name.
+        txn: TxnId,
+        /// The timestamp under which it was sent.
+        h: Timestamp,
+        /// Why.
+        reason: Reason,
     },
     /// Coordinator: the decision, for one that voted YES or has not voted.
     Decide {
@@ -221,8 +231,9 @@ pub enum Decision {
     Commit(Timestamp),
     /// Aborted.
     Abort,
-    /// The coordinator has no record of it. Whoever voted YES may conclude that
-    /// it is aborted; whoever voted READ only that it is over.
+    /// The coordinator has no record of it, or lets a READ voter go before there is one.
+    /// Whoever voted YES may conclude that it is aborted; whoever voted READ only that it
+    /// commits below the end of the window it has voted in, if it does.
     Forgotten,
 }
 
@@ -250,6 +261,7 @@ impl CommitMessage {
             | CommitMessage::Prepare { .. }
             | CommitMessage::CommitOnePhase { .. }
             | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::AbortOnePhase { .. }
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Window { .. }
@@ -267,6 +279,7 @@ impl CommitMessage {
             | CommitMessage::CommitOnePhase { txn, .. }
             | CommitMessage::OnePhaseDone { txn, .. }
             | CommitMessage::InquireOnePhase { txn, .. }
+            | CommitMessage::AbortOnePhase { txn, .. }
             | CommitMessage::Decide { txn, .. }
             | CommitMessage::Release { txn, .. }
             | CommitMessage::Inquire { txn } => Some(*txn),
@@ -293,6 +306,7 @@ impl CommitMessage {
             | CommitMessage::Vote { .. }
             | CommitMessage::OnePhaseDone { .. }
             | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::AbortOnePhase { .. }
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Ack { .. }
@@ -315,6 +329,7 @@ impl CommitMessage {
             | CommitMessage::Vote { .. }
             | CommitMessage::OnePhaseDone { .. }
             | CommitMessage::InquireOnePhase { .. }
+            | CommitMessage::AbortOnePhase { .. }
             | CommitMessage::Decide { .. }
             | CommitMessage::Release { .. }
             | CommitMessage::Ack { .. }

@@ -15,7 +15,9 @@
 //! | Preparing | a NO, silence, a lost link | ABORT once to all others; tell the client   | –         |
 //! | OnePhase  | it is done                 | as in one-phase commit; RELEASE to READ     | –         |
 //! | OnePhase  | it is not                  | ABORT to READ; tell the client              | –         |
-//! | OnePhase  | INQUIRE, the writer is gone; a wound | FORGOTTEN to that reader          | OnePhase  |
+//! | OnePhase  | a wound                    | AbortOnePhase to the writer                 | OnePhase  |
+//! | OnePhase  | the votes' deadline        | that, and FORGOTTEN to READ                 | OnePhase  |
+//! | OnePhase  | the writer's link is lost  | FORGOTTEN to READ                           | OnePhase  |
 //!
 //! Of the two forced writes that come one after the other in two-phase commit, one is left,
 //! and there is one record in place of three. It costs one round of messages, which takes
@@ -25,8 +27,11 @@
 //! Who votes READ never waits for long. It may be told at any time that the transaction is
 //! forgotten, decided or not: it raises its floor to `hi` before its locks go, and the writer
 //! commits below that, in the window that the readers have voted in, or not at all. So the
-//! readers' locks are in nobody's way while the writer's shard is gone, and an older
-//! transaction that has to wait for them under wound-wait gets them.
+//! readers' locks are in nobody's way while the writer is gone. The price is that what else
+//! wants to commit in that window on their shards aborts and comes again; therefore one that
+//! is wounded is aborted at its writer, and only where that can not be does it come to this.
+//! A lock that a client took to keep others out, and not for what it read, ends here while the
+//! outcome is still open; every order that anybody sees is still that of the timestamps.
 //!
 //! Whatever protocol was chosen: the decision is the writer's alone, and so is what waits
 //! for it.
@@ -35,6 +40,7 @@
 //! the one that is far away. Departure: its outcome needs no acknowledgement of its own; it is
 //! remembered as in one-phase commit.
 
+use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::CommitMessage;
 use synod_common::message::commit::{Decision, Terms};
@@ -44,8 +50,8 @@ use synod_common::time::{Now, Timestamp};
 use super::{Commit, PartWrites, Stage};
 use crate::coordinator::Coordinator;
 
-/// Bytes of writes that wait for READ votes, of all transactions. What would be beyond is
-/// committed in another way.
+/// Bytes of COMMITs that wait for READ votes. What would be beyond is committed in another
+/// way.
 const MOST_HELD: usize = 64 << 20;
 
 /// What it is to be sent once the others have voted.
@@ -55,6 +61,8 @@ pub struct LastAgent {
     pub part: PartWrites,
     /// What holds for the transaction.
     pub terms: Terms,
+    /// Bytes of the whole COMMIT, which its part keeps in memory.
+    frame_bytes: usize,
 }
 
 impl Coordinator {
@@ -63,21 +71,22 @@ impl Coordinator {
         &mut self,
         terms: Terms,
         parts: &mut Vec<PartWrites>,
+        frame_bytes: usize,
     ) -> Option<Box<LastAgent>> {
         let mut writers = parts.iter().enumerate().filter(|(_, part)| part.has_writes());
-        let (Some((only, part)), None) = (writers.next(), writers.next()) else { return None };
-        let held = self.held + part.writes.len();
-        if parts.len() < 2 || held > MOST_HELD {
+        let (Some((only, _)), None) = (writers.next(), writers.next()) else { return None };
+        let held_bytes = self.held_bytes + frame_bytes;
+        if parts.len() < 2 || held_bytes > MOST_HELD {
             return None;
         }
-        self.held = held;
-        Some(Box::new(LastAgent { part: parts.remove(only), terms }))
+        self.held_bytes = held_bytes;
+        Some(Box::new(LastAgent { part: parts.remove(only), terms, frame_bytes }))
     }
 
     /// It is held no longer.
     pub(super) fn take_last_agent(&mut self, txn: TxnId) -> Option<Box<LastAgent>> {
         let last = self.commits.get_mut(&txn)?.last_agent.take()?;
-        self.held -= last.part.writes.len();
+        self.held_bytes -= last.frame_bytes;
         Some(last)
     }
 
@@ -113,19 +122,40 @@ impl Coordinator {
         }
     }
 
-    /// Lets one that has voted READ go, whatever becomes of the transaction.
-    pub(crate) fn let_reader_go(&self, shard: ShardId, txn: TxnId, out: &mut Output) {
-        if self.readers(txn).contains(&shard) {
-            let message = CommitMessage::Decide { txn, decision: Decision::Forgotten };
-            out.send(Peer::Shard(shard), RequestId::default(), message);
+    /// It is not to commit, for this reason; but its writer may have committed it already.
+    pub(crate) fn withdraw(&self, txn: TxnId, reason: Reason, out: &mut Output) {
+        let Some(Commit { h, stage: Stage::OnePhase { shard, .. }, .. }) = self.commits.get(&txn)
+        else {
+            return;
+        };
+        let message = CommitMessage::AbortOnePhase { txn, h: *h, reason };
+        out.send(Peer::Shard(*shard), RequestId::default(), message);
+    }
+
+    /// Lets those that have voted READ go, whatever becomes of the transaction.
+    pub(crate) fn let_readers_go(&mut self, txn: TxnId, out: &mut Output) {
+        let Some(Stage::OnePhase { read, .. }) =
+            self.commits.get_mut(&txn).map(|commit| &mut commit.stage)
+        else {
+            return;
+        };
+        for shard in std::mem::take(read) {
+            forget(shard, txn, out);
         }
     }
 
-    /// Whether it waits for the only writer, whose shard is gone.
-    pub(super) fn waits_for_gone(&self, commit: &Commit) -> bool {
-        match &commit.stage {
-            Stage::OnePhase { shard, .. } => !self.members.is_joined(*shard),
+    /// Those that are left to a writer whose link went down.
+    pub(crate) fn left_to(&self, gone: ShardId) -> Vec<TxnId> {
+        let left = self.commits.iter().filter(|(_, commit)| match &commit.stage {
+            Stage::OnePhase { shard, read } => *shard == gone && !read.is_empty(),
             _ => false,
-        }
+        });
+        left.map(|(txn, _)| *txn).collect()
     }
+}
+
+/// Whoever voted READ may conclude that it is over.
+fn forget(shard: ShardId, txn: TxnId, out: &mut Output) {
+    let message = CommitMessage::Decide { txn, decision: Decision::Forgotten };
+    out.send(Peer::Shard(shard), RequestId::default(), message);
 }

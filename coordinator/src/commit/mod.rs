@@ -3,7 +3,7 @@
 //! ```text
 //!            one participant              several participants
 //!   COMMIT ────────────────▶ OnePhase   ────────────▶ Preparing ─ a NO, silence ─▶ aborted: told, forgotten
-//!                              │ done                    │ all YES/READ              (Paxos: silence ─▶ GivingUp,
+//!                              │ done    ◀─ one writes ──┤ all YES/READ              (Paxos: silence ─▶ GivingUp,
 //!                              ▼                         │                            durable ─▶ aborted)
 //!                          committed or   two-phase      │  three-phase            Paxos
 //!                          aborted, told  Deciding ◀─────┴─▶ PreCommitting  or  Accepting
@@ -77,7 +77,7 @@ pub enum Stage {
     OnePhase {
         /// The participant.
         shard: ShardId,
-        /// The others, which have voted READ.
+        /// The others, which have voted READ and keep their locks.
         read: Vec<ShardId>,
     },
     /// Votes are being collected.
@@ -177,6 +177,11 @@ fn sites(protocol: Protocol, parts: &[PartWrites]) -> Vec<ShardId> {
     }
 }
 
+/// Whether one participant decides: the only one, or the only one that writes.
+pub(crate) fn is_left_to_one(parts: &[Part]) -> bool {
+    parts.len() == 1 || parts.iter().filter(|part| part.write_bytes > 0).count() == 1
+}
+
 impl PartWrites {
     fn has_writes(&self) -> bool {
         self.writes.len() > self.read_bytes as usize
@@ -207,6 +212,7 @@ impl Coordinator {
         if txn.session.epoch != self.epoch || self.outcomes.get(txn) != Known::NotCommitted {
             return self.outcome(from, txn, out);
         }
+        let frame_bytes = writes.len();
         let mut parts = match self.admit(txn, terms.protocol, parts, writes) {
             Ok(parts) => parts,
             Err(reason) => {
@@ -220,7 +226,7 @@ impl Coordinator {
         self.unfinished.insert((h, txn));
         self.stats.begun += 1;
         let (waiting, since) = (vec![from], Some(now.mono));
-        let last_agent = self.last_agent(terms, &mut parts);
+        let last_agent = self.last_agent(terms, &mut parts, frame_bytes);
         let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
         let mut commit = Commit {
             hi,

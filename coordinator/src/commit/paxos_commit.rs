@@ -19,6 +19,9 @@
 //! decided to give it up, nobody commits it in this epoch; and a later leader finds that in
 //! the log. With all votes in its hands it never gives up: what it has, a majority gets.
 //!
+//! In the faster form acceptors tell the participants, too, and an acknowledgement may be the
+//! first that the leader hears of the decision; what it adopts from it is the same.
+//!
 //! The acceptors that participants are told of are as few as decide, those that have answered
 //! lately; others are asked by the leader when one of these is missed.
 
@@ -26,7 +29,7 @@ use std::time::Duration;
 
 use synod_common::commit::Protocol;
 use synod_common::error::Reason;
-use synod_common::id::{CoordinatorId, Peer, RequestId, TxnId};
+use synod_common::id::{CoordinatorId, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::commit::Decision;
 use synod_common::message::paxos::Bundle;
 use synod_common::message::{CommitMessage, PaxosMessage};
@@ -112,13 +115,19 @@ impl Coordinator {
     }
 
     /// In the faster form a participant may know of the decision first, from the acceptors.
-    pub(super) fn decided_by_participant(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+    pub(super) fn decided_by_participant(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        txn: TxnId,
+        out: &mut Output,
+    ) {
         let Some(Commit { stage: Stage::Accepting(bundle), quorum: Some(quorum), .. }) =
             self.commits.get(&txn)
         else {
             return;
         };
-        if quorum.is_faster() {
+        if quorum.is_faster() && bundle.yes.contains(&shard) {
             let bundle = Bundle::clone(bundle);
             self.commit_accepted(now, bundle, out);
         }

@@ -168,7 +168,7 @@ impl Coordinator {
 
     /// A participant has made the commit durable.
     pub(crate) fn acknowledged(&mut self, now: Now, shard: ShardId, txn: TxnId, out: &mut Output) {
-        self.decided_by_participant(now, txn, out);
+        self.decided_by_participant(now, shard, txn, out);
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Committing { unacknowledged, .. } = &mut commit.stage else { return };
         unacknowledged.retain(|missing| *missing != shard);
@@ -210,7 +210,8 @@ impl Coordinator {
         self.aborted(txn, reason, out);
     }
 
-    /// Aborts what waits for the vote of a shard whose link went down.
+    /// A shard's link went down: what waits for its vote is aborted, and nobody keeps locks
+    /// for what it decides alone.
     pub(crate) fn abort_waiting_for(&mut self, shard: ShardId, out: &mut Output) {
         let waits = |commit: &Commit| match &commit.stage {
             Stage::Preparing(tally) => {
@@ -228,6 +229,9 @@ impl Coordinator {
             self.commits.iter().filter(|(_, commit)| waits(commit)).map(|(txn, _)| *txn).collect();
         for txn in doomed {
             self.abort_preparing(txn, None, Reason::VoteTimeout, out);
+        }
+        for txn in self.left_to(shard) {
+            self.let_readers_go(txn, out);
         }
     }
 
@@ -247,11 +251,9 @@ impl Coordinator {
 
     /// Answers a participant that voted and heard nothing since.
     pub(crate) fn answer(&mut self, shard: ShardId, txn: TxnId, out: &mut Output) {
-        let commit = self.commits.get(&txn);
-        if commit.is_some_and(|commit| self.waits_for_gone(commit)) {
-            return self.let_reader_go(shard, txn, out);
-        }
-        let known = match commit.map(|commit| &commit.stage) {
+        let known = match self.commits.get(&txn).map(|commit| &commit.stage) {
+            // It has been let go, and did not hear it.
+            Some(Stage::OnePhase { read, .. }) if !read.contains(&shard) => None,
             // It will hear when there is something to hear. To say "abort" now,
             // while the transaction may still commit, would be a lie.
             Some(

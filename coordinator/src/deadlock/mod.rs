@@ -70,7 +70,7 @@ impl Coordinator {
                 self.detector.remember(Happened { at, local, deadlock: *deadlock });
             }
             DeadlockMessage::Wound { txn, deadlock } => {
-                self.wound(now, shard, txn, deadlock, out);
+                self.wound(now, txn, deadlock, out);
             }
             // Between shards.
             DeadlockMessage::Confirm { .. }
@@ -81,18 +81,11 @@ impl Coordinator {
     }
 
     /// A younger transaction has voted and is in the way of an older one. While votes
-    /// are missing it may wait for that very one; once decided, it ends by itself. One that is
-    /// left to its only writer keeps nothing that it has read.
-    fn wound(
-        &mut self,
-        now: Now,
-        shard: ShardId,
-        txn: TxnId,
-        deadlock: Box<Deadlock>,
-        out: &mut Output,
-    ) {
+    /// are missing, or while its only writer has not decided, it may wait for that very one;
+    /// once decided, it ends by itself.
+    fn wound(&mut self, now: Now, txn: TxnId, deadlock: Box<Deadlock>, out: &mut Output) {
         if !self.is_preparing(txn) {
-            return self.let_reader_go(shard, txn, out);
+            return self.withdraw(txn, Reason::Deadlock(deadlock), out);
         }
         let (at, local) = (now.wall, deadlock.only_shard());
         self.detector.remember(Happened { at, local, deadlock: (*deadlock).clone() });

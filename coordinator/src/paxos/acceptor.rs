@@ -10,6 +10,8 @@
 //! | accepted             | any proposal                            | tell the leader again  | accepted |
 //! | any                  | the mark passes it                      |                        | unknown  |
 //!
+//! In the faster form the participants are told as well as the leader.
+//!
 //! A vote is not durable here before all are in: there is nothing that anybody could
 //! conclude from fewer.
 

@@ -125,6 +125,9 @@ fn readers_do_not_wait_for_a_writer_that_is_gone() {
     world.hear(2, CommitMessage::Inquire { txn });
     assert_eq!(world.forgotten(txn), []);
     world.event(Event::Disconnected(Peer::Shard(ShardId(WRITER))));
+    assert_eq!(world.forgotten(txn), READERS);
+    // It was not heard.
+    world.sent.clear();
     world.hear(2, CommitMessage::Inquire { txn });
     assert_eq!(world.forgotten(txn), [2]);
     assert_eq!(world.told(), Vec::<&ClientReply>::new(), "it may still commit");
@@ -133,17 +136,63 @@ fn readers_do_not_wait_for_a_writer_that_is_gone() {
     assert_eq!(world.told(), [&committed(after(h))]);
 }
 
-/// What it has read is in the way of an older one.
+/// It may wait for that very one; but if it is committed, that stays so.
 #[test]
-fn a_wound_takes_only_its_read_locks() {
+fn a_wound_goes_to_the_writer() {
+    let cause = Cause::WoundWait;
+    for committed_before in [false, true] {
+        let mut world = World::joined();
+        let (txn, h) = world.handed_over();
+        let deadlock = Box::new(Deadlock { steps: vec![], length: 0, victim: txn, cause });
+        let reason = Reason::Deadlock(deadlock.clone());
+        world.hear(3, DeadlockMessage::Wound { txn, deadlock });
+        let withdrawn = CommitMessage::AbortOnePhase { txn, h, reason: reason.clone() };
+        assert_eq!(world.told_to(&withdrawn), [WRITER]);
+        assert_eq!((world.forgotten(txn), world.aborted(txn)), (vec![], vec![]));
+        if committed_before {
+            world.done(txn, Vote::Yes(h));
+            assert_eq!(world.told(), [&committed(h)]);
+        } else {
+            world.done(txn, Vote::No(reason.clone()));
+            assert_eq!(world.told(), [&ClientReply::Outcome(Outcome::Aborted(reason))]);
+            assert_eq!(world.aborted(txn), READERS);
+        }
+    }
+}
+
+/// Its disk may stand still, or it waits for locks.
+#[test]
+fn readers_wait_for_the_writer_no_longer_than_for_votes() {
     let mut world = World::joined();
     let (txn, h) = world.handed_over();
-    let cause = Cause::WoundWait;
-    let deadlock = Box::new(Deadlock { steps: vec![], length: 0, victim: txn, cause });
-    world.hear(3, DeadlockMessage::Wound { txn, deadlock });
-    assert_eq!((world.forgotten(txn), world.aborted(txn)), (vec![3], vec![]));
-    world.done(txn, Vote::Yes(after(h)));
-    assert_eq!(world.told(), [&committed(after(h))]);
+    world.now.mono = world.now.mono + settings().vote_timeout;
+    world.event(Event::Wake);
+    let withdrawn = CommitMessage::AbortOnePhase { txn, h, reason: Reason::VoteTimeout };
+    assert_eq!(world.told_to(&withdrawn), [WRITER]);
+    assert_eq!(world.forgotten(txn), READERS);
+    assert_eq!(world.told(), Vec::<&ClientReply>::new(), "it may still commit");
+    world.done(txn, Vote::Yes(h));
+    assert_eq!(world.told(), [&committed(h)]);
+}
+
+/// What would wait beyond a bound is committed as any other; what is over makes room.
+#[test]
+fn only_so_much_is_held_back() {
+    const BYTES: u32 = 16 << 20;
+    let mut world = World::joined();
+    let session = world.session();
+    let begin = |world: &mut World, sequence| {
+        let txn = TxnId { session, sequence };
+        world.sent.clear();
+        world.commit_sized(Protocol::TwoPhase, txn, (&[WRITER], BYTES), &[2]);
+        let asks_writer = world.sent.iter().any(|(to, _)| *to == Peer::Shard(ShardId(WRITER)));
+        (txn, asks_writer)
+    };
+    let (held, _) = begin(&mut world, 1);
+    let first_beyond = (2..9).find(|sequence| begin(&mut world, *sequence).1);
+    assert_eq!(first_beyond, Some(5));
+    world.hear(2, CommitMessage::Vote { txn: held, vote: Vote::No(Reason::LocksLost) });
+    assert!(!begin(&mut world, 9).1);
 }
 
 /// The window in which the others have voted may have been followed by another one.

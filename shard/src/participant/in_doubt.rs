@@ -2,12 +2,15 @@
 //! for ever, less and less often, and the other participants while there is none. It
 //! never decides alone. In three-phase commit it leads them, besides; and in the classical
 //! form of that it does decide alone when nobody answers.
+//!
+//! Who voted READ has nothing to decide. It waits for the commit timestamp; if there is
+//! nobody who could tell it, it goes, with its floor above all that this can be.
 
 use std::time::Duration;
 
 use synod_common::id::{RequestId, TxnId};
 use synod_common::message::CommitMessage;
-use synod_common::message::commit::Vote;
+use synod_common::message::commit::{Decision, Vote};
 use synod_common::node::Output;
 use synod_common::time::Now;
 
@@ -15,8 +18,8 @@ use super::Stage;
 use crate::shard::{Shard, Timer};
 
 /// So many inquiries may be in vain, about 8 s long, before a site of three-phase commit
-/// leads although its link to the coordinator is up. That is longer than the others may
-/// wait for their locks.
+/// leads although its link to the coordinator is up, and before a READ voter that has no
+/// coordinator goes. That is longer than the others may wait for their locks.
 const PATIENCE: u32 = 4;
 /// The longest time between two inquiries.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
@@ -48,6 +51,9 @@ impl Shard {
         if !self.has_coordinator() {
             self.ask_peers(txn, out);
         }
+        if in_vain && !self.has_coordinator() && self.is_read_voter(txn) {
+            return self.decide(txn, Decision::Forgotten, out);
+        }
         if in_vain || !self.has_coordinator() {
             self.site_waited(txn, out);
         }
@@ -58,6 +64,11 @@ impl Shard {
         for txn in self.voters() {
             self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
         }
+    }
+
+    fn is_read_voter(&self, txn: TxnId) -> bool {
+        let stage = self.txns.get(&txn).map(|participant| &participant.stage);
+        matches!(stage, Some(Stage::ReadVoted { .. }))
     }
 
     fn voters(&self) -> Vec<TxnId> {

@@ -96,7 +96,7 @@ pub enum Stage {
         m: Timestamp,
         /// Above any commit timestamp that it can get.
         hi: Timestamp,
-        /// All shards that take part.
+        /// All shards that take part; without the last agent, if there is one.
         participants: Vec<ShardId>,
         /// How often the coordinator was asked.
         asked: u32,

@@ -1,4 +1,5 @@
-//! One-phase commit: this shard is the only participant and decides by itself.
+//! One-phase commit: this shard is the only participant, or the last agent, and decides by
+//! itself.
 //!
 //! The record is forced; from then on the transaction is committed. It is
 //! installed only when the oracle is known to be at or past its timestamp `m`:
@@ -65,11 +66,33 @@ impl Shard {
         }
     }
 
-    /// The coordinator never heard, and asks. What is not known here will never
-    /// be done.
-    pub(crate) fn inquire_one_phase(&mut self, txn: TxnId, h: Timestamp, out: &mut Output) {
+    /// The coordinator wants it no longer; if it is committed, that stays so.
+    pub(crate) fn abort_one_phase(
+        &mut self,
+        txn: TxnId,
+        h: Timestamp,
+        reason: &Reason,
+        out: &mut Output,
+    ) {
         match self.txns.get(&txn).map(|participant| &participant.stage) {
-            Some(Stage::Active) => self.abort(txn, &Reason::Presumed, out),
+            Some(Stage::Preparing(preparing)) if preparing.is_one_phase() => {
+                self.abort(txn, reason, out);
+            }
+            _ => self.inquire_one_phase(txn, h, reason, out),
+        }
+    }
+
+    /// The coordinator never heard, and asks. What is not known here will never be done, for
+    /// this reason.
+    pub(crate) fn inquire_one_phase(
+        &mut self,
+        txn: TxnId,
+        h: Timestamp,
+        reason: &Reason,
+        out: &mut Output,
+    ) {
+        match self.txns.get(&txn).map(|participant| &participant.stage) {
+            Some(Stage::Active) => self.abort(txn, reason, out),
             Some(Stage::OnePhase { lsn, record, .. }) if *lsn <= self.durable => {
                 let done = CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(record.m) };
                 let to = self.coordinator();
@@ -85,7 +108,7 @@ impl Shard {
             None => {}
         }
         if self.over.get(txn).is_none() {
-            self.over.insert(txn, h, End::OnePhaseNo(Reason::Presumed));
+            self.over.insert(txn, h, End::OnePhaseNo(reason.clone()));
         }
         let vote = match self.over.get(txn) {
             Some(End::OnePhase(m)) => Vote::Yes(*m),

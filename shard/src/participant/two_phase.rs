@@ -11,6 +11,7 @@
 //! | ReadVoted | RELEASE(ts)       | floor to `ts`, drop the locks                        | –         |
 //! | ReadVoted | ABORT             | drop the locks                                       | –         |
 //! | ReadVoted | FORGOTTEN         | floor to `hi`, drop the locks                        | –         |
+//! | ReadVoted | nobody to ask, for long | as FORGOTTEN                                   | –         |
 //! | –         | COMMIT            | ACK once all that was logged is durable              | –         |
 //! | –         | ABORT, RELEASE    | nothing                                              | –         |
 //! | voted     | silence           | INQUIRE, for ever; the others, too, see `cooperate`  | the same  |

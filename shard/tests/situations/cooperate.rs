@@ -100,6 +100,27 @@ fn who_voted_read_asks_too() {
     assert_eq!(world.votes().last(), Some(&Vote::Yes(Timestamp(1201))));
 }
 
+/// Whoever might tell it the commit timestamp is gone. It may be any below the window's end.
+#[test]
+fn who_voted_read_goes_when_nobody_answers() {
+    let mut world = World::new();
+    let given = incarnation_of(&world.read(txn(1), "k", ReadMode::Shared));
+    world.prepare(txn(1), 1100, given, Bytes::new());
+    let wait = |world: &mut World| {
+        for _ in 0..10 {
+            world.now.mono = world.now.mono + Duration::from_secs(5);
+            world.event(Event::Wake);
+        }
+    };
+    wait(&mut world);
+    assert_eq!(world.shard.stats().locks, 1, "the coordinator is there");
+    world.lose_coordinator();
+    wait(&mut world);
+    assert_eq!(world.shard.stats().locks, 0);
+    world.one_phase(txn(2), 1150, writes(&[("k", Some("new"))]));
+    assert_eq!(world.votes().last(), Some(&Vote::No(Reason::WindowPassed)));
+}
+
 #[test]
 fn what_another_one_knows_ends_the_doubt() {
     for (decision, value) in [(commit(1150), "new"), (Decision::Abort, "old")] {

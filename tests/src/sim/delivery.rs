@@ -28,6 +28,7 @@ impl World {
         };
         let Some(target) = target else { return Ok(()) };
         self.sends_state(from, &send.message);
+        self.reached.sent(&send.message);
         if let Message::ClientReply(ClientReply::Outcome(outcome)) = &send.message
             && let Node::Client(client) = target
             && let Some(txn) = self.clients[client].asked.get(&send.request)

@@ -136,7 +136,9 @@ fn aim_of(message: &Message) -> Option<Aim> {
         | CommitMessage::OnePhaseOutcomes { .. }
         | CommitMessage::Call { .. }
         | CommitMessage::Welcome { .. } => Some(Aim::Join),
-        CommitMessage::Inquire { .. } | CommitMessage::InquireOnePhase { .. } => Some(Aim::Inquire),
+        CommitMessage::Inquire { .. }
+        | CommitMessage::InquireOnePhase { .. }
+        | CommitMessage::AbortOnePhase { .. } => Some(Aim::Inquire),
         CommitMessage::Vote { vote: Vote::No(_), .. }
         | CommitMessage::AskWindow
         | CommitMessage::Window { .. }

@@ -1,5 +1,8 @@
 //! What was reached in a run. What is reached in none of many tests nothing.
 
+use synod_common::message::{CommitMessage, Message};
+use synod_common::time::Timestamp;
+
 /// How often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
@@ -25,11 +28,15 @@ pub struct Reached {
     pub taken_over: u64,
     /// Those that were given up though an acceptor had all votes.
     pub given_up: u64,
+    /// Transactions that were left to their only writer, after others had voted READ.
+    pub left: u64,
+    /// Wishes that such a writer aborts one.
+    pub withdrawn: u64,
 }
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 11] {
+    pub fn all(&self) -> [(&'static str, u64); 13] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
@@ -42,6 +49,8 @@ impl Reached {
             ("first by a participant", self.counted_by_shards),
             ("taken over", self.taken_over),
             ("given up though accepted", self.given_up),
+            ("left to the only writer", self.left),
+            ("withdrawn from it", self.withdrawn),
         ]
     }
 
@@ -58,5 +67,18 @@ impl Reached {
         self.counted_by_shards += other.counted_by_shards;
         self.taken_over += other.taken_over;
         self.given_up += other.given_up;
+        self.left += other.left;
+        self.withdrawn += other.withdrawn;
+    }
+
+    /// A server sends this.
+    pub fn sent(&mut self, message: &Message) {
+        match message {
+            Message::Commit(CommitMessage::CommitOnePhase { after, .. }) => {
+                self.left += u64::from(*after > Timestamp::ZERO);
+            }
+            Message::Commit(CommitMessage::AbortOnePhase { .. }) => self.withdrawn += 1,
+            _ => {}
+        }
     }
 }

@@ -296,6 +296,8 @@ fn samples() -> Vec<Message> {
         .into(),
         CommitMessage::OnePhaseDone { txn: txn(), vote: Vote::Yes(Timestamp(9)) }.into(),
         CommitMessage::InquireOnePhase { txn: txn(), h: Timestamp(9) }.into(),
+        CommitMessage::AbortOnePhase { txn: txn(), h: Timestamp(9), reason: Reason::VoteTimeout }
+            .into(),
         CommitMessage::Decide { txn: txn(), decision: Decision::Commit(Timestamp(9)) }.into(),
         CommitMessage::Decide { txn: txn(), decision: Decision::Abort }.into(),
         CommitMessage::Release { txn: txn(), at: Timestamp(9) }.into(),
