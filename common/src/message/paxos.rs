@@ -49,7 +49,7 @@ pub enum PaxosMessage {
 
 /// The votes of all participants of one transaction: what an acceptor accepts as a whole.
 /// Whoever finds one knows the decision, if there was one: commit, at this timestamp.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bundle {
     /// The transaction.
     pub txn: TxnId,

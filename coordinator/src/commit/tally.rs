@@ -5,7 +5,7 @@ use synod_common::message::commit::Vote;
 use synod_common::time::Timestamp;
 
 /// The votes on one transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Tally {
     missing: Vec<ShardId>,
     yes: Vec<ShardId>,

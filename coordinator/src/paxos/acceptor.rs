@@ -42,7 +42,7 @@ pub enum Answer {
 }
 
 /// What one member has collected and accepted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Acceptor {
     instances: BTreeMap<(Timestamp, TxnId), Instance>,
     /// Participants of all of them.
@@ -53,7 +53,7 @@ pub struct Acceptor {
     mutant: Option<super::Mutant>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Instance {
     Collecting(Tally),
     Accepted(Bundle),

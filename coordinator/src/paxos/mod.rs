@@ -57,7 +57,7 @@ use mutant::mutated;
 pub use quorum::Quorum;
 
 /// What the core of a coordinator knows of Paxos Commit beside its commits.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Decided {
     /// All commits that began before this are decided, by the log.
     pub below: Timestamp,

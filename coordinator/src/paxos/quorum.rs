@@ -9,13 +9,14 @@ use synod_common::id::CoordinatorId;
 use super::mutant::mutated;
 
 /// The acceptors that were asked, and those that have accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Quorum {
     asked: Vec<CoordinatorId>,
     /// Whether the participants count, too.
     is_faster: bool,
     /// Whether an acceptor got the votes from the leader, and tells nobody else.
     is_forwarded: bool,
+    /// In the order of their numbers.
     accepted: Vec<CoordinatorId>,
     #[cfg(feature = "mutants")]
     mutant: Option<super::Mutant>,
@@ -71,11 +72,11 @@ impl Quorum {
 
     /// An acceptor has accepted; false if that is known.
     pub fn accept(&mut self, acceptor: CoordinatorId) -> bool {
-        let new = !self.accepted.contains(&acceptor);
-        if new {
-            self.accepted.push(acceptor);
+        let place = self.accepted.binary_search(&acceptor);
+        if let Err(place) = place {
+            self.accepted.insert(place, acceptor);
         }
-        new
+        place.is_err()
     }
 
     /// Whether a majority of so many members has.

@@ -148,9 +148,12 @@ fn main() -> ExitCode {
                     let command = "core --protocol 3pc-classical";
                     schedules.contradict::<core::World>(command, core::Bug::Classical)
                 }
-                Protocol::PaxosCommit | Protocol::FasterPaxosCommit
-                    if !exhaustive && !demonstrate =>
-                {
+                Protocol::PaxosCommit | Protocol::FasterPaxosCommit if exhaustive => {
+                    let faster = protocol == Protocol::FasterPaxosCommit;
+                    let bounds = paxos::Bounds { crashes, elections, faster };
+                    schedules.exhaust(|bug| paxos::State::new(bounds, bug))
+                }
+                Protocol::PaxosCommit | Protocol::FasterPaxosCommit if !demonstrate => {
                     schedules.run::<paxos::World>("core --protocol paxos")
                 }
                 Protocol::Auto

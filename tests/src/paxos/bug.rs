@@ -7,7 +7,7 @@ use synod_coordinator::paxos::{Acceptor, Decided, Quorum};
 use crate::explore;
 
 /// A deliberate bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bug {
     /// The first participant does the opposite when it is told to commit. Whoever does not
     /// notice this notices nothing.

@@ -16,7 +16,7 @@ use super::net::{Addressed, Message, member, site};
 use super::txn::{Entry, MOST, Txn, bit, window};
 
 /// How far a transaction is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub enum Stage {
     /// It has not begun, or is over.
     #[default]
@@ -59,7 +59,7 @@ pub struct Out {
     pub news: Vec<News>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Then {
     Tell(usize),
     GiveUp(usize),
@@ -67,7 +67,7 @@ enum Then {
 }
 
 /// The core.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Leader {
     me: CoordinatorId,
     members: usize,

@@ -22,6 +22,8 @@
 //! * `synod-sim core --protocol paxos --schedules 1000000`
 //! * `synod-sim core --protocol paxos --mutants` (with the feature): each deliberate bug must
 //!   be caught; [`Bug::Canary`] at once, or the explorer itself is blind.
+//! * `synod-sim core --protocol paxos --exhaustive` searches all schedules of one small
+//!   transaction ([`State`]), among the same machines.
 //!
 //! The engine is [`explore`](crate::explore): how seeds become schedules, and what is made
 //! of what they violate.
@@ -57,9 +59,11 @@ mod member;
 mod net;
 mod participant;
 mod rush;
+mod state;
 mod txn;
 mod weights;
 mod world;
 
 pub use bug::Bug;
+pub use state::{Bounds, State};
 pub use world::World;

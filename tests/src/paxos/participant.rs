@@ -15,6 +15,8 @@
 //! | Prepared, ReadVoted | nothing for long | INQUIRE                                  | the same  |
 //! | all but Prepared, Over | a crash    |                                             | Lost      |
 
+use std::hash::{Hash, Hasher};
+
 use synod_common::id::{CoordinatorId, ShardId};
 use synod_common::message::commit::Vote;
 use synod_common::time::Timestamp;
@@ -24,7 +26,7 @@ use super::net::{Addressed, Message, member, site};
 use super::txn::{MOST, Txn};
 
 /// How far a transaction is here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Not voted.
     #[default]
@@ -42,7 +44,7 @@ pub enum Stage {
 }
 
 /// A participant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Participant {
     me: ShardId,
     bug: Option<Bug>,
@@ -58,6 +60,16 @@ pub struct Participant {
     written: u32,
     flushed: u32,
     held: Vec<Addressed>,
+}
+
+/// By what makes a difference: not how often it has written, and what it holds back follows
+/// from what it has written.
+impl Hash for Participant {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.stages, self.disk, &self.awaited).hash(hasher);
+        (self.life, self.is_dirty()).hash(hasher);
+        self.held.iter().fold(0_u8, |told, (to, _)| told | 1 << to).hash(hasher);
+    }
 }
 
 impl Participant {
@@ -80,6 +92,11 @@ impl Participant {
     /// Whether it has written what is not durable.
     pub fn is_dirty(&self) -> bool {
         self.flushed < self.written
+    }
+
+    /// Whether it knows something of this one that a crash may take.
+    pub fn may_forget(&self, number: usize) -> bool {
+        matches!(self.stages[number], Stage::Active | Stage::ReadVoted(_) | Stage::Never)
     }
 
     /// Whether it has voted on this one and waits for the decision.

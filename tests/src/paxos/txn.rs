@@ -18,7 +18,7 @@ pub fn window(epoch: Epoch) -> Timestamp {
 }
 
 /// A transaction. What its messages say of it they say by its number.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Txn {
     /// Its name.
     pub id: TxnId,
@@ -64,7 +64,7 @@ impl Txn {
 }
 
 /// An entry of the group's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Entry {
     /// An epoch begins.
     Started,
