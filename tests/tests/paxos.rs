@@ -56,3 +56,14 @@ fn what_the_machines_do_wrong_shows() {
         schedules::show::<World>(Bug::Paxos(mutant));
     }
 }
+
+/// With one election all of them show.
+#[cfg(feature = "mutants")]
+#[test]
+fn every_bug_of_the_machines_has_a_small_schedule() {
+    let bounds = Bounds { crashes: 0, elections: 1, faster: false };
+    for mutant in synod_coordinator::paxos::Mutant::ALL {
+        let found = exhaust(&State::new(bounds, Some(Bug::Paxos(mutant))));
+        assert!(found.violation.is_some(), "{mutant:?}");
+    }
+}

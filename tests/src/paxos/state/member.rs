@@ -169,6 +169,16 @@ impl State {
         self.members[at].stop(bug);
     }
 
+    /// Whether a member has promised to accept no proposal of the transaction any more, which
+    /// its acceptor knows.
+    pub(super) fn refuses_all(&self, member: &Member) -> bool {
+        let Txn { id, h, .. } = self.txns[IT];
+        let mut empty = machine(self.bug, Acceptor::default());
+        let only = ShardId(1);
+        let answer = empty.propose(member.promised, (id, h), &[only], (only, &Vote::Yes(h)));
+        matches!(answer, Answer::Nothing)
+    }
+
     /// A member hears something of the transaction.
     pub(super) fn member_hears(&mut self, at: usize, from: usize, say: Say) -> Result<(), String> {
         let promised = self.members[at].promised;

@@ -342,7 +342,7 @@ impl State {
         let leads = hearer.leads && hearer.core.epoch == FIRST;
         let counts = |stages: fn(&Progress) -> bool| leads && stages(&hearer.core.stages[IT]);
         let preparing = counts(|stage| matches!(stage, Progress::Preparing(_)));
-        let accepts = hearer.promised == FIRST && hearer.disk.is_none();
+        let accepts = hearer.disk.is_none() && !self.refuses_all(hearer);
         match say {
             Say::Propose(..) => !accepts && !preparing,
             Say::Forward(_) => !accepts,
