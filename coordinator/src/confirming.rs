@@ -14,12 +14,11 @@
 use std::collections::VecDeque;
 
 use synod_common::error::Reason;
-use synod_common::id::{Peer, RequestId, ShardId};
+use synod_common::id::{Peer, RequestId, ShardId, TxnId};
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage};
 use synod_common::node::Output;
 use synod_common::time::Now;
 
-use crate::commit::is_left_to_one;
 use crate::coordinator::{Coordinator, MAX_PARKED};
 use crate::mutant::mutated;
 
@@ -39,16 +38,18 @@ pub(crate) enum Waiting {
     Join(ShardId, u64, u32),
     /// A shard asks where the window ends: whoever has another one must not say.
     Window(ShardId, RequestId),
+    /// A transaction whose only writer is to decide; others vote meanwhile.
+    LastAgent(TxnId),
 }
 
 impl Coordinator {
     /// Whether a request is only answered by one who is sure that it leads.
     pub(crate) fn must_confirm(&self, request: &ClientRequest) -> bool {
-        let alone = self.is_alone() || mutated!(self, LeadsUnconfirmed);
+        let alone = self.leads_surely();
         match request {
             ClientRequest::Timestamp | ClientRequest::OpenSession => !alone,
-            // One participant decides, at a timestamp that comes from here.
-            ClientRequest::Commit { parts, .. } => is_left_to_one(parts) && !alone,
+            // Its participant decides, at a timestamp that comes from here.
+            ClientRequest::Commit { parts, .. } => parts.len() == 1 && !alone,
             ClientRequest::Heartbeat { .. }
             | ClientRequest::CloseSession { .. }
             | ClientRequest::Outcome { .. }
@@ -59,6 +60,11 @@ impl Coordinator {
             | ClientRequest::CommitOf { .. }
             | ClientRequest::Follow { .. } => false,
         }
+    }
+
+    /// Whether it needs no round to be sure that it leads.
+    fn leads_surely(&self) -> bool {
+        self.is_alone() || mutated!(self, LeadsUnconfirmed)
     }
 
     /// Whether there is nobody else who could lead.
@@ -88,9 +94,22 @@ impl Coordinator {
         self.confirming.gathering.push_back(Waiting::Join(shard, nonce, remembered));
     }
 
+    /// Whether a transaction may be left to its only writer at once; if not, whether it can
+    /// wait for that.
+    pub(crate) fn may_leave(&mut self, txn: TxnId) -> Option<bool> {
+        if self.leads_surely() {
+            return Some(true);
+        }
+        let has_room = self.confirming.gathering.len() < MAX_PARKED;
+        has_room.then(|| {
+            self.confirming.gathering.push_back(Waiting::LastAgent(txn));
+            false
+        })
+    }
+
     /// A shard asks where the window ends. It asks again if nobody answers.
     pub(crate) fn window_asked(&mut self, shard: ShardId, request: RequestId, out: &mut Output) {
-        if self.is_alone() || mutated!(self, LeadsUnconfirmed) {
+        if self.leads_surely() {
             self.tell_window(shard, request, out);
         } else if self.confirming.gathering.len() < MAX_PARKED {
             self.confirming.gathering.push_back(Waiting::Window(shard, request));
@@ -118,6 +137,7 @@ impl Coordinator {
                     self.join(now, shard, (nonce, remembered), true, out);
                 }
                 Waiting::Window(shard, request) => self.tell_window(shard, request, out),
+                Waiting::LastAgent(txn) => self.leave_confirmed(now, txn, out),
             }
         }
         self.after(now, out);

@@ -11,7 +11,7 @@
 //! | in state  | on                         | do                                          | next      |
 //! |-----------|----------------------------|---------------------------------------------|-----------|
 //! | –         | COMMIT, one part writes    | draw `h`; PREPARE(h, hi) to the others      | Preparing |
-//! | Preparing | READ(m), the last          | to the writer: commit after `max m`         | OnePhase  |
+//! | Preparing | all READ(m), and it leads surely | to the writer: commit after `max m`   | OnePhase  |
 //! | Preparing | a NO, silence, a lost link | ABORT once to all others; tell the client   | –         |
 //! | OnePhase  | it is done                 | as in one-phase commit; RELEASE to READ     | –         |
 //! | OnePhase  | it is not                  | ABORT to READ; tell the client              | –         |
@@ -32,6 +32,9 @@
 //! is wounded is aborted at its writer, and only where that can not be does it come to this.
 //! A lock that a client took to keep others out, and not for what it read, ends here while the
 //! outcome is still open; every order that anybody sees is still that of the timestamps.
+//!
+//! The writer waits for no record of a group's log, so its leader makes sure that it leads,
+//! while the others vote.
 //!
 //! Whatever protocol was chosen: the decision is the writer's alone, and so is what waits
 //! for it.
@@ -63,13 +66,22 @@ pub struct LastAgent {
     pub terms: Terms,
     /// Bytes of the whole COMMIT, which its part keeps in memory.
     frame_bytes: usize,
+    /// Whether this coordinator has led when it began, surely.
+    confirmed: bool,
+}
+
+impl Commit {
+    /// Whether it has to wait although all have voted that were asked.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.last_agent.as_ref().is_some_and(|last| !last.confirmed)
+    }
 }
 
 impl Coordinator {
     /// Takes the part of the only writer out, if there is one among several.
     pub(super) fn last_agent(
         &mut self,
-        terms: Terms,
+        (txn, terms): (TxnId, Terms),
         parts: &mut Vec<PartWrites>,
         frame_bytes: usize,
     ) -> Option<Box<LastAgent>> {
@@ -79,8 +91,22 @@ impl Coordinator {
         if parts.len() < 2 || held_bytes > MOST_HELD {
             return None;
         }
+        let confirmed = self.may_leave(txn)?;
         self.held_bytes = held_bytes;
-        Some(Box::new(LastAgent { part: parts.remove(only), terms, frame_bytes }))
+        Some(Box::new(LastAgent { part: parts.remove(only), terms, frame_bytes, confirmed }))
+    }
+
+    /// This coordinator led when the transaction began.
+    pub(crate) fn leave_confirmed(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let Some(Commit { stage: Stage::Preparing(tally), last_agent: Some(last), .. }) =
+            self.commits.get_mut(&txn)
+        else {
+            return;
+        };
+        last.confirmed = true;
+        if tally.is_complete() {
+            self.all_voted(now, txn, out);
+        }
     }
 
     /// It is held no longer.

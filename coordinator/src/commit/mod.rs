@@ -177,11 +177,6 @@ fn sites(protocol: Protocol, parts: &[PartWrites]) -> Vec<ShardId> {
     }
 }
 
-/// Whether one participant decides: the only one, or the only one that writes.
-pub(crate) fn is_left_to_one(parts: &[Part]) -> bool {
-    parts.len() == 1 || parts.iter().filter(|part| part.write_bytes > 0).count() == 1
-}
-
 impl PartWrites {
     fn has_writes(&self) -> bool {
         self.writes.len() > self.read_bytes as usize
@@ -226,7 +221,7 @@ impl Coordinator {
         self.unfinished.insert((h, txn));
         self.stats.begun += 1;
         let (waiting, since) = (vec![from], Some(now.mono));
-        let last_agent = self.last_agent(terms, &mut parts, frame_bytes);
+        let last_agent = self.last_agent((txn, terms), &mut parts, frame_bytes);
         let shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
         let mut commit = Commit {
             hi,

@@ -37,6 +37,11 @@ impl Tally {
         };
         self.missing.swap_remove(i);
         self.at = self.at.max(at);
+        self.is_complete()
+    }
+
+    /// Whether all have voted.
+    pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
     }
 
@@ -57,7 +62,7 @@ impl Tally {
 
     /// The commit timestamp, who voted YES, who voted READ.
     pub fn result(self) -> (Timestamp, Vec<ShardId>, Vec<ShardId>) {
-        assert!(self.missing.is_empty(), "decided before all votes were in");
+        assert!(self.is_complete(), "decided before all votes were in");
         (self.at, self.yes, self.read)
     }
 }

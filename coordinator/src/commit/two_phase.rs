@@ -93,13 +93,16 @@ impl Coordinator {
             return self.abort_preparing(txn, Some(shard), reason, out);
         }
         if tally.count(shard, &vote) {
-            self.decide(now, txn, out);
+            self.all_voted(now, txn, out);
         }
     }
 
     /// All voted for it.
-    fn decide(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+    pub(super) fn all_voted(&mut self, now: Now, txn: TxnId, out: &mut Output) {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
+        if commit.is_unconfirmed() {
+            return;
+        }
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
         let (h, protocol) = (commit.h, commit.protocol());
