@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use synod_client::{Client, Error, Options, Protocol, Txn};
+use synod_common::commit::Price;
 use synod_common::deadlock::Scheme;
 use synod_tests::stage::{Behind, Cluster, Counted};
 
@@ -83,6 +84,34 @@ fn key(shard: u32) -> String {
     char::from(letter).to_string()
 }
 
+/// What was counted, as the price list has it.
+fn price_of(counted: &Counted) -> Price {
+    let Counted { messages, forced, .. } = *counted;
+    Price { messages, forced_writes: forced, message_delays: delays(counted.answer) }
+}
+
+/// The price list, which `synod bench commit` shows, is what all cores pay. What a group
+/// forces for its own log is not of one commit, and only Paxos Commit does without.
+#[test]
+fn the_price_list_is_paid() {
+    let all = Protocol::ALL.into_iter().flat_map(|protocol| [1, 3, 5].map(|c| (protocol, c)));
+    for (protocol, coordinators) in all {
+        let mut priced = Priced::by_group(coordinators);
+        for n in 1..=SHARDS {
+            let counted = price_of(&priced.price_by(protocol, n, 0));
+            let participants = u16::try_from(n).expect("few");
+            let listed = Price::here(protocol, participants, coordinators);
+            let used = protocol.used_by(coordinators);
+            let shares_log = coordinators > 1
+                && (n == 1 || !matches!(used, Protocol::PaxosCommit | Protocol::FasterPaxosCommit));
+            let forced_writes =
+                if shares_log { counted.forced_writes } else { listed.forced_writes };
+            let listed = Price { forced_writes, ..listed };
+            assert_eq!(counted, listed, "{protocol}, {n} of {coordinators}");
+        }
+    }
+}
+
 /// Between the client's request and the reply to it.
 fn delays(behind: Behind) -> u32 {
     behind.messages - 1
@@ -96,8 +125,11 @@ fn two_phase_commit_costs_what_the_book_says() {
     let mut priced = Priced::new();
     for n in 2..=SHARDS {
         let counted = priced.price(n, 0);
-        assert_eq!((counted.messages, counted.forced), (3 * n, n + 1), "{n} participants");
-        assert_eq!((delays(counted.answer), counted.answer.forces), (2, 2), "{n} participants");
+        let book = Price::by_the_book(Protocol::TwoPhase, u16::try_from(n).expect("few"), 1);
+        let saved =
+            Price { messages: book.messages - n, forced_writes: book.forced_writes - n, ..book };
+        assert_eq!(price_of(&counted), saved, "{n} participants");
+        assert_eq!(counted.answer.forces, 2, "{n} participants");
     }
 }
 

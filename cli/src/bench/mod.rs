@@ -20,7 +20,6 @@ mod deadlock;
 mod failover;
 mod keyspace;
 mod measure;
-mod price;
 mod report;
 mod workload;
 
@@ -34,7 +33,6 @@ use crate::cluster::{ClusterOptions, LocalCluster};
 use cost::Counters;
 pub use failover::{Failover, FailoverOptions, run as failover};
 use keyspace::Keyspace;
-pub use price::Price;
 pub use report::{CommitCost, Report};
 pub use workload::{BadWorkload, Workload};
 

@@ -6,13 +6,13 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use synod_common::commit::Price;
 
 use super::bulk::Bulk;
 use super::cost::{Cost, round};
 use super::deadlock::Broken;
 use super::keyspace::Sum;
 use super::measure::Measured;
-use super::price::{Price, used};
 use super::{BenchOptions, Workload};
 
 /// The result of a run. Field names are what programs rely on.
@@ -86,13 +86,16 @@ pub struct CommitCost {
     pub participants: u16,
     /// What the book says.
     pub by_the_book: Price,
+    /// What it is to be here; it says how many delays there are, which nothing counts.
+    pub here: Price,
 }
 
 impl CommitCost {
     fn of(options: &BenchOptions, coordinators: u16) -> Option<CommitCost> {
         let Workload::Commit(participants) = options.workload else { return None };
-        let by_the_book = Price::of(options.protocol, participants, coordinators);
-        Some(CommitCost { participants, by_the_book })
+        let by_the_book = Price::by_the_book(options.protocol, participants, coordinators);
+        let here = Price::here(options.protocol, participants, coordinators);
+        Some(CommitCost { participants, by_the_book, here })
     }
 }
 
@@ -112,7 +115,7 @@ impl Report {
         Report {
             workload: options.workload.name(),
             clients: options.clients,
-            protocol: used(options.protocol, coordinators).to_string(),
+            protocol: options.protocol.used_by(coordinators).to_string(),
             coordinators,
             isolation: options.workload.isolation(),
             seconds: span.as_secs_f64(),
@@ -216,7 +219,7 @@ pub(super) fn of_bulk(options: &BenchOptions, coordinators: u16, bulk: Bulk, sum
     Report {
         workload: Workload::Load.name(),
         clients: bulk.writers,
-        protocol: used(options.protocol, coordinators).to_string(),
+        protocol: options.protocol.used_by(coordinators).to_string(),
         coordinators,
         isolation: Workload::Load.isolation(),
         seconds: bulk.load_s,

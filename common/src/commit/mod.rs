@@ -19,12 +19,14 @@
 mod ballot;
 #[cfg(feature = "mutants")]
 pub mod mutant;
+mod price;
 mod protocol;
 mod say;
 mod site;
 mod stable;
 
 pub use ballot::{Ballot, SiteId};
+pub use price::Price;
 pub use protocol::{BadProtocol, Protocol};
 pub use say::{Say, Verdict};
 pub use site::{Site, Step};
