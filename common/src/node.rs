@@ -60,6 +60,13 @@ pub trait Node {
     /// If the piece can not be understood. The driver then refuses to start.
     fn recover(&mut self, recovered: Recovered<'_>) -> Result<(), Corrupt>;
 
+    /// Whether somebody of this name may be linked to it. The driver refuses others, so that
+    /// nothing is ever heard of them; a certificate alone makes no member of a cluster.
+    fn expects(&self, peer: Peer) -> bool {
+        let _ = peer;
+        true
+    }
+
     /// Reacts to one event.
     fn handle(&mut self, now: Now, event: Event, out: &mut Output);
 }

@@ -294,6 +294,37 @@ impl Node for Counter {
     }
 }
 
+/// Serves nobody but clients.
+struct Alone;
+
+impl Node for Alone {
+    fn recover(&mut self, _: Recovered<'_>) -> Result<(), Corrupt> {
+        Ok(())
+    }
+
+    fn expects(&self, peer: Peer) -> bool {
+        matches!(peer, Peer::Client(_))
+    }
+
+    fn handle(&mut self, _: Now, event: Event, _: &mut Output) {
+        let (Event::Connected(peer) | Event::Message { from: peer, .. }) = event else { return };
+        assert!(self.expects(peer), "it hears of {peer}");
+    }
+}
+
+/// It has a certificate, and belongs to no cluster that this one knows.
+#[test]
+fn a_server_that_is_not_expected_is_refused() {
+    let certs = Certs::new();
+    let server = Server::start_node(certs.issue(Role::Shard, "s1"), Setup::default(), Alone);
+    block_on(async {
+        let stranger = certs.issue(Role::Coordinator, "c9");
+        let mut link = Client::connect(stranger, server.addr).await.unwrap();
+        assert_eq!(link.end().await, CloseReason::There(CloseCode::Stranger));
+    });
+    server.stop().unwrap();
+}
+
 #[test]
 fn embedded_and_restarted_on_the_same_disk() {
     let disk = MemDisk::new();

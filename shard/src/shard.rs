@@ -482,6 +482,14 @@ impl Node for Shard {
         self.recover_piece(recovered)
     }
 
+    /// Which shards there are it may hear only when it is welcomed.
+    fn expects(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Coordinator(id) => self.settings.coordinators.contains(&id),
+            Peer::Shard(_) | Peer::Client(_) => true,
+        }
+    }
+
     fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
         match event {
             Event::Start { seed } => self.start(now, seed, out),

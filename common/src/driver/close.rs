@@ -39,10 +39,12 @@ pub enum CloseCode {
     Internal,
     /// The server starts anew.
     Restarting,
+    /// The cluster has no server of this name.
+    Stranger,
 }
 
 impl CloseCode {
-    const ALL: [CloseCode; 12] = [
+    const ALL: [CloseCode; 13] = [
         CloseCode::Done,
         CloseCode::Malformed,
         CloseCode::TooLarge,
@@ -55,6 +57,7 @@ impl CloseCode {
         CloseCode::Replaced,
         CloseCode::Internal,
         CloseCode::Restarting,
+        CloseCode::Stranger,
     ];
 
     /// As it travels.
@@ -81,6 +84,7 @@ impl CloseCode {
             CloseCode::Stopping => "the server is stopping",
             CloseCode::Restarting => "the server starts anew",
             CloseCode::Replaced => "a newer connection took its place",
+            CloseCode::Stranger => "the cluster has no server of this name",
             CloseCode::Internal => "internal error",
         }
     }

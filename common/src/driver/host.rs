@@ -279,6 +279,11 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
     /// Handles one item of the inbox; returns the room that it gives back.
     fn inbound(&mut self, now: Now, item: Inbound) -> usize {
         match item {
+            Inbound::Connected { peer, handle, .. } if !self.node.expects(peer) => {
+                tracing::warn!(%peer, "refused: the cluster has no server of this name");
+                handle.abort(CloseCode::Stranger);
+                0
+            }
             Inbound::Connected { peer, link, handle } => {
                 Stats::add(&self.handle.stats().links_up, 1);
                 let old = self.links.insert(peer, Entry { link, handle });

@@ -137,9 +137,17 @@ impl Server {
         setup: Setup,
         node: impl FnMut(Now, Event, &mut Output) + Send + 'static,
     ) -> Server {
+        Server::start_node(identity, setup, FnNode(node))
+    }
+
+    pub fn start_node(
+        identity: Identity,
+        setup: Setup,
+        node: impl Node + Send + 'static,
+    ) -> Server {
         let handle = HostHandle::new(setup.limits);
         let log = Arc::new(GroupCommit::new(Lsn(0), handle.waker()));
-        let host = Host::new(FnNode(node), log.clone(), handle.clone());
+        let host = Host::new(node, log.clone(), handle.clone());
         let (ready, addr) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             block_on(async {

@@ -518,6 +518,15 @@ impl Node for Member {
         Ok(())
     }
 
+    fn expects(&self, peer: Peer) -> bool {
+        let Settings { group, placement, .. } = &self.core.settings;
+        match peer {
+            Peer::Coordinator(id) => group.iter().any(|member| member.id == id),
+            Peer::Shard(id) => placement.shards.iter().any(|shard| shard.id == id),
+            Peer::Client(_) => true,
+        }
+    }
+
     fn handle(&mut self, now: Now, event: Event, out: &mut Output) {
         if self.stopped {
             return;
