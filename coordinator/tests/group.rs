@@ -227,11 +227,7 @@ impl Group {
     fn begun(&mut self, id: usize, protocol: Protocol) -> (TxnId, Timestamp) {
         let txn = self.session(id);
         self.commit(id, txn, protocol, &[1, 1]);
-        let h = self.said.iter().find_map(|(_, _, message)| match message {
-            Message::Commit(CommitMessage::Prepare { h, .. }) => Some(*h),
-            _ => None,
-        });
-        (txn, h.expect("it is prepared"))
+        (txn, self.asked_at().expect("it is prepared"))
     }
 
     /// The first transaction of a new session.
@@ -276,6 +272,14 @@ impl Group {
             )
         };
         self.said.iter().filter(|(_, _, message)| commit(message)).count()
+    }
+
+    /// The `h` under which shards were asked for votes.
+    fn asked_at(&self) -> Option<Timestamp> {
+        self.said.iter().find_map(|(_, _, message)| match message {
+            Message::Commit(CommitMessage::Prepare { h, .. }) => Some(*h),
+            _ => None,
+        })
     }
 
     fn left_to_one(&self) -> usize {
@@ -547,7 +551,8 @@ fn who_is_cut_off_leaves_nothing_to_one_shard() {
         group.cut_off = BTreeSet::from([1]);
         group.commit(1, txn, Protocol::TwoPhase, write_bytes);
         group.deliver();
-        group.hear(1, 1, CommitMessage::Vote { txn, vote: Vote::Read(Timestamp(1)) });
+        let vote = Vote::Read(group.asked_at().unwrap_or_default());
+        group.hear(1, 1, CommitMessage::Vote { txn, vote });
         group.deliver();
         assert_eq!(group.left_to_one(), 0, "{write_bytes:?}");
         group.cut_off.clear();
@@ -565,6 +570,7 @@ fn the_only_writer_waits_for_the_votes_and_for_the_group() {
     group.commit(1, txn, Protocol::TwoPhase, &[0, 1]);
     group.deliver();
     assert_eq!(group.left_to_one(), 0);
-    group.hear(1, 1, CommitMessage::Vote { txn, vote: Vote::Read(Timestamp(1)) });
+    let vote = Vote::Read(group.asked_at().expect("a reader is asked"));
+    group.hear(1, 1, CommitMessage::Vote { txn, vote });
     assert_eq!(group.left_to_one(), 1);
 }

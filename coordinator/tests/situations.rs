@@ -475,3 +475,24 @@ fn shard_restarts(settings: Settings) {
         matches!(message, Message::ClientReply(ClientReply::Timestamp(_)))
     }));
 }
+
+/// Nobody may learn of a commit before the oracle is past it.
+#[test]
+fn a_vote_outside_the_window_aborts() {
+    let outside = [Timestamp::ZERO, Timestamp(u64::MAX)];
+    for vote in outside.into_iter().flat_map(|at| [Vote::Yes(at), Vote::Read(at)]) {
+        let mut world = World::joined();
+        let txn = first(world.session());
+        world.commit_in(Protocol::TwoPhase, txn, &[1, 2], &[]);
+        world.hear(1, CommitMessage::Vote { txn, vote });
+        assert_eq!(world.told(), [&ClientReply::Outcome(Outcome::Aborted(Reason::Malformed))]);
+    }
+    // What one shard decides it can not take back; it is asked again.
+    for at in outside {
+        let mut world = World::joined();
+        let txn = first(world.session());
+        world.commit_in(Protocol::TwoPhase, txn, &[1], &[]);
+        world.hear(1, CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(at) });
+        assert_eq!(world.told(), Vec::<&ClientReply>::new());
+    }
+}

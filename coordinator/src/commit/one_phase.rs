@@ -63,7 +63,8 @@ impl Coordinator {
         else {
             return self.release_known(shard, txn, &vote, out);
         };
-        if *asked != shard {
+        // What can not be is not heard; it is asked about again.
+        if *asked != shard || !self.may_have_committed(*h, &vote) {
             return;
         }
         let h = *h;
@@ -90,6 +91,14 @@ impl Coordinator {
                     out.send(Peer::Shard(shard), RequestId::default(), message);
                 }
             }
+        }
+    }
+
+    /// Whether a shard may have committed so what began at `h`, by what windows there were.
+    fn may_have_committed(&self, h: Timestamp, vote: &Vote) -> bool {
+        match vote {
+            Vote::Yes(at) | Vote::Read(at) => (h..self.oracle.hi()).contains(at),
+            Vote::No(_) => true,
         }
     }
 
@@ -121,6 +130,9 @@ impl Coordinator {
         out: &mut Output,
     ) {
         let OnePhaseOutcome { txn, h, committed: Some(at) } = *outcome else { return };
+        if !self.may_have_committed(h, &Vote::Yes(at)) {
+            return;
+        }
         match self.outcomes.get(txn) {
             Known::Committed(_) => {}
             // Also if its neighbours are forgotten: this one may never have been

@@ -6,7 +6,7 @@
 //! | Preparing  | YES(m), READ(m)     | count; `commit_ts = max m`                       | Preparing  |
 //! | Preparing  | last vote, some YES | oracle past `commit_ts`; *force* Committed       | Deciding   |
 //! | Preparing  | last vote, all READ | oracle past `commit_ts`; *force* Outcome         | Deciding   |
-//! | Preparing  | NO, time-out        | ABORT once to all others; tell the client        | –          |
+//! | Preparing  | NO, time-out, a vote outside the window | ABORT once to all others; tell the client        | –          |
 //! | Deciding   | log durable         | tell the client; COMMIT to YES, RELEASE to READ  | Committing, or – if none voted YES |
 //! | Committing | ACK, not the last   |                                                  | Committing |
 //! | Committing | last ACK            | log Ended (not forced)                           | –          |
@@ -89,8 +89,13 @@ impl Coordinator {
         // A late one has been told, or will ask.
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Preparing(tally) = &mut commit.stage else { return };
-        if let Vote::No(reason) = vote {
-            return self.abort_preparing(txn, Some(shard), reason, out);
+        let in_window = commit.h..commit.hi;
+        match vote {
+            Vote::No(reason) => return self.abort_preparing(txn, Some(shard), reason, out),
+            Vote::Yes(at) | Vote::Read(at) if !in_window.contains(&at) => {
+                return self.abort_preparing(txn, None, Reason::Malformed, out);
+            }
+            Vote::Yes(_) | Vote::Read(_) => {}
         }
         if tally.count(shard, &vote) {
             self.all_voted(now, txn, out);

@@ -162,11 +162,15 @@ impl Shard {
     /// Another participant knows the outcome. It counts only for who is in doubt.
     fn peer_knows(&mut self, txn: TxnId, decision: Decision, out: &mut Output) {
         let in_doubt = match self.txns.get(&txn).map(|participant| &participant.stage) {
-            // The vote was counted only if it was durable.
-            Some(Stage::Prepared { lsn, .. }) => {
-                *lsn <= self.durable || decision == Decision::Abort
-            }
-            Some(Stage::ReadVoted { .. }) => true,
+            // The vote was counted only if it was durable, and nothing commits below a vote.
+            Some(Stage::Prepared { lsn, record, .. }) => match decision {
+                Decision::Commit(at) => *lsn <= self.durable && record.m <= at,
+                Decision::Abort | Decision::Forgotten => true,
+            },
+            Some(Stage::ReadVoted { m, .. }) => match decision {
+                Decision::Commit(at) => *m <= at,
+                Decision::Abort | Decision::Forgotten => true,
+            },
             Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => false,
         };
         match decision {

@@ -70,10 +70,15 @@ impl Shard {
         out: &mut Output,
     ) {
         let by_one = mutated!(self, AcceptedByOne);
-        let awaited = match self.txns.get_mut(&txn).map(|known| &mut known.stage) {
-            Some(Stage::Prepared { awaited, .. } | Stage::ReadVoted { awaited, .. }) => awaited,
+        let (m, awaited) = match self.txns.get_mut(&txn).map(|known| &mut known.stage) {
+            Some(Stage::Prepared { record, awaited, .. }) => (record.m, awaited),
+            Some(Stage::ReadVoted { m, awaited, .. }) => (*m, awaited),
             Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
         };
+        // Nothing commits below a vote.
+        if at < m {
+            return;
+        }
         let before = awaited.len();
         awaited.retain(|awaited| *awaited != acceptor);
         if before > awaited.len() && (awaited.is_empty() || by_one) {

@@ -140,6 +140,17 @@ fn what_another_one_knows_ends_the_doubt() {
     }
 }
 
+/// Nothing commits below a vote.
+#[test]
+fn a_commit_that_can_not_be_is_not_believed() {
+    let mut world = in_doubt();
+    world.lose_coordinator();
+    world.other_says(txn(1), commit(1099));
+    assert_eq!(world.told_to_other(txn(1), 1100), None);
+    world.other_says(txn(1), commit(1100));
+    assert_eq!(world.newest("k").as_deref(), Some("new"));
+}
+
 /// Others have no right to presume anything, and no commit was decided before this vote
 /// was durable.
 #[test]
