@@ -46,12 +46,16 @@ pub enum Mutant {
     StateOnceDecided,
     /// A checkpoint is complete before all that is in it is decided.
     SavesUndecided,
+    /// It waits for all acceptors that it has asked, also for those that are gone.
+    AcceptedByAll,
+    /// A new leader commits what it has found accepted, and tells nobody.
+    FoundNotTold,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 17] = [
+    pub const ALL: [Mutant; 19] = [
         Mutant::NoAdvance,
         Mutant::NoConfirmation,
         Mutant::PinIgnored,
@@ -69,6 +73,8 @@ impl Mutant {
         Mutant::LeadsUndecided,
         Mutant::StateOnceDecided,
         Mutant::SavesUndecided,
+        Mutant::AcceptedByAll,
+        Mutant::FoundNotTold,
     ];
 }
 

@@ -69,6 +69,8 @@ pub enum Mutant {
     AcceptedByOne,
     /// Who has voted READ and hears that the transaction is forgotten leaves its floor.
     ForgottenLeavesFloor,
+    /// A site does not lead the others, however long it misses the coordinator.
+    SitesNeverLead,
     /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs
     /// are never that late; a test of the shard shows that it would be noticed.
     NeverVotesForgotten,
@@ -77,7 +79,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 30] = [
+    pub const ALL: [Mutant; 31] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -108,6 +110,7 @@ impl Mutant {
         Mutant::SitePromiseForgotten,
         Mutant::AcceptedByOne,
         Mutant::ForgottenLeavesFloor,
+        Mutant::SitesNeverLead,
     ];
 }
 

@@ -71,6 +71,11 @@ impl Shard {
         }
     }
 
+    /// How far every transaction is that is known here, for checks from outside.
+    pub fn stages(&self) -> impl Iterator<Item = (TxnId, ShardStage)> {
+        self.txns.iter().map(|(txn, participant)| (*txn, self.stage_of(participant)))
+    }
+
     fn stage_of(&self, participant: &Participant) -> ShardStage {
         match &participant.stage {
             Stage::Active => ShardStage::Active,

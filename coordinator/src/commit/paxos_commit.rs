@@ -140,7 +140,11 @@ impl Coordinator {
         else {
             return;
         };
-        if quorum.is_reached(members) || mutated!(self, AcceptedByOne) {
+        let is_reached = match mutated!(self, AcceptedByAll) {
+            true => quorum.asked().iter().all(|asked| quorum.accepted().contains(asked)),
+            false => quorum.is_reached(members),
+        };
+        if is_reached || mutated!(self, AcceptedByOne) {
             let bundle = Bundle::clone(bundle);
             self.commit_accepted(now, bundle, out);
         }
@@ -267,7 +271,9 @@ impl Coordinator {
             self.unfinished.insert((h, txn));
             let quorum = Some(Quorum::default());
             self.commits.insert(txn, Commit { quorum, ..Commit::recovered(h, stage) });
-            self.then.push_back((lsn, Then::Tell(txn)));
+            if !mutated!(self, FoundNotTold) {
+                self.then.push_back((lsn, Then::Tell(txn)));
+            }
         }
         // All that comes from now on begins above the window.
         let lsn = self.log_mark(self.oracle.last(), out);

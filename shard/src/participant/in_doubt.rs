@@ -15,6 +15,7 @@ use synod_common::node::Output;
 use synod_common::time::Now;
 
 use super::Stage;
+use crate::mutant::mutated;
 use crate::shard::{Shard, Timer};
 
 /// So many inquiries may be in vain, about 8 s long, before a site of three-phase commit
@@ -54,7 +55,7 @@ impl Shard {
         if in_vain && !self.has_coordinator() && self.is_read_voter(txn) {
             return self.decide(txn, Decision::Forgotten, out);
         }
-        if in_vain || !self.has_coordinator() {
+        if (in_vain || !self.has_coordinator()) && !mutated!(self, SitesNeverLead) {
             self.site_waited(txn, out);
         }
     }

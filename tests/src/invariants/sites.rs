@@ -19,7 +19,8 @@ use crate::sim::server::{is_coordinator, peer};
 /// What is durable of the sites of one transaction.
 #[derive(Debug)]
 pub struct Accepted {
-    participants: Vec<ShardId>,
+    /// Those of the sites that are shards.
+    pub participants: Vec<ShardId>,
     /// By server.
     stable: BTreeMap<usize, Stable>,
     attempts: BTreeMap<Ballot, (Verdict, BTreeSet<SiteId>)>,
@@ -56,12 +57,16 @@ pub fn entered(ledger: &mut Ledger, server: usize, txn: TxnId, stable: Stable) -
         return Err(format!("I12: {txn} with {ballot}: {first:?} and {verdict:?} ({name})"));
     }
     accepted.insert(site);
-    let count = sites.participants.len() + 1;
-    let casting = usize::from(accepted.contains(&SiteId(0)));
-    if 2 * accepted.len() + casting > count {
+    if is_quorum(&sites.participants, accepted) {
         decided(ledger, txn, verdict)?;
     }
     Ok(())
+}
+
+/// Whether these sites of a transaction decide alone; see `common/src/commit/site.rs`.
+pub fn is_quorum(participants: &[ShardId], members: &BTreeSet<SiteId>) -> bool {
+    let casting = usize::from(members.contains(&SiteId(0)));
+    2 * members.len() + casting > participants.len() + 1
 }
 
 fn decided(ledger: &mut Ledger, txn: TxnId, verdict: Verdict) -> Check {

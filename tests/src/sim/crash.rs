@@ -269,7 +269,7 @@ impl World {
         self.sizes.heal_at += self.time;
         self.trace.line(self.time, format_args!("FAULTS {:?}", self.faults));
         let until = self.sizes.heal_at - self.time;
-        self.after(until, Happening::Heal);
+        self.after(until, Happening::Halve);
         if self.faults.every > 0 {
             self.after(self.faults.every, Happening::Fault);
         }
@@ -281,9 +281,16 @@ impl World {
 
     /// The faults end. What is down comes up.
     pub fn heal(&mut self) -> Check {
-        self.phase = Phase::Healing;
-        self.faults = Faults::none();
         self.trace.line(self.time, format_args!("HEAL"));
+        self.calm(Phase::Healing)?;
+        self.after(0, Happening::Watch);
+        Ok(())
+    }
+
+    /// Nothing goes wrong from now on, and whoever is not gone comes up.
+    pub(super) fn calm(&mut self, phase: Phase) -> Check {
+        self.phase = phase;
+        self.faults = Faults::none();
         for link in &mut self.links {
             link.blocked = [false; 2];
         }
@@ -294,7 +301,6 @@ impl World {
                 self.start(server)?;
             }
         }
-        self.after(0, Happening::Watch);
         Ok(())
     }
 

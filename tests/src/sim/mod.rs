@@ -27,8 +27,10 @@
 //!    clients vanish and commit twice. Leaders of a group stand still, or are cut off
 //!    from the others but from nobody else ([`ambush`]: while they write a checkpoint).
 //!    Some of its members never come back ([`loss`]).
-//! 3. *Healing*: nothing goes wrong any more, and everybody must come to an end.
-//! 4. *Audit*: every outcome is asked for once more, all accounts are read under
+//! 3. *Half*, in some seeds: nothing goes wrong any more, but some servers are gone, perhaps
+//!    all coordinators ([`half`]). Whoever may rely on the others is not blocked.
+//! 4. *Healing*: nothing goes wrong any more, and everybody must come to an end.
+//! 5. *Audit*: every outcome is asked for once more, all accounts are read under
 //!    locks and in a snapshot. When the leases have lapsed nothing may be left.
 //!
 //! Then the history is checked as a whole; see [`crate::invariants`].
@@ -67,6 +69,7 @@ pub mod delivery;
 pub mod disk;
 pub mod faults;
 pub mod group;
+pub mod half;
 pub mod history;
 pub mod ledger;
 pub mod loss;

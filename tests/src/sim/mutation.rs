@@ -148,7 +148,9 @@ impl Mutation {
                 | synod_coordinator::Mutant::DecidedAhead
                 | synod_coordinator::Mutant::LeadsUndecided
                 | synod_coordinator::Mutant::StateOnceDecided
-                | synod_coordinator::Mutant::SavesUndecided,
+                | synod_coordinator::Mutant::SavesUndecided
+                | synod_coordinator::Mutant::AcceptedByAll
+                | synod_coordinator::Mutant::FoundNotTold,
             )
             | Mutation::Shard(synod_shard::Mutant::AcceptedByOne) => 3,
             _ => 1,

@@ -32,11 +32,17 @@ pub struct Reached {
     pub left: u64,
     /// Wishes that such a writer aborts one.
     pub withdrawn: u64,
+    /// Votes of Paxos Commit in doubt when some servers went, which are enough without.
+    pub left_by_leader: u64,
+    /// Those in three phases, of which all coordinators went.
+    pub left_to_sites: u64,
+    /// Votes that had to wait for who was gone.
+    pub blocked: u64,
 }
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 13] {
+    pub fn all(&self) -> [(&'static str, u64); 16] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
@@ -51,6 +57,9 @@ impl Reached {
             ("given up though accepted", self.given_up),
             ("left to the only writer", self.left),
             ("withdrawn from it", self.withdrawn),
+            ("in doubt without their leader", self.left_by_leader),
+            ("without any coordinator", self.left_to_sites),
+            ("blocked, as nobody has promised otherwise", self.blocked),
         ]
     }
 
@@ -69,6 +78,9 @@ impl Reached {
         self.given_up += other.given_up;
         self.left += other.left;
         self.withdrawn += other.withdrawn;
+        self.left_by_leader += other.left_by_leader;
+        self.left_to_sites += other.left_to_sites;
+        self.blocked += other.blocked;
     }
 
     /// A server sends this.

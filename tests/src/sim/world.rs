@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::disk::Log;
 use super::faults::Faults;
 use super::group::GroupLog;
+use super::half::Half;
 use super::history::History;
 use super::ledger::Ledger;
 use super::loss::Loss;
@@ -86,6 +87,10 @@ pub enum Happening {
     Part,
     /// These are.
     Lose,
+    /// The faults end, and only some of the servers go on.
+    Halve,
+    /// Time to see whether anything blocks them.
+    Halved,
     /// The faults end.
     Heal,
     /// The observer looks for deadlocks that are not broken.
@@ -99,6 +104,8 @@ pub enum Phase {
     Setup,
     /// Everything goes wrong.
     Faulty,
+    /// Nothing goes wrong any more, but some servers are gone.
+    Half,
     /// Nothing goes wrong any more; clients finish.
     Healing,
     /// All outcomes are asked for, and the final state is read.
@@ -152,6 +159,8 @@ pub struct World {
     pub reached: Reached,
     /// How far the loss of members is.
     pub(super) loss: Loss,
+    /// Who goes on without the others.
+    pub(super) half: Half,
     /// Sizes and times that differ from seed to seed.
     pub sizes: Sizes,
     pub(crate) notes: super::mutation::Notes,
@@ -287,6 +296,7 @@ impl World {
             crashes: 0,
             reached: Reached::default(),
             loss: Loss::default(),
+            half: Half::draw(seed),
             sizes,
             notes: super::mutation::Notes::default(),
             queue: BTreeMap::new(),
@@ -458,6 +468,8 @@ impl World {
             Happening::Fault => self.random_fault(),
             Happening::Part => self.begin_loss(),
             Happening::Lose => self.lose(),
+            Happening::Halve => self.halve(),
+            Happening::Halved => self.halved(),
             Happening::Heal => self.heal(),
             Happening::Watch => self.watch_deadlocks(),
         }

@@ -206,7 +206,7 @@ impl World {
             || self.phase == Phase::Healing && self.time > self.sizes.heal_at + 2_000_000
         {
             // As long as something may go wrong there is always some traffic.
-            if self.phase == Phase::Faulty {
+            if self.phase < Phase::Healing {
                 self.clients[client].left += 1;
                 let pause = self.rng.within(20_000..=400_000);
                 return self.wake_client(client, pause);

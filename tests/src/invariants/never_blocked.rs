@@ -1,0 +1,92 @@
+//! **I25** Whoever has voted learns the outcome within a bounded time, or lets its locks go if it
+//! has only read, whoever is gone for good, as long as those who are left, and connected, are
+//! enough for the protocol:
+//!
+//! | it voted  | in                      | enough are                          |
+//! |-----------|-------------------------|-------------------------------------|
+//! | YES       | Paxos Commit, two-phase | most of the coordinators            |
+//! | YES       | three-phase             | a quorum of the transaction's sites |
+//! | READ      | three-phase             | the same; or too few coordinators   |
+//! | READ      | any other               | any                                 |
+//! | for all   | one-phase               | most of the coordinators            |
+//!
+//! All coordinators together are one site; it is left if most of them are. In two-phase commit
+//! a decision survives with most of them, too, as it stands in their common log; and what does
+//! not stand there is aborted. But a coordinator alone is all of them, and whoever voted in two
+//! phases waits for it.
+//!
+//! Source: Gray, Lamport, *Consensus on Transaction Commit* (2006), §4, for any F of 2F + 1;
+//! Keidar, Dolev, *Increasing the Resilience of Distributed and Replicated Database Systems*
+//! (1998), for connected quorums.
+
+use std::collections::BTreeMap;
+
+use synod_common::commit::{Rule, SiteId};
+use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
+use synod_common::message::txns::ShardStage;
+
+use super::{Check, sites};
+use crate::sim::ledger::Ledger;
+
+/// It learns it within so many microseconds. Inquiries are up to 5 s apart, and several who
+/// lead may be in each other's way.
+pub const BOUND: u64 = 20_000_000;
+
+/// Those who are left.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The shards among them.
+    pub shards: Vec<ShardId>,
+    /// Whether most of the coordinators are.
+    pub coordinators: bool,
+}
+
+impl Left {
+    /// Whether they are enough for a transaction that is so far on one of the shards.
+    pub fn are_enough(&self, ledger: &Ledger, txn: TxnId, stage: &ShardStage) -> bool {
+        match stage {
+            ShardStage::Prepared { protocol, participants, .. } => match protocol.rule() {
+                Some(Rule::Quorum) => self.have_quorum(participants),
+                Some(Rule::TimeOut) => false,
+                None => self.coordinators,
+            },
+            ShardStage::ReadVoted { .. } => {
+                let sites = ledger.sites.get(&txn).map(|sites| &sites.participants);
+                !self.coordinators || sites.is_none_or(|sites| self.have_quorum(sites))
+            }
+            ShardStage::OnePhase { .. } => self.coordinators,
+            ShardStage::Active | ShardStage::Preparing { .. } | ShardStage::Resolved { .. } => {
+                false
+            }
+        }
+    }
+
+    fn have_quorum(&self, participants: &[ShardId]) -> bool {
+        let shards = self.shards.iter().map(|shard| Peer::Shard(*shard));
+        let coordinator = self.coordinators.then_some(Peer::Coordinator(CoordinatorId(1)));
+        let peers = shards.chain(coordinator);
+        let left = peers.filter_map(|peer| SiteId::of(peer, participants)).collect();
+        sites::is_quorum(participants, &left)
+    }
+}
+
+/// Votes without an outcome for which enough are left, by server, and since when.
+#[derive(Debug, Default)]
+pub struct InDoubt(BTreeMap<(usize, TxnId), u64>);
+
+impl InDoubt {
+    /// Called now and then, with all of them.
+    pub fn check(&mut self, time: u64, now: impl Iterator<Item = (usize, TxnId)>) -> Check {
+        let since = |at| (at, self.0.get(&at).copied().unwrap_or(time));
+        self.0 = now.map(since).collect();
+        match self.0.iter().find(|(_, since)| time - **since > BOUND) {
+            Some(((shard, txn), _)) => Err(format!("I25: s{shard} stays in doubt about {txn}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether some of them are from then.
+    pub fn any_since(&self, time: u64) -> bool {
+        self.0.values().any(|since| *since <= time)
+    }
+}
