@@ -47,6 +47,11 @@ impl Coordinator {
         ClientReply::CommitOf(commit.map(|commit| Box::new(self.commit_row(now, txn, commit))))
     }
 
+    /// How far every commit is; not since when.
+    pub(crate) fn stages(&self) -> impl Iterator<Item = Row> {
+        self.commits.iter().map(|(txn, commit)| self.commit_row(self.started, *txn, commit))
+    }
+
     fn commit_row(&self, now: Mono, txn: TxnId, commit: &Commit) -> Row {
         let stage = match &commit.stage {
             Stage::OnePhase { shard, read } => {

@@ -16,6 +16,9 @@
 //!
 //! [`explore`] runs such schedules by the million, [`exhaust`] searches all there are.
 //!
+//! * `synod-sim diagrams --write docs`: draws the state [`diagrams`] of the protocols, as the
+//!   simulator sees them, into their pages; `--check docs` fails if they show others.
+//!
 //! Beside it stands the [`stage`]: the same cores and the client library without
 //! faults, one step at a time, for scripts that tell what a user sees.
 //!
@@ -32,6 +35,7 @@
 //! their own.
 
 pub mod core;
+pub mod diagrams;
 pub mod executor;
 pub mod exhaust;
 pub mod explore;

@@ -16,6 +16,7 @@
 //! conclude from fewer.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use synod_common::id::{Epoch, ShardId, TxnId};
 use synod_common::message::commit::Vote;
@@ -129,6 +130,11 @@ impl Acceptor {
             Instance::Accepted(bundle) => Some(bundle),
             Instance::Collecting(_) => None,
         })
+    }
+
+    /// How far every transaction is that it knows, for checks from outside.
+    pub fn stages(&self) -> impl Iterator<Item = (TxnId, &dyn Debug)> {
+        self.instances.iter().map(|((_, txn), instance)| (*txn, instance as &dyn Debug))
     }
 
     /// Whether more should begin: what has begun may need the rest.

@@ -1,12 +1,14 @@
 //! The simulator's command line.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use synod_common::commit::{Protocol, Rule};
+use synod_tests::diagrams::{self, Transitions};
 use synod_tests::exhaust::{Exhausted, State, exhaust};
 use synod_tests::explore::{Bug, Schedule, explore, trace};
 use synod_tests::sim::mutation::Mutation;
@@ -70,6 +72,21 @@ enum Command {
     Group {
         #[command(flatten)]
         schedules: Schedules,
+    },
+    /// Draws the state diagrams of the protocols, as they are seen in some seeds.
+    Diagrams {
+        /// Put them into the pages of this folder.
+        #[arg(long, value_name = "FOLDER")]
+        write: Option<PathBuf>,
+        /// Fail if the pages of this folder show others.
+        #[arg(long, value_name = "FOLDER", conflicts_with = "write")]
+        check: Option<PathBuf>,
+        /// How many seeds, from 0 on; the pages are written with as many as this is by itself.
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+        /// Seeds at once; one per processor if not given.
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
     },
     /// Not available in this version.
     #[command(disable_help_flag = true)]
@@ -166,6 +183,9 @@ fn main() -> ExitCode {
                     ExitCode::from(2)
                 }
             }
+        }
+        Command::Diagrams { write, check, seeds, threads } => {
+            draw_diagrams(write.as_deref(), check.as_deref(), seeds, threads)
         }
         Command::Group { schedules } => schedules.run::<group::World>("group"),
         Command::Faults { .. } => {
@@ -403,6 +423,35 @@ fn mutants() -> ExitCode {
     }
     println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
     if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn draw_diagrams(
+    write: Option<&Path>,
+    check: Option<&Path>,
+    seeds: u64,
+    threads: usize,
+) -> ExitCode {
+    let seen = Transitions::of_seeds(seeds, threads_or_all(threads));
+    let done = match (write, check) {
+        (Some(folder), _) => diagrams::write(&seen, folder).map(|()| Vec::new()),
+        (None, Some(folder)) => diagrams::check(&seen, folder),
+        (None, None) => {
+            print!("{}", diagrams::show(&seen));
+            Ok(Vec::new())
+        }
+    };
+    match done {
+        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
+        Ok(wrong) => {
+            wrong.iter().for_each(|line| println!("{line}"));
+            println!("the pages show other diagrams; synod-sim diagrams --write docs mends them");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn caught(report: Report) -> Option<(u64, String)> {

@@ -11,6 +11,7 @@ use synod_shard::Shard;
 
 use super::clock::Clock;
 use super::disk::Log;
+use crate::diagrams::Watch;
 
 /// The number of the first coordinator.
 pub const COORDINATOR: CoordinatorId = CoordinatorId(1);
@@ -47,6 +48,8 @@ pub struct Server {
     pub paused_until: u64,
     /// Whether there is no such server in this world, or not any more.
     pub absent: bool,
+    /// Looks at what it does, for diagrams.
+    pub watch: Watch,
 }
 
 /// The core of a server.
@@ -112,6 +115,7 @@ impl Server {
             accepted: 0,
             paused_until: 0,
             absent: false,
+            watch: Watch::default(),
         }
     }
 

@@ -499,7 +499,8 @@ impl World {
             self.asked.heard(index, &event);
         }
         let said = server.out.sends.len();
-        core.handle(server.clock.now(self.time), event, &mut server.out);
+        let now = server.clock.now(self.time);
+        server.watch.handle(core, now, event, &mut server.out);
         if self.events.is_multiple_of(64)
             && let Some(shard) = core.shard()
         {

@@ -13,6 +13,7 @@ use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::group::{Entries, Position};
 use synod_common::message::paxos::Bundle;
+use synod_common::message::txns::Commit;
 use synod_common::message::{ClientReply, ClientRequest, GroupMessage, Message, PaxosMessage};
 use synod_common::node::{
     CheckpointStep, Event, Lsn, Node, Output, Records, Recovered, Send, decode,
@@ -126,6 +127,16 @@ impl Member {
     /// outside.
     pub fn accepts(&self) -> impl Iterator<Item = &Bundle> {
         self.acceptor.accepted()
+    }
+
+    /// How far every commit is, if this one leads: for checks from outside.
+    pub fn stages(&self) -> Option<impl Iterator<Item = Commit>> {
+        self.leading.then(|| self.core.stages())
+    }
+
+    /// What it accepts in Paxos Commit, for checks from outside.
+    pub fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
     }
 
     /// Counters for people.

@@ -71,6 +71,7 @@ mod following;
 mod leading;
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -255,6 +256,11 @@ impl Replica {
     /// The own log is durable up to this index.
     pub fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// What it is in its group, for checks from outside.
+    pub fn role(&self) -> &dyn Debug {
+        &self.role
     }
 
     /// Whether it leads.
