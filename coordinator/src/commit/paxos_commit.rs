@@ -8,10 +8,13 @@
 //! | Preparing  | YES(m), READ(m), not last | count                                            | Preparing |
 //! | Preparing  | the last vote             | oracle past `commit_ts`; hand all to the own acceptor | Accepting |
 //! | Preparing  | a NO                      | ABORT once to all others; tell the client        | –         |
-//! | Preparing  | time-out, link lost       | *force* GivenUp                                  | GivingUp  |
+//! | Preparing  | time-out, link lost, WOUND | *force* GivenUp                                  | GivingUp  |
 //! | any        | ACCEPTED                  | count                                            | the same  |
 //! | Accepting  | a majority has accepted   | log Committed (not forced); tell the client; COMMIT to YES, RELEASE to READ | Committing, or – if none voted YES |
+//! | Accepting  | ACK, in the faster form   | the same: a participant has counted first         | Committing |
 //! | Accepting  | an acceptor is missed     | FORWARD to those that have not accepted          | Accepting |
+//! | –          | new epoch: found accepted | *force* Committed                                | Deciding  |
+//! | Deciding   | log durable               | as in two-phase commit                           | Committing, or – if none voted YES |
 //! | GivingUp   | log durable               | ABORT to all; tell the client                    | –         |
 //! | any        | INQUIRE                   | as in two-phase commit                           | the same  |
 //!

@@ -6,11 +6,12 @@
 //! | Preparing  | YES(m), READ(m)     | count; `commit_ts = max m`                       | Preparing  |
 //! | Preparing  | last vote, some YES | oracle past `commit_ts`; *force* Committed       | Deciding   |
 //! | Preparing  | last vote, all READ | oracle past `commit_ts`; *force* Outcome         | Deciding   |
-//! | Preparing  | NO, time-out, a vote outside the window | ABORT once to all others; tell the client        | –          |
+//! | Preparing  | NO, an impossible vote, time-out, link lost, WOUND | ABORT once to all others; tell the client | – |
 //! | Deciding   | log durable         | tell the client; COMMIT to YES, RELEASE to READ  | Committing, or – if none voted YES |
 //! | Committing | ACK, not the last   |                                                  | Committing |
 //! | Committing | last ACK            | log Ended (not forced)                           | –          |
 //! | Committing | resend time         | COMMIT to those that owe an ACK                  | Committing |
+//! | –          | new epoch: Committed without Ended | COMMIT to all that voted YES      | Committing |
 //! | any        | INQUIRE             | Preparing, Deciding: silence. Committing: COMMIT |            |
 //! | –          | INQUIRE             | the outcome, or FORGOTTEN                        | –          |
 //! | –          | late vote           | nothing                                          | –          |

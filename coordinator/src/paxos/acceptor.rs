@@ -8,6 +8,7 @@
 //! | unknown, collecting  | YES(m), READ(m), not the last           | count                  | collecting |
 //! | unknown, collecting  | the last one; all of them, forwarded    | *force* Accepted; tell the leader | accepted |
 //! | accepted             | any proposal                            | tell the leader again  | accepted |
+//! | unknown              | restart, Accepted in the log            |                        | accepted |
 //! | any                  | the mark passes it                      |                        | unknown  |
 //!
 //! In the faster form the participants are told as well as the leader.

@@ -2,18 +2,21 @@
 //!
 //! | in state  | on                | do                                                   | next      |
 //! |-----------|-------------------|------------------------------------------------------|-----------|
+//! | Active    | ABORT, also the client's; it lapses; deadlock | drop the locks         | –         |
 //! | –, Active | PREPARE           | lock what is written                                 | Preparing |
 //! | Preparing | locks held, writes| *force* Prepared; then YES(m)                        | Prepared  |
 //! | Preparing | locks held, none  | READ(m)                                              | ReadVoted |
-//! | Preparing | deadlock, time-out| NO; drop the locks                                   | –         |
+//! | Preparing | deadlock, time-out, ABORT | NO; drop the locks                           | –         |
+//! | –, Active, Preparing | its locks were lost, m ≥ hi, what it read has changed | NO; drop the locks | – |
 //! | Prepared  | COMMIT(ts)        | log Committed, install, floor, drop the locks; ACK once durable | – |
 //! | Prepared  | ABORT, FORGOTTEN  | log Aborted (not forced), drop the locks             | –         |
-//! | ReadVoted | RELEASE(ts)       | floor to `ts`, drop the locks                        | –         |
+//! | ReadVoted | RELEASE(ts), a peer's COMMIT(ts) | floor to `ts`, drop the locks                        | –         |
 //! | ReadVoted | ABORT             | drop the locks                                       | –         |
 //! | ReadVoted | FORGOTTEN         | floor to `hi`, drop the locks                        | –         |
 //! | ReadVoted | nobody to ask, for long | as FORGOTTEN                                   | –         |
 //! | –         | COMMIT            | ACK once all that was logged is durable              | –         |
 //! | –         | ABORT, RELEASE    | nothing                                              | –         |
+//! | –         | restart, Prepared and no outcome in the log | take the locks again; INQUIRE | Prepared |
 //! | voted     | silence           | INQUIRE, for ever; the others, too, see `cooperate`  | the same  |
 
 use synod_common::commit::Verdict;

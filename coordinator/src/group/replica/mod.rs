@@ -21,6 +21,7 @@
 //! | any        | APPEND(e, before, …), e ≥ promise, `before` is in the log | *force* promise and entries; APPENDED | Following |
 //! | any        | APPEND(e, before, …), e ≥ promise, `before` is not | *force* promise; MISSING         | Following |
 //! | any        | STATE(e, base, …), e ≥ promise, base ≥ the end of the log | *force* promise; all there is is that state now | Following |
+//! | Following  | that state is on its disk; before that, silence or another leader |               | starts anew |
 //! | any        | CONFIRM(e, r), e ≥ promise           | *force* promise; CONFIRMED(e, r)              | Following |
 //! | any        | any of these with e < promise        | STALE(promise)                                | the same |
 //! | Leading    | new entries                          | *force* them; APPEND to who has taken what came before | the same |
