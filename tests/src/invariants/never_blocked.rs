@@ -10,6 +10,10 @@
 //! | READ      | any other               | any                                 |
 //! | for all   | one-phase               | most of the coordinators            |
 //!
+//! And who leads the coordinators has decided within the same time, and been acknowledged by
+//! those who are left; unless the transaction needs a site, or the shard that alone decides,
+//! that is gone.
+//!
 //! All coordinators together are one site; it is left if most of them are. In two-phase commit
 //! a decision survives with most of them, too, as it stands in their common log; and what does
 //! not stand there is aborted. But a coordinator alone is all of them, and whoever voted in two
@@ -23,10 +27,11 @@ use std::collections::BTreeMap;
 
 use synod_common::commit::{Rule, SiteId};
 use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
-use synod_common::message::txns::ShardStage;
+use synod_common::message::txns::{CommitStage, ShardStage};
 
 use super::{Check, sites};
 use crate::sim::ledger::Ledger;
+use crate::sim::server::peer;
 
 /// It learns it within so many microseconds. Inquiries are up to 5 s apart, and several who
 /// lead may be in each other's way.
@@ -61,6 +66,21 @@ impl Left {
         }
     }
 
+    /// Whether they are enough for a commit that is so far at the coordinator that leads.
+    pub fn are_enough_to_commit(&self, stage: &CommitStage) -> bool {
+        match stage {
+            CommitStage::Preparing { .. }
+            | CommitStage::Deciding { .. }
+            | CommitStage::Accepting { .. }
+            | CommitStage::GivingUp { .. } => true,
+            CommitStage::PreCommitting { yes, .. } => self.have_quorum(yes),
+            CommitStage::OnePhase { shard, .. } => self.shards.contains(shard),
+            CommitStage::Committing { unacknowledged, .. } => {
+                unacknowledged.iter().any(|shard| self.shards.contains(shard))
+            }
+        }
+    }
+
     fn have_quorum(&self, participants: &[ShardId]) -> bool {
         let shards = self.shards.iter().map(|shard| Peer::Shard(*shard));
         let coordinator = self.coordinators.then_some(Peer::Coordinator(CoordinatorId(1)));
@@ -70,7 +90,7 @@ impl Left {
     }
 }
 
-/// Votes without an outcome for which enough are left, by server, and since when.
+/// Votes and commits without an outcome for which enough are left, by server, and since when.
 #[derive(Debug, Default)]
 pub struct InDoubt(BTreeMap<(usize, TxnId), u64>);
 
@@ -80,7 +100,9 @@ impl InDoubt {
         let since = |at| (at, self.0.get(&at).copied().unwrap_or(time));
         self.0 = now.map(since).collect();
         match self.0.iter().find(|(_, since)| time - **since > BOUND) {
-            Some(((shard, txn), _)) => Err(format!("I25: s{shard} stays in doubt about {txn}")),
+            Some(((server, txn), _)) => {
+                Err(format!("I25: {} stays in doubt about {txn}", peer(*server)))
+            }
             None => Ok(()),
         }
     }

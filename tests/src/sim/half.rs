@@ -13,6 +13,8 @@
 use synod_common::commit::Protocol;
 use synod_common::id::{ShardId, TxnId};
 use synod_common::message::txns::ShardStage;
+use synod_coordinator::Member;
+use synod_shard::Shard;
 
 use super::rng::Rng;
 use super::server::{Core, peer};
@@ -85,8 +87,9 @@ impl World {
 
     /// Looks whether anybody stays in doubt. Who was in doubt in the beginning is waited for.
     pub(super) fn halved(&mut self) -> Check {
-        let enough = self.in_doubt().filter(|(.., enough)| *enough);
-        let enough: Vec<_> = enough.map(|(server, txn, ..)| (server, txn)).collect();
+        let votes = self.in_doubt().filter(|(.., enough)| *enough);
+        let votes = votes.map(|(server, txn, ..)| (server, txn));
+        let enough: Vec<_> = votes.chain(self.undecided()).collect();
         let half = &mut self.half;
         half.in_doubt.check(self.time, enough.into_iter())?;
         half.checks += 1;
@@ -142,11 +145,23 @@ impl World {
         let left = &self.half.left;
         left.shards.iter().map(|shard| usize::from(shard.0)).flat_map(move |at| {
             let core = self.servers[at].core.as_ref().and_then(Core::shard);
-            let stages = core.into_iter().flat_map(synod_shard::Shard::stages);
+            let stages = core.into_iter().flat_map(Shard::stages);
             stages.map(move |(txn, stage)| {
                 let enough = left.are_enough(&self.ledger, txn, &stage);
                 (at, txn, stage, enough)
             })
+        })
+    }
+
+    /// The commits without an end where somebody leads, for which those who are left are
+    /// enough.
+    fn undecided(&self) -> impl Iterator<Item = (usize, TxnId)> {
+        self.coordinators().flat_map(move |at| {
+            let core = self.servers[at].core.as_ref().and_then(Core::coordinator);
+            let stages = core.and_then(Member::stages).into_iter().flatten();
+            let left = &self.half.left;
+            let open = stages.filter(|commit| left.are_enough_to_commit(&commit.stage));
+            open.map(move |commit| (at, commit.txn))
         })
     }
 
