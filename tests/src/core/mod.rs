@@ -41,5 +41,6 @@ mod world;
 
 pub use bug::Bug;
 pub use demonstration::{Demonstration, demonstrate};
+pub use node::{Life, Message};
 pub use state::{Bounds, Event, State};
-pub use world::World;
+pub use world::{Turn, World};

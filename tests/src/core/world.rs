@@ -4,7 +4,7 @@ use synod_common::commit::{Say, SiteId};
 
 use super::bug::Bug;
 use super::check::{Check, Seen};
-use super::node::{Addressed, Letter, Message, Node};
+use super::node::{Addressed, Letter, Life, Message, Node};
 use crate::explore::{Reached, Schedule};
 use crate::sim::rng::Rng;
 
@@ -87,6 +87,19 @@ pub struct World {
     events: u64,
     /// The same in words, if somebody wants to read it.
     lines: Option<Vec<String>>,
+    /// How servers went on, if somebody wants to draw it.
+    turns: Option<Vec<Turn>>,
+}
+
+/// A server went on.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// How far it was.
+    pub from: Life,
+    /// How far it is.
+    pub to: Life,
+    /// What it has heard; nothing if it has waited long enough.
+    pub heard: Option<Message>,
 }
 
 impl Schedule for World {
@@ -106,6 +119,7 @@ impl Schedule for World {
             seen: Seen::default(),
             events: 0,
             lines: traced.then(Vec::new),
+            turns: None,
             rng,
         };
         let from = SiteId(sites - 1);
@@ -144,6 +158,29 @@ impl Schedule for World {
 }
 
 impl World {
+    /// How servers go on in a schedule, but for crashes.
+    ///
+    /// # Errors
+    /// What is violated.
+    pub fn turns(seed: u64) -> Result<Vec<Turn>, String> {
+        let mut world = World { turns: Some(Vec::new()), ..World::new(seed, None, false) };
+        world.run()?;
+        Ok(world.turns.unwrap_or_default())
+    }
+
+    /// A server was so far, and has heard this, or nothing.
+    fn turned(&mut self, site: SiteId, from: Option<Life>, heard: Option<Message>) {
+        let to = &self.nodes[usize::from(site.0)].life;
+        if let (Some(turns), Some(from)) = (&mut self.turns, from) {
+            turns.push(Turn { from, to: to.clone(), heard });
+        }
+    }
+
+    /// How far a server is, if somebody wants to draw it.
+    fn drawn(&mut self, site: SiteId) -> Option<Life> {
+        self.turns.is_some().then(|| self.node(site).life.clone())
+    }
+
     fn step(&mut self) -> Result<(), String> {
         let mut chosen = self.rng.below(self.weights.total());
         let mut is = |weight: u64| {
@@ -258,7 +295,9 @@ impl World {
         self.line(|_| format!("{to} hears of {from}: {message:?}"));
         let refuses = message == Message::Prepare && self.rng.chance(self.weights.refuse);
         let mut out = std::mem::take(&mut self.out);
+        let before = self.drawn(to);
         self.node(to).hear(from, message, refuses, &mut out);
+        self.turned(to, before, Some(message));
         self.happened(to, out)
     }
 
@@ -268,7 +307,9 @@ impl World {
         }
         self.line(|_| format!("{site} has waited"));
         let mut out = std::mem::take(&mut self.out);
+        let before = self.drawn(site);
         self.node(site).waited(&mut out);
+        self.turned(site, before, None);
         self.happened(site, out)
     }
 

@@ -136,7 +136,7 @@ fn of_commit(message: &CommitMessage) -> String {
 }
 
 /// The way messages are written in the tables: `OnePhaseDone` is `ONE PHASE DONE`.
-fn loud(name: &str) -> String {
+pub fn loud(name: &str) -> String {
     let mut loud = String::new();
     for letter in name.chars() {
         if letter.is_ascii_uppercase() && !loud.is_empty() {

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Write};
 
-use synod_common::commit::{Phase, Protocol, Verdict};
+use synod_common::commit::Protocol;
 use synod_common::id::TxnId;
 use synod_common::message::txns::ShardStage;
 
+use super::site::phase;
 use crate::sim::server::Core;
 
 /// Something that goes through stages.
@@ -23,6 +24,8 @@ pub enum Machine {
     Acceptor,
     /// A member of a group of coordinators.
     Member,
+    /// A site of three-phase commit, without a server.
+    Site,
 }
 
 /// A machine, and the transaction that it is about, if it is about one.
@@ -53,12 +56,7 @@ fn of(machine: Machine, txn: TxnId, stage: String) -> (Subject, String) {
 /// One that is a site of three-phase commit has stages beyond its YES.
 fn shard_stage(stage: &ShardStage) -> String {
     let ShardStage::Prepared { site: Some(site), .. } = stage else { return name(stage) };
-    match site.phase {
-        Phase::Waiting => "Waiting".to_owned(),
-        Phase::Pre(Verdict::Commit(_)) => "PreCommitted".to_owned(),
-        Phase::Pre(Verdict::Abort) => "PreAborted".to_owned(),
-        Phase::Decided(_) => "Decided".to_owned(),
-    }
+    phase(site.phase).to_owned()
 }
 
 /// The first word of what is shown of something: of an enum its variant.
@@ -112,7 +110,7 @@ pub struct Diagram {
 }
 
 /// All of them.
-pub const DIAGRAMS: [Diagram; 8] = [
+pub const DIAGRAMS: [Diagram; 9] = [
     Diagram {
         page: "protocols.md",
         name: "a transaction in two-phase commit, at the coordinator",
@@ -136,6 +134,12 @@ pub const DIAGRAMS: [Diagram; 8] = [
         name: "a transaction in three-phase commit, on a shard",
         machine: Machine::Participant,
         way: Some(Way::ThreePhase),
+    },
+    Diagram {
+        page: "three-phase-commit.md",
+        name: "a site of three-phase commit",
+        machine: Machine::Site,
+        way: None,
     },
     Diagram {
         page: "paxos-commit.md",

@@ -12,6 +12,9 @@
 //! the same, and what is forgotten in a crash, is no transition; what is found after one is:
 //! it comes from nowhere, with the cause *start*.
 //!
+//! The site of three-phase commit is drawn twice: as part of a transaction on a shard, and alone,
+//! from schedules without servers, in which more happens to it.
+//!
 //! What is seen of a transaction before it is known how it is committed belongs to all ways.
 //!
 //! Seeds are fixed, so the diagrams of a program are always the same; `synod-sim diagrams
@@ -22,6 +25,7 @@
 mod cause;
 mod machine;
 mod page;
+mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,9 +157,7 @@ impl Transitions {
                 let all = way.is_none() || diagram.way.is_none() || way == diagram.way;
                 diagram.machine == transition.machine && all
             };
-            for (index, _) in DIAGRAMS.iter().enumerate().filter(|(_, diagram)| shows(diagram)) {
-                transitions.0.insert((index, transition.clone()), 1);
-            }
+            transitions.insert(&transition, shows);
         }
         transitions
     }
@@ -176,6 +178,7 @@ impl Transitions {
             }
         };
         let mut all = Transitions::default();
+        (0..site::SCHEDULES).for_each(|seed| all.add(Transitions::of_sites(seed)));
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             for worker in workers {
@@ -183,6 +186,22 @@ impl Transitions {
             }
         });
         all
+    }
+
+    /// It was seen in one seed, and is in these diagrams.
+    fn insert(&mut self, transition: &Transition, is_in: impl Fn(&Diagram) -> bool) {
+        for (index, _) in DIAGRAMS.iter().enumerate().filter(|(_, diagram)| is_in(diagram)) {
+            self.0.insert((index, transition.clone()), 1);
+        }
+    }
+
+    /// Of the sites in one schedule.
+    fn of_sites(seed: u64) -> Transitions {
+        let mut transitions = Transitions::default();
+        for transition in site::transitions(seed) {
+            transitions.insert(&transition, |diagram| diagram.machine == Machine::Site);
+        }
+        transitions
     }
 
     fn add(&mut self, other: Transitions) {
