@@ -201,7 +201,7 @@ pub struct Neighbour {
 }
 
 /// What a core asks of its driver. Carried out in the order of the fields.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Output {
     last: Lsn,
     forced: usize,

@@ -6,7 +6,7 @@ use crate::time::Mono;
 
 /// Timers by name; setting a name again moves it. Ties fire in the order of
 /// their names, so that a run can be repeated.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TimerTable<N> {
     due: BTreeSet<(Mono, N)>,
     set: BTreeMap<N, Mono>,

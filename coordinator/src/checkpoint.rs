@@ -27,12 +27,12 @@ use crate::record::Record;
 const BLOCKS_PER_PART: usize = 512;
 
 /// How far the checkpoint is that is being written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Checkpoint {
     progress: Option<Progress>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Progress {
     Group(Saved, Part),
     Open(Part),
@@ -44,7 +44,7 @@ enum Progress {
 }
 
 /// One part of a checkpoint. Only append variants.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Part {
     /// What was in force, and open, when the checkpoint began.
     Open { epoch: Epoch, hi: Timestamp, open: Vec<Record> },
@@ -68,7 +68,7 @@ pub(crate) struct Saved {
 }
 
 /// How far the parts for another member are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parts(Option<Progress>);
 
 impl Saved {

@@ -23,14 +23,14 @@ use crate::coordinator::{Coordinator, MAX_PARKED};
 use crate::mutant::mutated;
 
 /// What waits, in the order in which it came.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Confirming {
     gathering: VecDeque<Waiting>,
     asked: VecDeque<Waiting>,
 }
 
 /// Something that waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Waiting {
     /// A client's request.
     Client((Peer, RequestId), ClientRequest),

@@ -33,7 +33,7 @@ pub(crate) const MAX_PARKED: usize = 10_000;
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
 /// The core of a coordinator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Coordinator {
     pub(crate) settings: Settings,
     pub(crate) epoch: Epoch,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use synod_common::time::Mono;
 
 /// A queue of deadlines of equal length.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Expiry<T> {
     after: Duration,
     queue: VecDeque<(Mono, T)>,

@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use synod_common::id::{ShardId, TxnId};
 
 /// The shards of the map, as this coordinator knows them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Members {
     members: BTreeMap<ShardId, Member>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Member {
     /// The link to it is up.
     reached: bool,

@@ -19,7 +19,7 @@ use synod_common::time::{Now, Timestamp, Wall};
 
 /// The oracle. [`Oracle::window_to_write`] says what to force, and
 /// [`Oracle::durable`] is told when that is done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Oracle {
     span: u64,
     last: Timestamp,

@@ -27,7 +27,7 @@ struct Block {
 }
 
 /// The commits that are remembered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcomes {
     blocks: BTreeMap<BlockId, Block>,
     order: VecDeque<BlockId>,
@@ -36,7 +36,7 @@ pub struct Outcomes {
 }
 
 /// One block, as it stands in a checkpoint.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedBlock {
     session: SessionId,
     number: u64,
@@ -44,7 +44,7 @@ pub struct SavedBlock {
 }
 
 /// What was forgotten, as it stands in a checkpoint.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SavedForgotten {
     sessions: Vec<(SessionId, u64)>,
     through: Option<SessionId>,

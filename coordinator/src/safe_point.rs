@@ -26,7 +26,7 @@ use crate::mutant::mutated;
 use crate::record::Record;
 
 /// Where the safe point is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SafePoint {
     /// On its way to the disk, or there.
     written: Timestamp,

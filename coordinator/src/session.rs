@@ -27,14 +27,14 @@ use synod_common::time::{Mono, Timestamp};
 const MAX_OVER: usize = 100_000;
 
 /// The open sessions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sessions {
     ttl: Duration,
     last: u64,
     open: BTreeMap<SessionId, Session>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Session {
     heard: Mono,
     oldest: u64,

@@ -25,7 +25,7 @@ use crate::shard::Shard;
 use crate::wait::Purpose;
 
 /// Keys to be read, once they are locked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReadRequest {
     /// Who asked.
     pub from: Peer,
@@ -38,7 +38,7 @@ pub struct ReadRequest {
 }
 
 /// A page of a scan to be read, once it is locked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ScanRequest {
     /// Who asked.
     pub from: Peer,

@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const MOST: usize = 1_000;
 
 /// What the coordinator may forget as soon as it is durable here.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Acks {
     owed: Vec<TxnId>,
     /// All of it is durable up to here.

@@ -29,13 +29,13 @@ use crate::shard::Shard;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// How far the checkpoint is that is being written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Checkpoint {
     logged: u64,
     progress: Option<Progress>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Progress {
     Meta(Part),
     Versions(Option<Key>),
@@ -46,7 +46,7 @@ enum Progress {
 }
 
 /// One part of a checkpoint. Only append variants.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Part {
     /// What is open and the shards, as records; what to remember of what is over; and the
     /// marks below which nothing is.
@@ -63,14 +63,14 @@ enum Part {
     End { safe_point: Timestamp },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct SiteEnd {
     txn: synod_common::id::TxnId,
     h: Timestamp,
     verdict: Verdict,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct OnePhaseEnd {
     txn: synod_common::id::TxnId,
     h: Timestamp,

@@ -15,13 +15,13 @@ use synod_common::operation::Operation;
 use synod_common::time::Timestamp;
 
 /// The prepared writers, by key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Intents {
     keys: BTreeMap<Key, Writers>,
 }
 
 /// Those of one key, one at least.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Writers {
     /// With what they voted, smallest first. They come close to the end and go
     /// close to the front.

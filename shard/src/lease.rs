@@ -11,13 +11,13 @@ use synod_common::id::{SessionId, TxnId};
 use synod_common::time::Mono;
 
 /// The sessions that hold or held locks here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Leases {
     ttl: Duration,
     leases: BTreeMap<SessionId, Lease>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Lease {
     heard: Mono,
     oldest: u64,

@@ -35,7 +35,7 @@ pub enum End {
 }
 
 /// The memory of what is over.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Over {
     low_water: Timestamp,
     ends: BTreeMap<TxnId, (Timestamp, End)>,

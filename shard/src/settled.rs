@@ -33,7 +33,7 @@ pub struct Mark {
 }
 
 /// The decisions that others may ask for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settled {
     mark: Mark,
     ends: BTreeMap<TxnId, (Timestamp, Verdict)>,

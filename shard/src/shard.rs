@@ -38,7 +38,7 @@ use crate::wait::{Wait, WaitId};
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
 /// The core of a shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shard {
     pub(crate) settings: Settings,
     pub(crate) joining: Joining,

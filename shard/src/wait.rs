@@ -27,7 +27,7 @@ use crate::turn::Who;
 pub struct WaitId(u64);
 
 /// A request that waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wait {
     /// Whose it is.
     pub txn: TxnId,
@@ -39,7 +39,7 @@ pub struct Wait {
 }
 
 /// What happens when all its locks are granted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Purpose {
     /// Keys are read.
     Read(ReadRequest),

@@ -72,14 +72,14 @@ impl Member {
 }
 
 /// The cycles about which shards are being asked.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Confirmations {
     asked: BTreeMap<u64, Suspect>,
     last: u64,
 }
 
 /// A cycle that is suspected.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Suspect {
     since: Mono,
     victim: TxnId,

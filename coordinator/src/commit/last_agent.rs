@@ -58,7 +58,7 @@ use crate::coordinator::Coordinator;
 const MOST_HELD: usize = 64 << 20;
 
 /// What it is to be sent once the others have voted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LastAgent {
     /// Its part.
     pub part: PartWrites,

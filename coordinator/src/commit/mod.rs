@@ -47,7 +47,7 @@ use tally::Tally;
 use three_phase::PreCommitting;
 
 /// A transaction between COMMIT and its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Commit {
     /// Drawn when the commit began; zero for one that was recovered, if that does not say.
     pub h: Timestamp,
@@ -71,7 +71,7 @@ pub struct Commit {
 }
 
 /// How far a commit is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Stage {
     /// Its only participant decides, or the only one that writes.
     OnePhase {
@@ -112,7 +112,7 @@ pub enum Stage {
 }
 
 /// What is to happen once the log is durable up to an LSN.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Then {
     /// The decision of this transaction may be told.
     Tell(TxnId),
@@ -133,7 +133,7 @@ pub enum Then {
 }
 
 /// A part of a COMMIT with its reads and writes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PartWrites {
     /// The shard that it is for.
     pub shard: ShardId,

@@ -42,7 +42,7 @@ use crate::record::Record;
 const NO_REPLY: RequestId = RequestId(0);
 
 /// A transaction that is being made sure of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PreCommitting {
     /// This coordinator's own site.
     pub site: Site,
@@ -250,7 +250,7 @@ impl Coordinator {
 }
 
 /// What shards were told is settled.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
     /// How often in this epoch.
     number: u64,

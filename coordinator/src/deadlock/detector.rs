@@ -25,7 +25,7 @@ const MAX_EDGES: usize = 1_000_000;
 const REMEMBERED: usize = 100;
 
 /// What is known of waits, and what is being done about cycles.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Detector {
     policy: VictimPolicy,
     reports: BTreeMap<ShardId, Report>,
@@ -48,7 +48,7 @@ pub struct Counts {
 }
 
 /// The newest report of a shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Report {
     life: u64,
     number: u64,
@@ -58,7 +58,7 @@ struct Report {
 }
 
 /// A victim that still shows in the reports.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Aborted {
     shard: ShardId,
     wait: u64,

@@ -29,7 +29,7 @@ use synod_common::time::Mono;
 use crate::checkpoint::Parts;
 
 /// What a leader sends to a member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sending {
     /// To whom.
     pub to: CoordinatorId,
@@ -89,7 +89,7 @@ impl Sending {
 }
 
 /// What a member takes in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Taking {
     /// From whom, in which epoch.
     pub from: (CoordinatorId, Epoch),

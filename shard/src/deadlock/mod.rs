@@ -62,7 +62,7 @@ const REPORT_BYTES: usize = 16 << 20;
 const MAX_BROKEN: usize = 16;
 
 /// What a shard knows of deadlocks.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Deadlocks {
     /// Where the numbers of the waits of this life begin.
     life: u64,

@@ -46,7 +46,7 @@ const REMEMBERED: usize = 1_000;
 const MAX_WOUNDS: usize = 1_000;
 
 /// Who was aborted while it waited for nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wounded {
     why: BTreeMap<TxnId, Box<Deadlock>>,
     order: VecDeque<TxnId>,

@@ -64,7 +64,7 @@ const TIDY: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_millis(128);
 
 /// What is known of chains.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Probing {
     /// The waits here that have been looked into.
     rounds: BTreeMap<Ticket, Round>,
@@ -85,7 +85,7 @@ struct Round {
 }
 
 /// A round of a wait elsewhere, as far as it came by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Followed {
     round: u32,
     /// `dependent` in the paper: whom it leads to, and who was asked about.

@@ -13,7 +13,7 @@ use super::{NO_REPLY, REPORT_BYTES};
 use crate::shard::Shard;
 
 /// What the coordinator was told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reporting {
     /// How often it was.
     number: u64,

@@ -10,7 +10,7 @@ use super::mode::{LockTarget, Mode, Modes, Ticket};
 use super::span::{Spans, bounds};
 
 /// A transaction's side of the table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Holdings {
     /// When it began, for the choice of a victim.
     pub(super) age: Timestamp,
@@ -25,7 +25,7 @@ pub(super) struct Holdings {
 }
 
 /// What most transactions have none of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Rare {
     /// Ranges held to read.
     shared: Spans,

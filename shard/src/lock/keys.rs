@@ -7,7 +7,7 @@ use super::tree::Tree;
 
 /// Keys with their queues. Those that are held in a mode which keeps readers
 /// away are apart, so that who reads a range does not pass what is read in it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     read: Tree<Queue>,
     written: Tree<Queue>,

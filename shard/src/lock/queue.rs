@@ -28,7 +28,7 @@ impl Rank {
 }
 
 /// Who holds a key. One holder, the usual case, takes no further memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum Holders {
     /// Nobody.
     #[default]
@@ -41,7 +41,7 @@ enum Holders {
 
 /// Several who hold one key: in the same mode, but for one who holds it for
 /// update among readers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Many {
     mode: Mode,
     txns: BTreeSet<TxnId>,
@@ -56,7 +56,7 @@ impl Many {
 }
 
 /// Those who wait for one key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Waiters {
     /// By mode, so that conflicting ones are found without passing others.
     by_mode: BTreeMap<(Mode, Rank), TxnId>,
@@ -135,7 +135,7 @@ impl Waiters {
 }
 
 /// The state of one key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     holders: Holders,
     /// Boxed, as few keys have any.

@@ -16,14 +16,14 @@ use synod_common::key::{Key, KeyRange};
 use super::mode::{LockTarget, Mode, Modes};
 
 /// A set of ranges, each with an id of its own and an owner.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RangeIndex {
     root: Tree,
 }
 
 type Tree = Option<Box<Node>>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     range: KeyRange,
     id: u64,
@@ -71,7 +71,7 @@ impl RangeIndex {
 }
 
 /// Ranges apart by mode, so that readers do not pass readers.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ranges {
     shared: RangeIndex,
     exclusive: RangeIndex,

@@ -20,7 +20,7 @@ pub(super) trait Item {
 }
 
 /// Items in the order of their keys, which lie in one range.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Row<T> {
     len: usize,
     /// So many bytes at the front are the same in all keys of the range.
@@ -35,7 +35,7 @@ pub(super) struct Row<T> {
 
 /// An item with the bytes of its key that follow those skipped, beside it: so a
 /// search seldom has to go to where the key lies.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Place<T> {
     start: u64,
     item: Option<T>,

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use synod_common::key::{Key, KeyRange};
 
 /// A range that is held, without its start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Span {
     end: Option<Key>,
     /// Its id in the index of held ranges.
@@ -14,7 +14,7 @@ struct Span {
 }
 
 /// Ranges by start. They neither overlap nor touch.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Spans(BTreeMap<Key, Span>);
 
 /// What it means to take a range out of others.

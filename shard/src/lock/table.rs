@@ -17,7 +17,7 @@ use super::range::Ranges;
 use super::release::Freed;
 
 /// The locks of a shard. See the module's essay.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LockTable {
     pub(super) capacity: Capacity,
     /// Every key that is held or waited for by itself.

@@ -45,13 +45,13 @@ use super::row::{Item, Row, WIDTH};
 const LEAST: usize = WIDTH / 4;
 
 /// Keys in order, each with a value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tree<V> {
     root: Box<Node<V>>,
 }
 
 /// All leaves are equally deep.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node<V> {
     Leaf(Row<Entry<V>>),
     Inner(Row<Box<Node<V>>>),

@@ -68,7 +68,7 @@ impl Content<'_> {
 ///
 /// Two variants and not three (a lone tombstone is a `Stack` of one), because a
 /// box has room for one tag value: so a chain takes 24 bytes and not 32.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::box_collection, reason = "a queue takes 32 bytes, its box 8")]
 pub(super) enum Chain {
     /// Exactly one version, and it is a value.
@@ -79,27 +79,27 @@ pub(super) enum Chain {
 }
 
 /// A version as a stack stores it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     at: Timestamp,
     entry: Entry,
 }
 
 /// Two variants for the same reason: 16 bytes and not 24.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Entry {
     Value(Box<[u8]>),
     /// A tombstone if there is none.
     Operand(Option<Box<Operand>>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Operand {
     by: By,
     effect: Effect,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Effect {
     /// With what has become of the cell, so that a read need not go back.
     Integer { op: IntegerOp, cell: [u8; 8] },

@@ -9,7 +9,7 @@ use super::chain::{By, Chain, Content, Version};
 use super::name::Name;
 
 /// Every committed version of every key of a shard. See the module's essay.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Versions {
     pub(super) keys: BTreeMap<Name, Chain>,
     /// Keys with something to drop some day, by the safe point that allows it.

@@ -57,7 +57,7 @@ const REMEMBERED: usize = 10_000;
 
 /// The newest decisions that were carried out here. [`Over`](crate::over::Over) forgets
 /// as soon as no message can begin a transaction again, and that is too soon for others.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Decided(VecDeque<(TxnId, Decision)>);
 
 impl Decided {

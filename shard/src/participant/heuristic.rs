@@ -63,7 +63,7 @@ pub struct Resolved {
 pub(crate) type Resolving = (Lsn, TxnId, Peer, RequestId);
 
 /// All decisions of operators that are remembered, oldest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Resolutions(VecDeque<Resolution>);
 
 impl Resolutions {

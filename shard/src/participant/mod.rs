@@ -45,7 +45,7 @@ use crate::shard::Shard;
 use crate::wait::WaitId;
 
 /// A transaction that this shard knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Participant {
     /// Names this stay of its locks.
     pub incarnation: Incarnation,
@@ -64,7 +64,7 @@ pub struct Participant {
 }
 
 /// How far a transaction is here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Stage {
     /// It reads and locks.
     Active,

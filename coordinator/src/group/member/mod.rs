@@ -42,7 +42,7 @@ const MOST_LOGGED: u64 = 32 << 20;
 const MAX_FOLLOWING: usize = 100_000;
 
 /// A coordinator of a group, perhaps its only one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Member {
     replica: Replica,
     core: Coordinator,

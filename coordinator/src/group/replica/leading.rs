@@ -9,7 +9,7 @@ use synod_common::time::Mono;
 
 use super::{MESSAGE_BYTES, MOST_IN_FLIGHT, Replica, Role, Step, When};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leading {
     /// The first entry of the own epoch.
     pub(super) first: u64,
@@ -18,7 +18,7 @@ pub(super) struct Leading {
     pub(super) confirmed: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Follower {
     /// It has all up to this.
     pub(super) matched: u64,

@@ -158,7 +158,7 @@ pub enum Offer {
 }
 
 /// One member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replica {
     me: CoordinatorId,
     members: BTreeSet<CoordinatorId>,
@@ -179,7 +179,7 @@ pub struct Replica {
     mutant: Option<crate::group::Mutant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Role {
     Following(Option<CoordinatorId>),
     Canvassing(Epoch, BTreeSet<CoordinatorId>),
