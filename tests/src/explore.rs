@@ -137,11 +137,13 @@ pub fn explore<S: Schedule>(seeds: Range<u64>, bug: Option<S::Bug>, threads: usi
 
 /// Whether it violates something.
 fn explore_one<S: Schedule>(seed: u64, bug: Option<S::Bug>, explored: &mut Explored) -> bool {
-    let mut schedule = S::new(seed, bug, false);
-    let result = run(&mut schedule);
     explored.schedules += 1;
-    explored.events += schedule.events();
-    explored.reach(schedule.reached());
+    let result = begin::<S>(seed, bug, false).and_then(|mut schedule| {
+        let result = run(&mut schedule);
+        explored.events += schedule.events();
+        explored.reach(schedule.reached());
+        result
+    });
     let Err(violation) = result else { return false };
     if explored.violations.len() < FEW {
         explored.violations.push((seed, violation));
@@ -149,9 +151,19 @@ fn explore_one<S: Schedule>(seed: u64, bug: Option<S::Bug>, explored: &mut Explo
     true
 }
 
-/// Runs one to its end. What the machine itself refuses is a violation, too.
+/// The schedule of a seed, unless its machines do not even start.
+fn begin<S: Schedule>(seed: u64, bug: Option<S::Bug>, traced: bool) -> Result<S, String> {
+    quietly(|| Ok(S::new(seed, bug, traced)))
+}
+
+/// Runs one to its end.
 fn run(schedule: &mut impl Schedule) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(|| schedule.run())).unwrap_or_else(|panic| {
+    quietly(|| schedule.run())
+}
+
+/// What a machine itself refuses is a violation, too.
+fn quietly<T>(act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("panic: {}", text.unwrap_or_default()))
@@ -160,7 +172,11 @@ fn run(schedule: &mut impl Schedule) -> Result<(), String> {
 
 /// What happens in one schedule, line by line, and what it violates.
 pub fn trace<S: Schedule>(seed: u64, bug: Option<S::Bug>) -> (Vec<String>, Result<(), String>) {
-    let mut schedule = S::new(seed, bug, true);
-    let result = run(&mut schedule);
-    (schedule.lines(), result)
+    match begin::<S>(seed, bug, true) {
+        Ok(mut schedule) => {
+            let result = run(&mut schedule);
+            (schedule.lines(), result)
+        }
+        Err(violation) => (Vec::new(), Err(violation)),
+    }
 }
