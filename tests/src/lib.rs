@@ -10,7 +10,8 @@
 //! ```
 //!
 //! * `synod-sim core --protocol 3pc --schedules 1000000`: the [`core`] of a commit protocol
-//!   alone, without servers, a thousand times as fast; [`paxos`] is that of Paxos Commit.
+//!   alone, without servers, a thousand times as fast; [`paxos`] is that of Paxos Commit,
+//!   [`two_phase`] that of two-phase commit.
 //! * `synod-sim core --protocol 3pc --exhaustive`: all schedules of a very small one.
 //! * `synod-sim group --schedules 1000000`: likewise, the [`group`] of coordinators.
 //!
@@ -44,3 +45,4 @@ pub mod invariants;
 pub mod paxos;
 pub mod sim;
 pub mod stage;
+pub mod two_phase;

@@ -14,7 +14,7 @@ use synod_tests::explore::{Bug, Schedule, explore, trace};
 use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::reached::Reached;
 use synod_tests::sim::run::{Report, quiet_panics, run};
-use synod_tests::{core, group, paxos};
+use synod_tests::{core, group, paxos, two_phase};
 
 /// Runs the cores of Synod in a simulated world.
 #[derive(Parser)]
@@ -172,6 +172,9 @@ fn main() -> ExitCode {
                 }
                 Protocol::PaxosCommit | Protocol::FasterPaxosCommit if !demonstrate => {
                     schedules.run::<paxos::World>("core --protocol paxos")
+                }
+                Protocol::TwoPhase if !exhaustive && !demonstrate => {
+                    schedules.run::<two_phase::World>("core --protocol 2pc")
                 }
                 Protocol::Auto
                 | Protocol::TwoPhase

@@ -53,7 +53,7 @@ pub struct Server {
 }
 
 /// The core of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Core {
     /// The coordinator's.
     Coordinator(Box<Member>),

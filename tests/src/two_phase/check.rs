@@ -1,0 +1,404 @@
+//! What must hold in every schedule, and what must have been reached in some.
+
+use synod_common::error::Reason;
+use synod_common::message::client::Outcome;
+use synod_common::message::commit::{Decision, Vote};
+use synod_common::message::{ClientReply, CommitMessage, Message, PeerMessage};
+use synod_common::time::Timestamp;
+use synod_coordinator::Record as CoordinatorRecord;
+use synod_shard::Record as ShardRecord;
+
+use super::client::{About, Client, MOST, Value};
+use super::net::{COORDINATOR, Letter, MOST_SHARDS};
+use super::server::Server;
+use crate::sim::ledger::Fact;
+
+/// How often what was reached. A run of many schedules that never reached one of these
+/// says nothing about it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Transactions that were committed with several votes.
+    pub committed: u64,
+    /// Likewise, that only read.
+    pub read: u64,
+    /// Of those that one shard has decided alone.
+    pub one_phase: u64,
+    /// Of those, after others have voted READ.
+    pub last_agent: u64,
+    /// Transactions of which a client was told that they are aborted.
+    pub aborted: u64,
+    /// Those that were fenced by a question.
+    pub fenced: u64,
+    /// Votes of NO.
+    pub refused: u64,
+    /// Of those, because the timestamp was too late.
+    pub windows: u64,
+    /// Questions of those who are in doubt, to the coordinator.
+    pub inquiries: u64,
+    /// Answers to them that it has no record.
+    pub forgotten: u64,
+    /// Outcomes that one participant told another.
+    pub cooperated: u64,
+    /// Of those, commits.
+    pub cooperated_commits: u64,
+    /// Servers that were in doubt when they were back.
+    pub in_doubt: u64,
+    /// Crashes of servers that lost something that was written.
+    pub lost: u64,
+    /// Crashes after which something written was durable that nobody had heard of.
+    pub survived: u64,
+    /// Snapshots that were read.
+    pub snapshots: u64,
+}
+
+impl Seen {
+    /// Each with its name.
+    pub fn all(&self) -> [(&'static str, u64); 16] {
+        [
+            ("commits", self.committed),
+            ("commits of what only reads", self.read),
+            ("commits in one phase", self.one_phase),
+            ("commits of a last agent", self.last_agent),
+            ("aborts", self.aborted),
+            ("fenced", self.fenced),
+            ("votes of NO", self.refused),
+            ("votes too late", self.windows),
+            ("inquiries", self.inquiries),
+            ("answers that there is no record", self.forgotten),
+            ("outcomes learned from others", self.cooperated),
+            ("commits learned from others", self.cooperated_commits),
+            ("in doubt after a restart", self.in_doubt),
+            ("crashes that lost something", self.lost),
+            ("crashes that lost only the news", self.survived),
+            ("snapshots", self.snapshots),
+        ]
+    }
+}
+
+/// What is durable of one transaction, and what was said of it. Nothing is ever taken out,
+/// whatever the servers forget.
+#[derive(Clone, Copy, Debug, Default, Hash)]
+struct Facts {
+    /// By shard: what it has voted YES with.
+    prepared: [Option<Timestamp>; MOST_SHARDS],
+    /// By shard: committed in two phases.
+    committed: [bool; MOST_SHARDS],
+    /// By shard: aborted after a YES vote.
+    aborted: [bool; MOST_SHARDS],
+    /// Committed by one shard alone.
+    one_phase: [bool; MOST_SHARDS],
+    /// Decided by the coordinator.
+    decided: bool,
+    /// The shards that must acknowledge, as it says.
+    voters: u8,
+    /// When it commits, whoever says so, durably or not.
+    at: Option<Timestamp>,
+    /// What its client was told.
+    told: Option<bool>,
+}
+
+impl Facts {
+    fn is_committed(&self) -> bool {
+        self.decided || self.committed.contains(&true) || self.one_phase.contains(&true)
+    }
+}
+
+/// The judge of one schedule, who sees everything.
+#[derive(Clone, Debug, Default)]
+pub struct Check {
+    facts: [Facts; MOST],
+    /// What this schedule has reached.
+    pub seen: Seen,
+}
+
+type Checked = Result<(), String>;
+
+impl Check {
+    /// Whether it is durable that a transaction commits.
+    pub fn is_committed(&self, number: usize) -> bool {
+        self.facts[number].is_committed()
+    }
+
+    /// I3: it commits at one time.
+    fn at(&mut self, number: usize, at: Timestamp) -> Checked {
+        match self.facts[number].at.replace(at) {
+            Some(before) if before != at => {
+                Err(format!("I3: {number} commits at {before} and at {at}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server has written a record.
+    pub fn written(&mut self, site: usize, fact: &Fact, client: &Client) -> Checked {
+        match fact {
+            Fact::Coordinator(CoordinatorRecord::Committed { txn, at, yes }) => {
+                let Some(number) = client.number(*txn) else { return unknown(fact) };
+                let facts = &self.facts[number];
+                let writers = (0..MOST_SHARDS).filter(|i| client.txns[number].ops[*i].writes());
+                for shard in yes.iter().map(|shard| usize::from(shard.0) - 1).chain(writers) {
+                    let vote = facts.prepared[shard];
+                    if vote.is_none_or(|m| m > *at) {
+                        return Err(format!("I2: {number} commits at {at}, a vote is {vote:?}"));
+                    }
+                }
+                self.at(number, *at)
+            }
+            Fact::Coordinator(CoordinatorRecord::Outcome { txn, at }) => {
+                let Some(number) = client.number(*txn) else { return unknown(fact) };
+                let alone = self.facts[number].one_phase.contains(&true);
+                if client.txns[number].writers() > 0 && !alone {
+                    return Err(format!("I2: {number} commits without its writers"));
+                }
+                self.at(number, *at)
+            }
+            Fact::Coordinator(CoordinatorRecord::Ended { txn }) => {
+                let Some(number) = client.number(*txn) else { return unknown(fact) };
+                let facts = &self.facts[number];
+                let owes =
+                    |shard: &usize| facts.voters >> shard & 1 == 1 && !facts.committed[*shard];
+                match (0..MOST_SHARDS).find(owes) {
+                    Some(shard) => {
+                        Err(format!("I7: {number} is forgotten, s{} lacks it", shard + 1))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Fact::Shard(ShardRecord::Committed { txn, at }) => {
+                let Some(number) = client.number(*txn) else { return unknown(fact) };
+                if !self.facts[number].decided {
+                    return Err(format!("I2: {number} is not decided, s{site} commits it"));
+                }
+                self.at(number, *at)
+            }
+            Fact::Shard(ShardRecord::OnePhase(record)) => {
+                let Some(number) = client.number(record.txn) else { return unknown(fact) };
+                let txn = &client.txns[number];
+                if txn.writers() > 1 || !txn.ops[site - 1].writes() {
+                    return Err(format!("I2: s{site} commits {number} alone"));
+                }
+                Ok(())
+            }
+            Fact::Coordinator(_) | Fact::Shard(_) => Ok(()),
+        }
+    }
+
+    /// A record is durable.
+    pub fn durable(&mut self, site: usize, fact: &Fact, client: &Client) -> Checked {
+        let txn = match fact {
+            Fact::Coordinator(
+                CoordinatorRecord::Committed { txn, .. } | CoordinatorRecord::Outcome { txn, .. },
+            )
+            | Fact::Shard(ShardRecord::Committed { txn, .. } | ShardRecord::Aborted { txn }) => {
+                *txn
+            }
+            Fact::Shard(ShardRecord::Prepared(record)) => record.txn,
+            Fact::Shard(ShardRecord::OnePhase(record)) => record.txn,
+            Fact::Coordinator(_) | Fact::Shard(_) => return Ok(()),
+        };
+        let Some(number) = client.number(txn) else { return unknown(fact) };
+        let facts = &mut self.facts[number];
+        match fact {
+            Fact::Coordinator(CoordinatorRecord::Committed { yes, .. }) => {
+                facts.decided = true;
+                facts.voters = yes.iter().fold(0, |all, shard| all | 1 << (shard.0 - 1));
+                self.seen.committed += 1;
+            }
+            Fact::Coordinator(CoordinatorRecord::Outcome { .. }) => {
+                self.seen.read += u64::from(client.txns[number].writers() == 0);
+                facts.decided = true;
+            }
+            Fact::Shard(ShardRecord::Prepared(record)) => {
+                facts.prepared[site - 1] = Some(record.m);
+            }
+            Fact::Shard(ShardRecord::Committed { .. }) => {
+                if std::mem::replace(&mut facts.committed[site - 1], true) {
+                    return Err(format!("I5: {number} is committed twice on s{site}"));
+                }
+            }
+            Fact::Shard(ShardRecord::Aborted { .. }) => facts.aborted[site - 1] = true,
+            Fact::Shard(ShardRecord::OnePhase(record)) => {
+                if std::mem::replace(&mut facts.one_phase[site - 1], true) {
+                    return Err(format!("I5: {number} is committed twice on s{site}"));
+                }
+                self.seen.one_phase += 1;
+                self.seen.last_agent += u64::from(client.txns[number].shards().count() > 1);
+                self.at(number, record.m)?;
+            }
+            Fact::Coordinator(_) | Fact::Shard(_) => {}
+        }
+        self.agree(number)
+    }
+
+    /// I1: nothing is both committed and aborted. I4: nor is it for the client.
+    fn agree(&self, number: usize) -> Checked {
+        let facts = &self.facts[number];
+        if facts.is_committed() && facts.aborted.contains(&true) {
+            return Err(format!("I1: {number} is committed and aborted"));
+        }
+        if facts.is_committed() && facts.told == Some(false) {
+            return Err(format!("I4: {number} is committed, its client was told of an abort"));
+        }
+        Ok(())
+    }
+
+    /// I6: what a server says is durable.
+    pub fn said(&mut self, client: &Client, letter: &Letter) -> Checked {
+        use CommitMessage as C;
+        let from = letter.from;
+        let fine = match &letter.message {
+            Message::Commit(C::Vote { txn, vote: Vote::Yes(m) }) => {
+                let number = client.number(*txn);
+                number.is_some_and(|it| self.facts[it].prepared[from - 1] == Some(*m))
+            }
+            Message::Commit(C::OnePhaseDone { txn, vote: Vote::Yes(m) }) => {
+                let facts = client.number(*txn).map(|number| &self.facts[number]);
+                facts.is_some_and(|it| it.one_phase[from - 1] && it.at == Some(*m))
+            }
+            Message::Commit(C::Ack { txns }) => txns.iter().all(|txn| {
+                let number = client.number(*txn);
+                number.is_some_and(|it| self.facts[it].committed[from - 1])
+            }),
+            Message::Commit(C::Decide { txn, decision: Decision::Commit(at) })
+            | Message::Commit(C::Release { txn, at })
+            | Message::Peer(PeerMessage::Decided { txn, decision: Decision::Commit(at) }) => {
+                let facts = client.number(*txn).map(|number| &self.facts[number]);
+                facts.is_some_and(|it| it.is_committed() && it.at == Some(*at))
+            }
+            _ => true,
+        };
+        match fine {
+            true => Ok(()),
+            false => Err(format!("I6: said before it was durable: {:?}", letter.message)),
+        }
+    }
+
+    /// I4: what a client is told of a transaction is true, and stays so.
+    pub fn told(&mut self, letter: &Letter) -> Checked {
+        let Message::ClientReply(ClientReply::Outcome(outcome)) = &letter.message else {
+            return Ok(());
+        };
+        let Some(About::Outcome(number)) = About::of(letter.request) else { return Ok(()) };
+        let committed = match outcome {
+            Outcome::Committed(at) => {
+                if !self.facts[number].is_committed() {
+                    return Err(format!(
+                        "I4: told that {number} is committed, which is not durable"
+                    ));
+                }
+                self.at(number, *at)?;
+                true
+            }
+            Outcome::Aborted(reason) => {
+                self.seen.fenced += u64::from(*reason == Reason::Fenced);
+                false
+            }
+            Outcome::Undecided => return Ok(()),
+            Outcome::Unknown => return Err(format!("I4: the outcome of {number} is lost")),
+        };
+        match self.facts[number].told.replace(committed) {
+            None => self.seen.aborted += u64::from(!committed),
+            Some(before) if before == committed => {}
+            Some(before) => {
+                return Err(format!("I4: {number} is committed: told {before}, then {committed}"));
+            }
+        }
+        self.agree(number)
+    }
+
+    /// Counts what a message shows.
+    pub fn count(&mut self, letter: &Letter) {
+        use CommitMessage as C;
+        match &letter.message {
+            Message::Commit(C::Vote { vote: Vote::No(reason), .. })
+            | Message::Commit(C::OnePhaseDone { vote: Vote::No(reason), .. }) => {
+                self.seen.refused += 1;
+                self.seen.windows += u64::from(*reason == Reason::WindowPassed);
+            }
+            Message::Commit(C::Inquire { .. }) => self.seen.inquiries += 1,
+            Message::Commit(C::Decide { decision: Decision::Forgotten, .. }) => {
+                self.seen.forgotten += 1;
+            }
+            Message::Peer(PeerMessage::Decided { decision, .. }) => {
+                self.seen.cooperated += 1;
+                self.seen.cooperated_commits += u64::from(matches!(decision, Decision::Commit(_)));
+            }
+            _ => {}
+        }
+    }
+
+    /// I24: nobody has anything left to do.
+    pub fn is_drained(&self, servers: &[Server]) -> bool {
+        servers.iter().enumerate().all(|(site, server)| match site {
+            COORDINATOR => {
+                server.coordinator().is_some_and(|it| it.is_ready() && it.stats().in_progress == 0)
+            }
+            _ => server.shard().is_some_and(|it| {
+                it.is_ready() && it.known().next().is_none() && it.locks().held() == 0
+            }),
+        })
+    }
+
+    /// The end: what was told, what is there, and what was read fit together.
+    pub fn end(&self, shards: usize, client: &Client) -> Checked {
+        for (number, txn) in client.txns.iter().enumerate() {
+            let facts = &self.facts[number];
+            if facts.told != Some(facts.is_committed()) {
+                let told = facts.told;
+                return Err(format!("I4: {number} is told {told:?}, there is {facts:?}"));
+            }
+            let (true, Some(at)) = (facts.is_committed(), facts.at) else { continue };
+            if at <= txn.after {
+                return Err(format!("I20: {number} commits at {at}, behind {}", txn.after));
+            }
+            for shard in 0..MOST_SHARDS {
+                let durable = facts.committed[shard] || facts.one_phase[shard];
+                if txn.ops[shard].writes() && !durable {
+                    return Err(format!("I24: {number} does not come to s{}", shard + 1));
+                }
+                let before = Timestamp(at.0 - 1);
+                if let Some(read) = txn.read[shard] {
+                    self.as_of(client, shard, before, read, &format!("{number}"))?;
+                }
+            }
+        }
+        for snapshot in &client.snapshots {
+            let Some(at) = snapshot.at else { continue };
+            if at <= snapshot.after {
+                return Err(format!("I20: a snapshot is at {at}, behind {}", snapshot.after));
+            }
+            for shard in 0..shards {
+                if let Some(read) = snapshot.read[shard] {
+                    self.as_of(client, shard, at, read, "a snapshot")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// I21, I22: what was read on a shard is the state as of then.
+    fn as_of(
+        &self,
+        client: &Client,
+        shard: usize,
+        at: Timestamp,
+        read: Value,
+        who: &str,
+    ) -> Checked {
+        let written = (0..client.txns.len()).filter(|number| {
+            client.txns[*number].ops[shard].writes() && self.facts[*number].is_committed()
+        });
+        let written = written.filter_map(|number| Some((self.facts[number].at?, number)));
+        let newest = written.filter(|(then, _)| *then <= at).max();
+        let value = newest.map_or(0, |(_, number)| number as Value + 1);
+        if value == read {
+            return Ok(());
+        }
+        let shard = shard + 1;
+        Err(format!("I22: {who} has read {read} on s{shard} as of {at}, there is {value}"))
+    }
+}
+
+fn unknown(fact: &Fact) -> Checked {
+    Err(format!("nobody has begun this: {fact:?}"))
+}

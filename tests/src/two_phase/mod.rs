@@ -1,0 +1,47 @@
+//! The explorer of two-phase commit: a coordinator, two or three shards and a client, by the
+//! ten thousand schedules a second.
+//!
+//! ```text
+//!   seed ──▶ World: a copy of servers that have started, a bag of messages, a client
+//!             │   deliver, lose, double · flush, crash, restart · wait · cut
+//!             │   begin a transaction, a snapshot, ask again
+//!             ▼
+//!           Server { the real core, its log, its clock }
+//!             │
+//!             ▼
+//!           Check: agreement, votes, timestamps, what the client is told and what it reads;
+//!                  in the end nobody is in doubt, and no lock is held
+//! ```
+//!
+//! The simulator beside it runs the same cores with threads' worth of timing, and finds what
+//! is wrong between all of their parts, a thousand events a seed. Here is only what two-phase
+//! commit needs, and what it does for itself: presumed abort, votes of READ, one phase, a last
+//! agent, questions among participants.
+//!
+//! * `synod-sim core --protocol 2pc --schedules 1000000`
+//! * `synod-sim core --protocol 2pc --mutants` (with the feature): each deliberate bug must
+//!   be caught; [`Bug::Canary`] at once, or the explorer itself is blind.
+//!
+//! The engine is [`explore`](crate::explore): how seeds become schedules, and what is made
+//! of what they violate.
+//!
+//! *Every schedule* begins with servers that know each other: what comes before is the same in
+//! all, and is done once for each thread.
+//!
+//! *Time* is another one on each server, and only moves when one has waited: so nothing rests
+//! on who is the faster.
+
+mod bug;
+mod check;
+mod client;
+mod heal;
+mod mutate;
+mod net;
+mod server;
+mod settings;
+mod template;
+mod weights;
+mod world;
+
+pub use bug::Bug;
+pub use world::World;

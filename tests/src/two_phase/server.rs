@@ -1,0 +1,175 @@
+//! A server: a real core, its clock, its log and what the log holds back.
+
+use std::collections::VecDeque;
+
+use synod_common::node::{Event, Lsn, Output, Recovered, Send};
+use synod_common::time::{Mono, Now, Wall};
+use synod_coordinator::Member;
+use synod_shard::Shard;
+
+use super::bug::Bug;
+use super::net::COORDINATOR;
+use super::settings;
+use crate::sim::ledger::{Fact, parse};
+use crate::sim::server::Core;
+
+/// A server, running or not.
+#[derive(Debug)]
+pub struct Server {
+    /// The core, while it runs.
+    pub core: Option<Core>,
+    /// Its clock, which is nobody else's.
+    pub clock: Mono,
+    /// Its log.
+    pub log: Log,
+    /// What the core asks for.
+    pub out: Output,
+    /// Messages that wait for the log.
+    pub held: VecDeque<(Lsn, Send)>,
+}
+
+/// A log: records that are durable, and behind them some that are not.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    bytes: Vec<u8>,
+    /// Where each record ends.
+    ends: Vec<usize>,
+    /// How many are durable.
+    durable: usize,
+    /// What is written in those that are not.
+    pending: VecDeque<Fact>,
+}
+
+impl Log {
+    /// The number of the last record.
+    pub fn last(&self) -> Lsn {
+        Lsn(self.ends.len() as u64)
+    }
+
+    /// How many records are not durable.
+    pub fn dirty(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The number of the last one that is.
+    pub fn durable(&self) -> Lsn {
+        Lsn(self.durable as u64)
+    }
+
+    /// Writes one more, and says what it is.
+    ///
+    /// # Errors
+    /// If it can not be read.
+    pub fn append(&mut self, site: usize, record: &[u8]) -> Result<&Fact, String> {
+        self.bytes.extend_from_slice(record);
+        self.ends.push(self.bytes.len());
+        self.pending.push_back(parse(site, record)?);
+        Ok(&self.pending[self.pending.len() - 1])
+    }
+
+    /// The next one becomes durable.
+    pub fn write(&mut self) -> Option<Fact> {
+        let fact = self.pending.pop_front()?;
+        self.durable += 1;
+        Some(fact)
+    }
+
+    /// What is not durable is lost.
+    fn lose(&mut self) {
+        self.pending.clear();
+        self.ends.truncate(self.durable);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
+    fn records(&self) -> impl Iterator<Item = (Lsn, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let places = starts.zip(self.ends.iter().copied());
+        (1..).map(Lsn).zip(places.map(|(start, end)| &self.bytes[start..end]))
+    }
+}
+
+impl Clone for Server {
+    /// Of a server that has nothing to be carried out.
+    fn clone(&self) -> Server {
+        Server {
+            core: self.core.clone(),
+            clock: self.clock,
+            log: self.log.clone(),
+            out: Output::new(self.log.last()),
+            held: self.held.clone(),
+        }
+    }
+}
+
+impl Server {
+    /// One that never ran.
+    pub fn new() -> Server {
+        Server {
+            core: None,
+            clock: Mono(1),
+            log: Log::default(),
+            out: Output::default(),
+            held: VecDeque::new(),
+        }
+    }
+
+    /// Whether it runs.
+    pub fn is_up(&self) -> bool {
+        self.core.is_some()
+    }
+
+    /// The coordinator, if it is one and runs.
+    pub fn coordinator(&self) -> Option<&Member> {
+        self.core.as_ref()?.coordinator()
+    }
+
+    /// The shard, if it is one and runs.
+    pub fn shard(&self) -> Option<&Shard> {
+        self.core.as_ref()?.shard()
+    }
+
+    /// Something happens to it. What it asks for is in `out`.
+    pub fn handle(&mut self, event: Event) {
+        // All dates lie in the same minute.
+        let now = Now { mono: self.clock, wall: Wall(1_000_000 + self.clock.0 / 1_000) };
+        if let Some(core) = &mut self.core {
+            core.handle(now, event, &mut self.out);
+        }
+    }
+
+    /// Its core is gone, and what was not durable.
+    pub fn crash(&mut self) {
+        self.core = None;
+        self.log.lose();
+        self.held.clear();
+        self.out = Output::new(self.log.last());
+    }
+
+    /// It runs again, from its log, but for the records that it does not see.
+    ///
+    /// # Errors
+    /// If it does not understand them.
+    pub fn start(
+        &mut self,
+        site: usize,
+        shards: usize,
+        seed: u64,
+        bug: Option<Bug>,
+    ) -> Result<(), String> {
+        let mut core = match site {
+            COORDINATOR => {
+                Core::Coordinator(Box::new(Member::new(settings::coordinator(shards, bug))))
+            }
+            shard => Core::Shard(Box::new(Shard::new(settings::shard(shard, bug)))),
+        };
+        for (lsn, record) in self.log.records() {
+            if !bug.is_some_and(|bug| bug.forgets(site, record)) {
+                let recovered = Recovered::Record(lsn, record);
+                core.recover(recovered).map_err(|error| error.to_string())?;
+            }
+        }
+        self.core = Some(core);
+        self.handle(Event::Start { seed });
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! How the servers of a schedule are set: each waits for little.
+
+use std::time::Duration;
+
+use synod_common::id::{ClusterId, CoordinatorId, ShardId};
+use synod_common::key::Key;
+use synod_common::route::{Partition, Placement, ShardAddress};
+
+use super::bug::Bug;
+
+const CLUSTER: ClusterId = ClusterId(1);
+
+/// Each shard has one key.
+pub const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
+
+/// The map.
+fn placement(shards: usize) -> Placement {
+    let address = |id| ShardAddress { id: ShardId(id), address: String::new() };
+    let splits = KEYS[1..shards].iter().map(|key| Key::from(*key)).collect();
+    Placement {
+        epoch: 1,
+        partition: Partition::Range(splits),
+        shards: (1..=shards as u16).map(address).collect(),
+    }
+}
+
+/// The coordinator's.
+pub fn coordinator(shards: usize, bug: Option<Bug>) -> synod_coordinator::Settings {
+    let settings = synod_coordinator::Settings {
+        vote_timeout: Duration::from_millis(20),
+        resend: Duration::from_millis(10),
+        ..synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement(shards))
+    };
+    #[cfg(feature = "mutants")]
+    let settings =
+        synod_coordinator::Settings { mutant: bug.and_then(Bug::of_coordinator), ..settings };
+    #[cfg(not(feature = "mutants"))]
+    let _ = bug;
+    settings
+}
+
+/// A shard's.
+pub fn shard(site: usize, bug: Option<Bug>) -> synod_shard::Settings {
+    let settings = synod_shard::Settings {
+        lock_timeout: Duration::from_millis(30),
+        inquire_after: Duration::from_millis(10),
+        join_retry: Duration::from_millis(10),
+        // A wait ends soon by itself.
+        report_after: Duration::from_secs(3_600),
+        ..synod_shard::Settings::new(ShardId(site as u16), CLUSTER, &[CoordinatorId(1)])
+    };
+    #[cfg(feature = "mutants")]
+    let settings = synod_shard::Settings { mutant: bug.and_then(Bug::of_shard), ..settings };
+    #[cfg(not(feature = "mutants"))]
+    let _ = bug;
+    settings
+}

@@ -1,0 +1,118 @@
+//! What happens how often: each schedule draws its own, so that some are calm and some are
+//! wild in one way only.
+
+use super::client::Op;
+use super::net::MOST_SHARDS;
+use crate::sim::rng::Rng;
+
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A message arrives.
+    Deliver,
+    /// A message is lost.
+    Lose,
+    /// A message will arrive twice.
+    Double,
+    /// Some records become durable.
+    Flush,
+    /// A server crashes.
+    Crash,
+    /// A server is back.
+    Restart,
+    /// A server has waited long.
+    Wait,
+    /// Links break, or are mended.
+    Cut,
+    /// The client begins a transaction.
+    Begin,
+    /// The client begins a snapshot.
+    Look,
+    /// The client has waited long.
+    Ask,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Deliver,
+    Kind::Lose,
+    Kind::Double,
+    Kind::Flush,
+    Kind::Crash,
+    Kind::Restart,
+    Kind::Wait,
+    Kind::Cut,
+    Kind::Begin,
+    Kind::Look,
+    Kind::Ask,
+];
+
+/// How often what happens in a schedule.
+#[derive(Debug)]
+pub struct Weights {
+    of: [u64; KINDS.len()],
+    total: u64,
+    /// A crash in the moment of a write, or of a message, in 1 of 10,000.
+    pub aimed: u32,
+    /// The newest message is the next to arrive, likewise: so that old ones come late.
+    pub newest: u32,
+    /// A flush is of a part, likewise.
+    pub partial: u32,
+    /// How many transactions there are.
+    pub txns: usize,
+    /// What they do, mostly.
+    ops: &'static [Op],
+}
+
+/// Many that write in several places; many that mostly read; all alike.
+const OPS: [&[Op]; 3] = [
+    &[Op::Write, Op::Change, Op::Read],
+    &[Op::Read, Op::Read, Op::Read, Op::Change, Op::Write, Op::Nothing],
+    &[Op::Nothing, Op::Read, Op::Write, Op::Change],
+];
+
+impl Weights {
+    /// Those of one schedule.
+    pub fn draw(rng: &mut Rng) -> Weights {
+        let wild = rng.chance(4_000);
+        let mut some = |most: u64| match (wild, rng.chance(4_000)) {
+            (true, _) => rng.within(0..=most),
+            (false, true) => 0,
+            (false, false) => rng.skewed(most),
+        };
+        let (lose, double, crash, wait) = (some(10), some(15), some(10), some(25));
+        let (cut, ask, look) = (some(8), some(15), some(6));
+        let (flush, restart, begin) = (rng.within(10..=60), rng.within(4..=30), 12);
+        let of = [100, lose, double, flush, crash, restart, wait, cut, begin, look, ask];
+        Weights {
+            of,
+            total: of.iter().sum(),
+            aimed: rng.pick(&[0, 0, 200, 500, 1_500]),
+            newest: rng.pick(&[0, 0, 5_000, 8_000]),
+            partial: rng.pick(&[0, 2_000]),
+            txns: rng.pick(&[1, 1, 2, 2, 3]),
+            ops: rng.pick(&OPS),
+        }
+    }
+
+    /// What happens next.
+    pub fn next(&self, rng: &mut Rng) -> Kind {
+        let mut chosen = rng.below(self.total);
+        for (kind, weight) in KINDS.into_iter().zip(self.of) {
+            if chosen < weight {
+                return kind;
+            }
+            chosen -= weight;
+        }
+        Kind::Deliver
+    }
+
+    /// What a transaction does on these shards: something.
+    pub fn ops(&self, rng: &mut Rng, shards: usize) -> [Op; MOST_SHARDS] {
+        let mut ops = [Op::Nothing; MOST_SHARDS];
+        ops[..shards].iter_mut().for_each(|op| *op = rng.pick(self.ops));
+        if ops == [Op::Nothing; MOST_SHARDS] {
+            ops[rng.below(shards as u64) as usize] = Op::Write;
+        }
+        ops
+    }
+}
