@@ -34,7 +34,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 /// All there is at one moment.
 pub trait State: Clone + Hash {
     /// What may happen.
-    type Event: Copy + Debug;
+    type Event: Clone + Debug;
 
     /// What may happen now.
     fn events(&self) -> Vec<Self::Event>;
@@ -136,7 +136,8 @@ impl Search {
         let from = digest(state);
         for event in state.events() {
             let mut after = state.clone();
-            let happened = after.happen(event).map_err(|violation| (Some(event), violation))?;
+            let happened = after.happen(event.clone());
+            let happened = happened.map_err(|violation| (Some(event), violation))?;
             let to = digest(&after);
             if !happened || to == from {
                 continue;
@@ -169,7 +170,7 @@ impl Search {
         for aim in way.into_iter().rev().skip(2) {
             let leads = |event: S::Event| {
                 let mut after = state.clone();
-                let there = after.happen(event) == Ok(true) && digest(&after) == aim;
+                let there = after.happen(event.clone()) == Ok(true) && digest(&after) == aim;
                 there.then_some((event, after))
             };
             let step = state.events().into_iter().find_map(leads);

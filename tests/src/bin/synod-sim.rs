@@ -48,7 +48,7 @@ enum Command {
     Mutants,
     /// Runs schedules of one transaction, without servers: the commit protocol alone.
     Core {
-        /// Which: 3pc, paxos or 3pc-classical. The last runs until a schedule decides both ways.
+        /// Which: 2pc, 3pc, paxos or 3pc-classical. The last runs until a schedule decides both ways.
         #[arg(long)]
         protocol: Protocol,
         /// Instead, search all schedules of two participants, in which messages are lost,
@@ -64,6 +64,9 @@ enum Command {
         /// The most elections in one of these.
         #[arg(long, default_value_t = 1, requires = "exhaustive")]
         elections: u32,
+        /// The most times that somebody has waited long in one of these, under 2pc.
+        #[arg(long, default_value_t = 0, requires = "exhaustive")]
+        wakes: u32,
         #[command(flatten)]
         schedules: Schedules,
     },
@@ -148,7 +151,15 @@ fn main() -> ExitCode {
             run_seeds(seeds, trace, mutant, threads)
         }
         Command::Mutants => mutants(),
-        Command::Core { protocol, exhaustive, demonstrate, crashes, elections, schedules } => {
+        Command::Core {
+            protocol,
+            exhaustive,
+            demonstrate,
+            crashes,
+            elections,
+            wakes,
+            schedules,
+        } => {
             let bounds = core::Bounds { crashes, elections };
             match protocol {
                 Protocol::ThreePhase if demonstrate => print_demonstration(Rule::Quorum),
@@ -173,6 +184,10 @@ fn main() -> ExitCode {
                 Protocol::PaxosCommit | Protocol::FasterPaxosCommit if !demonstrate => {
                     schedules.run::<paxos::World>("core --protocol paxos")
                 }
+                Protocol::TwoPhase if exhaustive => {
+                    let bounds = two_phase::Bounds { crashes, wakes };
+                    schedules.exhaust(|bug| two_phase::State::new(bounds, bug))
+                }
                 Protocol::TwoPhase if !exhaustive && !demonstrate => {
                     schedules.run::<two_phase::World>("core --protocol 2pc")
                 }
@@ -181,7 +196,7 @@ fn main() -> ExitCode {
                 | Protocol::PaxosCommit
                 | Protocol::FasterPaxosCommit => {
                     eprintln!(
-                        "there is no such core of {protocol}; there are 3pc, paxos and 3pc-classical"
+                        "there is no such core of {protocol}; there are 2pc, 3pc, paxos and 3pc-classical"
                     );
                     ExitCode::from(2)
                 }

@@ -73,13 +73,15 @@ const OF_COORDINATOR: [synod_coordinator::Mutant; 2] =
 
 /// Likewise of the shard's.
 #[cfg(feature = "mutants")]
-const OF_SHARD: [synod_shard::Mutant; 8] = [
+const OF_SHARD: [synod_shard::Mutant; 10] = [
     synod_shard::Mutant::SnapshotLeavesFloor,
     synod_shard::Mutant::ReaderIgnoresPrepared,
     synod_shard::Mutant::OnlyDurableCounts,
+    synod_shard::Mutant::ReaderWaitsOnce,
     synod_shard::Mutant::VoteIgnoresFloor,
     synod_shard::Mutant::ApplyLeavesFloor,
     synod_shard::Mutant::EarlyRelease,
+    synod_shard::Mutant::ForgetReadLocks,
     synod_shard::Mutant::PeerInDoubtAborts,
     synod_shard::Mutant::ForgottenLeavesFloor,
 ];

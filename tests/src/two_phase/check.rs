@@ -1,5 +1,9 @@
 //! What must hold in every schedule, and what must have been reached in some.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use synod_common::commit::Verdict;
 use synod_common::error::Reason;
 use synod_common::message::client::Outcome;
 use synod_common::message::commit::{Decision, Vote};
@@ -7,10 +11,12 @@ use synod_common::message::{ClientReply, CommitMessage, Message, PeerMessage};
 use synod_common::time::Timestamp;
 use synod_coordinator::Record as CoordinatorRecord;
 use synod_shard::Record as ShardRecord;
+use synod_shard::lock::Mode;
 
 use super::client::{About, Client, MOST, Value};
 use super::net::{COORDINATOR, Letter, MOST_SHARDS};
 use super::server::Server;
+use super::settings::KEYS;
 use crate::sim::ledger::Fact;
 
 /// How often what was reached. A run of many schedules that never reached one of these
@@ -47,13 +53,19 @@ pub struct Seen {
     pub lost: u64,
     /// Crashes after which something written was durable that nobody had heard of.
     pub survived: u64,
+    /// Decisions of operators.
+    pub resolved: u64,
+    /// Of those, wrong ones.
+    pub mixed: u64,
+    /// Acknowledgements of several commits at once.
+    pub batches: u64,
     /// Snapshots that were read.
     pub snapshots: u64,
 }
 
 impl Seen {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 16] {
+    pub fn all(&self) -> [(&'static str, u64); 19] {
         [
             ("commits", self.committed),
             ("commits of what only reads", self.read),
@@ -70,6 +82,9 @@ impl Seen {
             ("in doubt after a restart", self.in_doubt),
             ("crashes that lost something", self.lost),
             ("crashes that lost only the news", self.survived),
+            ("decisions of operators", self.resolved),
+            ("wrong ones", self.mixed),
+            ("acknowledgements of several", self.batches),
             ("snapshots", self.snapshots),
         ]
     }
@@ -85,6 +100,8 @@ struct Facts {
     committed: [bool; MOST_SHARDS],
     /// By shard: aborted after a YES vote.
     aborted: [bool; MOST_SHARDS],
+    /// By shard: what an operator has decided there.
+    resolved: [Option<Verdict>; MOST_SHARDS],
     /// Committed by one shard alone.
     one_phase: [bool; MOST_SHARDS],
     /// Decided by the coordinator.
@@ -112,6 +129,13 @@ pub struct Check {
 }
 
 type Checked = Result<(), String>;
+
+/// What it knows; not what it has counted.
+impl Hash for Check {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.facts.hash(state);
+    }
+}
 
 impl Check {
     /// Whether it is durable that a transaction commits.
@@ -164,7 +188,10 @@ impl Check {
                     None => Ok(()),
                 }
             }
-            Fact::Shard(ShardRecord::Committed { txn, at }) => {
+            Fact::Shard(
+                ShardRecord::Committed { txn, at }
+                | ShardRecord::Outcome { txn, verdict: Verdict::Commit(at) },
+            ) => {
                 let Some(number) = client.number(*txn) else { return unknown(fact) };
                 if !self.facts[number].decided {
                     return Err(format!("I2: {number} is not decided, s{site} commits it"));
@@ -189,9 +216,12 @@ impl Check {
             Fact::Coordinator(
                 CoordinatorRecord::Committed { txn, .. } | CoordinatorRecord::Outcome { txn, .. },
             )
-            | Fact::Shard(ShardRecord::Committed { txn, .. } | ShardRecord::Aborted { txn }) => {
-                *txn
-            }
+            | Fact::Shard(
+                ShardRecord::Committed { txn, .. }
+                | ShardRecord::Aborted { txn }
+                | ShardRecord::Outcome { txn, .. },
+            ) => *txn,
+            Fact::Shard(ShardRecord::Resolved(resolution)) => resolution.txn,
             Fact::Shard(ShardRecord::Prepared(record)) => record.txn,
             Fact::Shard(ShardRecord::OnePhase(record)) => record.txn,
             Fact::Coordinator(_) | Fact::Shard(_) => return Ok(()),
@@ -217,6 +247,14 @@ impl Check {
                 }
             }
             Fact::Shard(ShardRecord::Aborted { .. }) => facts.aborted[site - 1] = true,
+            Fact::Shard(ShardRecord::Resolved(resolution)) => {
+                facts.resolved[site - 1] = Some(resolution.verdict);
+                self.seen.resolved += 1;
+            }
+            Fact::Shard(ShardRecord::Outcome { verdict, .. }) => match verdict {
+                Verdict::Commit(_) => facts.committed[site - 1] = true,
+                Verdict::Abort => facts.aborted[site - 1] = true,
+            },
             Fact::Shard(ShardRecord::OnePhase(record)) => {
                 if std::mem::replace(&mut facts.one_phase[site - 1], true) {
                     return Err(format!("I5: {number} is committed twice on s{site}"));
@@ -315,6 +353,7 @@ impl Check {
                 self.seen.refused += 1;
                 self.seen.windows += u64::from(*reason == Reason::WindowPassed);
             }
+            Message::Commit(C::Ack { txns }) => self.seen.batches += u64::from(txns.len() > 1),
             Message::Commit(C::Inquire { .. }) => self.seen.inquiries += 1,
             Message::Commit(C::Decide { decision: Decision::Forgotten, .. }) => {
                 self.seen.forgotten += 1;
@@ -325,6 +364,29 @@ impl Check {
             }
             _ => {}
         }
+    }
+
+    /// I9: a shard that is back holds the locks of what is prepared there.
+    pub fn reinstated(&self, site: usize, server: &Server, client: &Client) -> Checked {
+        let Some(shard) = server.shard() else { return Ok(()) };
+        for (txn, facts) in client.txns.iter().zip(&self.facts) {
+            let i = site - 1;
+            let over = facts.committed[i] || facts.aborted[i] || facts.resolved[i].is_some();
+            if facts.prepared[i].is_none() || over {
+                continue;
+            }
+            for (key, name) in KEYS[i].iter().enumerate() {
+                let mode = match txn.ops[i].written() {
+                    Some(written) if written == key => Mode::Exclusive,
+                    _ if key == 0 && txn.ops[i].reads() => Mode::Shared,
+                    _ => continue,
+                };
+                if !shard.locks().holds(txn.id, name, mode) {
+                    return Err(format!("I9: {} is prepared on s{site} without a lock", txn.id));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// I24: nobody has anything left to do.
@@ -340,7 +402,7 @@ impl Check {
     }
 
     /// The end: what was told, what is there, and what was read fit together.
-    pub fn end(&self, shards: usize, client: &Client) -> Checked {
+    pub fn end(&mut self, servers: &[Server], client: &Client) -> Checked {
         for (number, txn) in client.txns.iter().enumerate() {
             let facts = &self.facts[number];
             if facts.told != Some(facts.is_committed()) {
@@ -351,25 +413,61 @@ impl Check {
             if at <= txn.after {
                 return Err(format!("I20: {number} commits at {at}, behind {}", txn.after));
             }
+            let lacks = |shard: &usize| {
+                txn.ops[*shard].writes() && !facts.committed[*shard] && !facts.one_phase[*shard]
+            };
+            if let Some(shard) = (0..MOST_SHARDS).find(lacks) {
+                return Err(format!("I24: {number} does not come to s{}", shard + 1));
+            }
+        }
+        for snapshot in &client.snapshots {
+            if let Some(at) = snapshot.at.filter(|at| *at <= snapshot.after) {
+                return Err(format!("I20: a snapshot is at {at}, behind {}", snapshot.after));
+            }
+        }
+        let resolved = self.facts.iter().any(|facts| facts.resolved != [None; MOST_SHARDS]);
+        match resolved {
+            // What was read beside that is not mended.
+            true => self.audit(servers),
+            false => self.read(client),
+        }
+    }
+
+    /// Each shard knows which decisions of operators were wrong.
+    fn audit(&mut self, servers: &[Server]) -> Checked {
+        for (shard, server) in servers[1..].iter().enumerate() {
+            let wrong = |facts: &&Facts| {
+                let outcome = facts.at.filter(|_| facts.is_committed());
+                let outcome = outcome.map_or(Verdict::Abort, Verdict::Commit);
+                facts.resolved[shard].is_some_and(|verdict| verdict != outcome)
+            };
+            let wrong = self.facts.iter().filter(wrong).count() as u64;
+            let mixed = server.shard().map_or(0, |shard| shard.stats().mixed);
+            if wrong != mixed {
+                return Err(format!("s{} knows of {mixed} wrong decisions of {wrong}", shard + 1));
+            }
+            self.seen.mixed += wrong;
+        }
+        Ok(())
+    }
+
+    /// All that was read is the state as of the commit, or of the snapshot.
+    fn read(&self, client: &Client) -> Checked {
+        for (number, txn) in client.txns.iter().enumerate() {
+            let facts = &self.facts[number];
+            let (true, Some(at)) = (facts.is_committed(), facts.at) else { continue };
             for shard in 0..MOST_SHARDS {
-                let durable = facts.committed[shard] || facts.one_phase[shard];
-                if txn.ops[shard].writes() && !durable {
-                    return Err(format!("I24: {number} does not come to s{}", shard + 1));
-                }
-                let before = Timestamp(at.0 - 1);
                 if let Some(read) = txn.read[shard] {
-                    self.as_of(client, shard, before, read, &format!("{number}"))?;
+                    let before = Timestamp(at.0 - 1);
+                    self.as_of(client, (shard, 0), before, read, &number)?;
                 }
             }
         }
         for snapshot in &client.snapshots {
             let Some(at) = snapshot.at else { continue };
-            if at <= snapshot.after {
-                return Err(format!("I20: a snapshot is at {at}, behind {}", snapshot.after));
-            }
-            for shard in 0..shards {
-                if let Some(read) = snapshot.read[shard] {
-                    self.as_of(client, shard, at, read, "a snapshot")?;
+            for (shard, read) in snapshot.read.iter().enumerate() {
+                for (key, read) in read.iter().flatten().enumerate() {
+                    self.as_of(client, (shard, key), at, *read, &"a snapshot")?;
                 }
             }
         }
@@ -380,13 +478,14 @@ impl Check {
     fn as_of(
         &self,
         client: &Client,
-        shard: usize,
+        (shard, key): (usize, usize),
         at: Timestamp,
         read: Value,
-        who: &str,
+        who: &dyn fmt::Display,
     ) -> Checked {
         let written = (0..client.txns.len()).filter(|number| {
-            client.txns[*number].ops[shard].writes() && self.facts[*number].is_committed()
+            client.txns[*number].ops[shard].written() == Some(key)
+                && self.facts[*number].is_committed()
         });
         let written = written.filter_map(|number| Some((self.facts[number].at?, number)));
         let newest = written.filter(|(then, _)| *then <= at).max();

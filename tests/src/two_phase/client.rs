@@ -28,28 +28,41 @@ pub const MOST: usize = 3;
 /// At most so many snapshots.
 const MOST_SNAPSHOTS: usize = 2;
 
-/// What a transaction does with the key of a shard.
+/// What a transaction does with the two keys of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Nothing.
     Nothing,
-    /// Reads it under a lock.
+    /// Reads the first under a lock.
     Read,
-    /// Writes it.
+    /// Writes the first.
     Write,
-    /// Reads it under a lock, and writes it.
+    /// Reads the first under a lock, and writes it.
     Change,
+    /// Reads the first under a lock, and writes the second.
+    Copy,
+    /// Writes the second.
+    Other,
 }
 
 impl Op {
     /// Whether it reads.
     pub fn reads(self) -> bool {
-        matches!(self, Op::Read | Op::Change)
+        matches!(self, Op::Read | Op::Change | Op::Copy)
+    }
+
+    /// Which key it writes, if it does.
+    pub fn written(self) -> Option<usize> {
+        match self {
+            Op::Nothing | Op::Read => None,
+            Op::Write | Op::Change => Some(0),
+            Op::Copy | Op::Other => Some(1),
+        }
     }
 
     /// Whether it writes.
     pub fn writes(self) -> bool {
-        matches!(self, Op::Write | Op::Change)
+        self.written().is_some()
     }
 }
 
@@ -106,8 +119,8 @@ impl Txn {
 pub struct Snapshot {
     /// As of when; none until the oracle has said so.
     pub at: Option<Timestamp>,
-    /// What was read.
-    pub read: [Option<Value>; MOST_SHARDS],
+    /// What was read, of both keys of each shard.
+    pub read: [Option<[Value; 2]>; MOST_SHARDS],
     /// The newest commit that was told when it began.
     pub after: Timestamp,
 }
@@ -159,7 +172,7 @@ impl About {
 pub type Asked = (usize, About, Message);
 
 /// The client of a schedule.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Client {
     /// Its session, if it has one.
     pub session: Option<SessionId>,
@@ -189,25 +202,38 @@ impl Client {
 
     /// Begins one more transaction.
     pub fn begin(&mut self, ops: [Op; MOST_SHARDS], out: &mut Vec<Asked>) {
-        let Some(session) = self.session else { return Client::open(out) };
+        if self.session.is_none() {
+            return Client::open(out);
+        }
         let number = self.txns.len();
         if number == MOST {
             return;
         }
-        let txn = Txn {
-            id: TxnId { session, sequence: number as u64 + 1 },
-            ops,
-            stage: Stage::Reading,
-            read: [None; MOST_SHARDS],
-            incarnations: [None; MOST_SHARDS],
-            after: self.newest,
-        };
-        self.txns.push(txn);
+        self.add(ops);
         if self.txns[number].misses() {
             self.read(number, out);
         } else {
             self.commit(number, out);
         }
+    }
+
+    /// Wants a transaction committed for which nothing was read.
+    pub fn commit_unread(&mut self, ops: [Op; MOST_SHARDS], out: &mut Vec<Asked>) {
+        let number = self.txns.len();
+        self.add(ops);
+        self.commit(number, out);
+    }
+
+    fn add(&mut self, ops: [Op; MOST_SHARDS]) {
+        let Some(session) = self.session else { return };
+        self.txns.push(Txn {
+            id: TxnId { session, sequence: self.txns.len() as u64 + 1 },
+            ops,
+            stage: Stage::Reading,
+            read: [None; MOST_SHARDS],
+            incarnations: [None; MOST_SHARDS],
+            after: self.newest,
+        });
     }
 
     fn read(&mut self, number: usize, out: &mut Vec<Asked>) {
@@ -226,24 +252,25 @@ impl Client {
             };
             let mode = match txn.ops[shard - 1] {
                 Op::Change => ReadMode::Update,
-                Op::Nothing | Op::Read | Op::Write => ReadMode::Shared,
+                Op::Nothing | Op::Read | Op::Write | Op::Copy | Op::Other => ReadMode::Shared,
             };
-            let keys = Bytes::copy_from_slice(&key(shard));
+            let keys = Keys::one(KEYS[shard - 1][0]);
             let request = DataRequest::Read { access, mode, keys };
             out.push((shard, About::Read(number, shard), request.into()));
         }
     }
 
-    fn commit(&mut self, number: usize, out: &mut Vec<Asked>) {
+    /// Wants it committed.
+    pub fn commit(&mut self, number: usize, out: &mut Vec<Asked>) {
         let txn = &mut self.txns[number];
         txn.stage = Stage::Committing;
         let mut parts = Vec::with_capacity(MOST_SHARDS);
         let mut writes = BytesMut::new();
         for shard in txn.shards() {
             let before = writes.len();
-            if txn.ops[shard - 1].writes() {
+            if let Some(key) = txn.ops[shard - 1].written() {
                 let mut set = WriteSet::default();
-                set.push(KEYS[shard - 1], Some(&[number as u8 + 1][..]));
+                set.push(KEYS[shard - 1][key], Some(&[number as u8 + 1][..]));
                 writes.extend_from_slice(&set.finish());
             }
             parts.push(Part {
@@ -287,6 +314,18 @@ impl Client {
         let after = self.newest;
         self.snapshots.push(Snapshot { at: None, read: [None; MOST_SHARDS], after });
         out.push((COORDINATOR, about, ClientRequest::Timestamp.into()));
+    }
+
+    /// An operator decides one of its transactions on a shard.
+    pub fn resolve(&self, rng: &mut Rng, shards: usize, out: &mut Vec<Asked>) {
+        if self.txns.is_empty() {
+            return;
+        }
+        let txn = self.txns[rng.below(self.txns.len() as u64) as usize].id;
+        let shard = rng.within(1..=shards as u64) as usize;
+        let (by, why) = (Some("operator".to_owned()), String::new());
+        let request = DataRequest::Resolve { txn, commit: rng.chance(5_000), by, why };
+        out.push((shard, About::Session, request.into()));
     }
 
     /// It has waited for one of its transactions for long.
@@ -353,10 +392,10 @@ impl Client {
                 About::Snapshot(number, shard),
                 Message::DataReply(DataReply::Values { values, .. }),
             ) => {
-                let now = value(values);
-                let read = self.snapshots[number].read[shard - 1].get_or_insert(now);
-                if *read != now {
-                    return Err(format!("I22: a snapshot reads {read} and {now} on s{shard}"));
+                let now = read(values);
+                let before = self.snapshots[number].read[shard - 1].get_or_insert(now);
+                if *before != now {
+                    return Err(format!("I22: a snapshot reads {before:?}, {now:?} on s{shard}"));
                 }
             }
             _ => {}
@@ -373,7 +412,7 @@ impl Client {
             DataReply::Values { incarnation, values } => {
                 // Of two only one can be the shard's.
                 if txn.read[shard - 1].is_none() {
-                    txn.read[shard - 1] = Some(value(values));
+                    txn.read[shard - 1] = Some(read(values)[0]);
                     txn.incarnations[shard - 1] = *incarnation;
                 }
                 if !txn.misses() {
@@ -406,19 +445,20 @@ impl Client {
         }
         self.snapshots[number].at = Some(at);
         for shard in 1..=shards {
-            let keys = key(shard);
+            let mut keys = Keys::default();
+            KEYS[shard - 1].iter().for_each(|key| keys.push(key));
+            let keys = keys.finish();
             let request = DataRequest::SnapshotRead { at, map_epoch: 1, keys };
             out.push((shard, About::Snapshot(number, shard), request.into()));
         }
     }
 }
 
-fn key(shard: usize) -> Bytes {
-    Keys::one(KEYS[shard - 1])
-}
-
-/// Of the only key that was read.
-fn value(values: &Bytes) -> Value {
-    let first = Values::read(values).next().and_then(Result::ok).flatten();
-    first.and_then(|value| value.first()).copied().unwrap_or(0)
+/// Of one key, or of both.
+fn read(values: &Bytes) -> [Value; 2] {
+    let mut read = [0; 2];
+    for (place, value) in read.iter_mut().zip(Values::read(values).map_while(Result::ok)) {
+        *place = value.and_then(|value| value.first()).copied().unwrap_or(0);
+    }
+    read
 }

@@ -10,7 +10,7 @@ const ROUNDS: usize = 60;
 impl World {
     /// No more faults.
     pub(super) fn heal(&mut self) -> Result<(), String> {
-        (self.weights.aimed, self.weights.newest) = (0, 0);
+        (self.weights.aimed, self.weights.newest, self.weights.notices) = (0, 0, 10_000);
         self.net.cut = Cut::None;
         self.line(|_| "the faults are over".to_owned());
         for site in 0..self.servers.len() {
@@ -43,7 +43,7 @@ impl World {
             return Err(format!("I24: a snapshot is not read: {last:?}"));
         }
         self.check.seen.snapshots += self.client.snapshots.len() as u64;
-        self.check.end(shards, &self.client)
+        self.check.end(&self.servers, &self.client)
     }
 
     /// Lets all happen that happens by itself.

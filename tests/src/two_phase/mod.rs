@@ -39,9 +39,11 @@ mod mutate;
 mod net;
 mod server;
 mod settings;
+mod state;
 mod template;
 mod weights;
 mod world;
 
 pub use bug::Bug;
+pub use state::{Bounds, Event, State};
 pub use world::World;

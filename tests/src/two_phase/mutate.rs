@@ -14,7 +14,7 @@ use super::net::{CLIENT, COORDINATOR, Letter, MOST_SHARDS, peer};
 use super::world::World;
 
 /// What bugs remember.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Notes {
     /// Of each transaction the shards that have voted READ.
     readers: [u8; super::client::MOST],

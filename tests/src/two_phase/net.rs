@@ -50,26 +50,29 @@ pub struct Net {
     bag: Vec<Letter>,
     /// Who can not reach whom.
     pub cut: Cut,
-    /// Which links are up: for each place a bit for every other one.
-    up: [u8; CLIENT + 1],
+    /// Whom each believes to be linked with: a bit for every other one.
+    linked: [u8; CLIENT + 1],
 }
 
 impl Net {
     /// One on which nobody is linked.
     pub fn new() -> Net {
-        Net { bag: Vec::with_capacity(32), cut: Cut::None, up: [0; CLIENT + 1] }
+        Net { bag: Vec::with_capacity(32), cut: Cut::None, linked: [0; CLIENT + 1] }
     }
 
-    /// Whether a link is up. Clients have theirs, whatever happens.
-    pub fn is_up(&self, one: usize, other: usize) -> bool {
-        one == CLIENT || other == CLIENT || self.up[one] >> other & 1 == 1
+    /// Whether one believes that its link to another is up. Those of clients are.
+    pub fn is_linked(&self, one: usize, other: usize) -> bool {
+        one == CLIENT || other == CLIENT || self.linked[one] >> other & 1 == 1
     }
 
-    /// A link comes up, or goes down.
+    /// It learns that the link is up, or is not.
     pub fn link(&mut self, one: usize, other: usize, up: bool) {
-        for (from, to) in [(one, other), (other, one)] {
-            self.up[from] = self.up[from] & !(1 << to) | u8::from(up) << to;
-        }
+        self.linked[one] = self.linked[one] & !(1 << other) | u8::from(up) << other;
+    }
+
+    /// It begins anew, and is linked with nobody.
+    pub fn forget(&mut self, one: usize) {
+        self.linked[one] = 0;
     }
 
     /// How much is on its way.
@@ -97,6 +100,17 @@ impl Net {
         }
         let i = rng.below(self.bag.len() as u64) as usize;
         Some(self.bag.swap_remove(i))
+    }
+
+    /// All of it.
+    pub fn letters(&mut self) -> &mut Vec<Letter> {
+        &mut self.bag
+    }
+
+    /// The first of these.
+    pub fn take_if(&mut self, is: impl Fn(&Letter) -> bool) -> Option<Letter> {
+        let place = self.bag.iter().position(is)?;
+        Some(self.bag.remove(place))
     }
 
     /// One that can not arrive now will do so later.

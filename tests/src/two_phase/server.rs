@@ -6,6 +6,7 @@ use synod_common::node::{Event, Lsn, Output, Recovered, Send};
 use synod_common::time::{Mono, Now, Wall};
 use synod_coordinator::Member;
 use synod_shard::Shard;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::bug::Bug;
 use super::net::COORDINATOR;
@@ -26,6 +27,8 @@ pub struct Server {
     pub out: Output,
     /// Messages that wait for the log.
     pub held: VecDeque<(Lsn, Send)>,
+    /// Whether anything has happened to it since somebody looked.
+    pub touched: bool,
 }
 
 /// A log: records that are durable, and behind them some that are not.
@@ -38,12 +41,24 @@ pub struct Log {
     durable: usize,
     /// What is written in those that are not.
     pending: VecDeque<Fact>,
+    /// Somebody waits until it is durable up to here.
+    forced: usize,
 }
 
 impl Log {
     /// The number of the last record.
     pub fn last(&self) -> Lsn {
         Lsn(self.ends.len() as u64)
+    }
+
+    /// Somebody waits for all of it.
+    pub fn force(&mut self) {
+        self.forced = self.ends.len();
+    }
+
+    /// Whether somebody waits for what is not durable.
+    pub fn is_forced(&self) -> bool {
+        self.forced > self.durable
     }
 
     /// How many records are not durable.
@@ -78,6 +93,7 @@ impl Log {
     fn lose(&mut self) {
         self.pending.clear();
         self.ends.truncate(self.durable);
+        self.forced = self.forced.min(self.durable);
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
     }
 
@@ -97,6 +113,7 @@ impl Clone for Server {
             log: self.log.clone(),
             out: Output::new(self.log.last()),
             held: self.held.clone(),
+            touched: self.touched,
         }
     }
 }
@@ -110,7 +127,15 @@ impl Server {
             log: Log::default(),
             out: Output::default(),
             held: VecDeque::new(),
+            touched: true,
         }
+    }
+
+    /// All that makes a difference to what it does.
+    pub fn digest(&self) -> u128 {
+        let Server { core, clock, log, out, held, touched: _ } = self;
+        let state = format!("{core:?} {clock:?} {log:?} {:?} {held:?}", out.wake);
+        xxh3_128(state.as_bytes())
     }
 
     /// Whether it runs.
@@ -131,6 +156,7 @@ impl Server {
     /// Something happens to it. What it asks for is in `out`.
     pub fn handle(&mut self, event: Event) {
         // All dates lie in the same minute.
+        self.touched = true;
         let now = Now { mono: self.clock, wall: Wall(1_000_000 + self.clock.0 / 1_000) };
         if let Some(core) = &mut self.core {
             core.handle(now, event, &mut self.out);
@@ -139,6 +165,7 @@ impl Server {
 
     /// Its core is gone, and what was not durable.
     pub fn crash(&mut self) {
+        self.touched = true;
         self.core = None;
         self.log.lose();
         self.held.clear();

@@ -10,13 +10,13 @@ use super::bug::Bug;
 
 const CLUSTER: ClusterId = ClusterId(1);
 
-/// Each shard has one key.
-pub const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
+/// The keys of each shard.
+pub const KEYS: [[&[u8]; 2]; 3] = [[b"a1", b"a2"], [b"b1", b"b2"], [b"c1", b"c2"]];
 
 /// The map.
 fn placement(shards: usize) -> Placement {
     let address = |id| ShardAddress { id: ShardId(id), address: String::new() };
-    let splits = KEYS[1..shards].iter().map(|key| Key::from(*key)).collect();
+    let splits = KEYS[1..shards].iter().map(|[first, _]| Key::from(*first)).collect();
     Placement {
         epoch: 1,
         partition: Partition::Range(splits),

@@ -30,9 +30,11 @@ pub enum Kind {
     Look,
     /// The client has waited long.
     Ask,
+    /// An operator decides what is in doubt.
+    Resolve,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Deliver,
     Kind::Lose,
     Kind::Double,
@@ -44,10 +46,11 @@ const KINDS: [Kind; 11] = [
     Kind::Begin,
     Kind::Look,
     Kind::Ask,
+    Kind::Resolve,
 ];
 
 /// How often what happens in a schedule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Weights {
     of: [u64; KINDS.len()],
     total: u64,
@@ -57,6 +60,8 @@ pub struct Weights {
     pub newest: u32,
     /// A flush is of a part, likewise.
     pub partial: u32,
+    /// An end of a link that is gone notices at once, likewise.
+    pub notices: u32,
     /// How many transactions there are.
     pub txns: usize,
     /// What they do, mostly.
@@ -65,9 +70,9 @@ pub struct Weights {
 
 /// Many that write in several places; many that mostly read; all alike.
 const OPS: [&[Op]; 3] = [
-    &[Op::Write, Op::Change, Op::Read],
-    &[Op::Read, Op::Read, Op::Read, Op::Change, Op::Write, Op::Nothing],
-    &[Op::Nothing, Op::Read, Op::Write, Op::Change],
+    &[Op::Write, Op::Change, Op::Copy, Op::Other, Op::Read],
+    &[Op::Read, Op::Read, Op::Read, Op::Copy, Op::Write, Op::Nothing],
+    &[Op::Nothing, Op::Read, Op::Write, Op::Change, Op::Copy, Op::Other],
 ];
 
 impl Weights {
@@ -82,15 +87,31 @@ impl Weights {
         let (lose, double, crash, wait) = (some(10), some(15), some(10), some(25));
         let (cut, ask, look) = (some(8), some(15), some(6));
         let (flush, restart, begin) = (rng.within(10..=60), rng.within(4..=30), 12);
-        let of = [100, lose, double, flush, crash, restart, wait, cut, begin, look, ask];
+        let resolve = rng.pick(&[0, 0, 0, 0, 0, 0, 0, 10]);
+        let of = [100, lose, double, flush, crash, restart, wait, cut, begin, look, ask, resolve];
         Weights {
             of,
             total: of.iter().sum(),
             aimed: rng.pick(&[0, 0, 200, 500, 1_500]),
             newest: rng.pick(&[0, 0, 5_000, 8_000]),
             partial: rng.pick(&[0, 2_000]),
+            notices: rng.pick(&[5_000, 10_000]),
             txns: rng.pick(&[1, 1, 2, 2, 3]),
             ops: rng.pick(&OPS),
+        }
+    }
+
+    /// Those of a search, to which nothing happens by chance.
+    pub fn none() -> Weights {
+        Weights {
+            of: [0; KINDS.len()],
+            total: 0,
+            aimed: 0,
+            newest: 0,
+            partial: 0,
+            notices: 10_000,
+            txns: 0,
+            ops: OPS[0],
         }
     }
 

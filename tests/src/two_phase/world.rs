@@ -20,6 +20,7 @@ use crate::sim::rng::Rng;
 const MANY: usize = 40;
 
 /// Everything there is in one schedule.
+#[derive(Clone)]
 pub struct World {
     pub(super) rng: Rng,
     pub(super) servers: Vec<Server>,
@@ -41,14 +42,7 @@ impl Schedule for World {
     fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
         let mut rng = Rng::new(seed);
         let shards = rng.pick(&[2, 2, 3]);
-        let Template { servers, net, session } = &*Template::of(shards, bug);
-        World {
-            servers: servers.clone(),
-            net: net.clone(),
-            client: Client { session: *session, ..Client::default() },
-            lines: traced.then(Vec::new),
-            ..World::empty(rng, bug)
-        }
+        World { lines: traced.then(Vec::new), ..World::started(rng, shards, bug) }
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -74,6 +68,17 @@ impl Schedule for World {
 }
 
 impl World {
+    /// One with so many shards, which have started.
+    pub(super) fn started(rng: Rng, shards: usize, bug: Option<Bug>) -> World {
+        let Template { servers, net, session } = &*Template::of(shards, bug);
+        World {
+            servers: servers.clone(),
+            net: net.clone(),
+            client: Client { session: *session, ..Client::default() },
+            ..World::empty(rng, bug)
+        }
+    }
+
     /// One without servers.
     pub(super) fn empty(mut rng: Rng, bug: Option<Bug>) -> World {
         World {
@@ -122,6 +127,11 @@ impl World {
             Kind::Begin => self.begin(),
             Kind::Look => {
                 self.ask(|world, out| world.client.look(out));
+                Ok(())
+            }
+            Kind::Resolve => {
+                let shards = self.shards();
+                self.ask(|world, out| world.client.resolve(&mut world.rng, shards, out));
                 Ok(())
             }
             Kind::Ask => {
@@ -176,7 +186,7 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, mut letter: Letter) -> Result<(), String> {
+    pub(super) fn arrive(&mut self, mut letter: Letter) -> Result<(), String> {
         let (from, to) = (letter.from, letter.to);
         if self.net.cut.parts(from, to) {
             // It is lost, or late.
@@ -228,14 +238,20 @@ impl World {
         let World { servers, check, client, .. } = self;
         let Server { log, out, held, .. } = &mut servers[site];
         if !out.records.is_empty() {
-            let (records, _) = out.take_records();
+            let (records, forced) = out.take_records();
             for record in records.iter() {
                 let fact = log.append(site, record)?;
                 check.written(site, fact, client)?;
             }
+            if forced > 0 {
+                log.force();
+            }
         }
         assert!(!out.restart, "who is alone does not stop");
-        held.extend(out.held.drain(..));
+        if !out.held.is_empty() {
+            log.force();
+            held.extend(out.held.drain(..));
+        }
         let spoke = !out.sends.is_empty();
         let mut sends = std::mem::take(&mut out.sends);
         for send in sends.drain(..) {
@@ -280,7 +296,7 @@ impl World {
             self.check.told(&letter)?;
         }
         // Drivers drop what there is no link for.
-        if self.net.is_up(from, letter.to) {
+        if self.net.is_linked(from, letter.to) {
             self.check.count(&letter);
             self.net.post(letter);
         }
@@ -313,7 +329,7 @@ impl World {
         self.happens(site, Event::Durable(durable))
     }
 
-    fn write(&mut self, site: usize, count: usize) -> Result<(), String> {
+    pub(super) fn write(&mut self, site: usize, count: usize) -> Result<(), String> {
         for _ in 0..count {
             if let Some(fact) = self.servers[site].log.write() {
                 self.check.durable(site, &fact, &self.client)?;
@@ -332,10 +348,17 @@ impl World {
             true => 0,
             false => self.rng.within(0..=dirty as u64) as usize,
         };
+        self.crash_after(site, some)
+    }
+
+    /// Of what is not durable so much is there nevertheless.
+    pub(super) fn crash_after(&mut self, site: usize, some: usize) -> Result<(), String> {
+        let dirty = self.servers[site].log.dirty();
         self.check.seen.lost += u64::from(some < dirty);
         self.check.seen.survived += u64::from(some > 0);
         self.write(site, some)?;
         self.servers[site].crash();
+        self.net.forget(site);
         self.line(|_| format!("{} crashes; of {dirty} records {some} are there", peer(site)));
         self.link_all()
     }
@@ -352,6 +375,7 @@ impl World {
         self.line(|_| format!("{} is back", peer(site)));
         let (seed, shards, bug) = (self.rng.bits(), self.shards(), self.bug);
         self.servers[site].start(site, shards, seed, bug)?;
+        self.check.reinstated(site, &self.servers[site], &self.client)?;
         let in_doubt = self.servers[site].shard().is_some_and(|it| it.known().next().is_some());
         self.check.seen.in_doubt += u64::from(in_doubt);
         self.carry_out(site)?;
@@ -368,24 +392,53 @@ impl World {
         self.link_all()
     }
 
-    /// Links are up between those who run and can reach each other. Both ends hear of it.
+    /// Those who run and can reach each other are linked again, once both know that they
+    /// were not. Who can not notices that now, or later.
     pub(super) fn link_all(&mut self) -> Result<(), String> {
         for one in 0..self.servers.len() {
             for other in one + 1..self.servers.len() {
                 let there = self.servers[one].is_up() && self.servers[other].is_up();
-                let up = there && !self.net.cut.parts(one, other);
-                if up == self.net.is_up(one, other) {
+                let can = there && !self.net.cut.parts(one, other);
+                let linked = [self.net.is_linked(one, other), self.net.is_linked(other, one)];
+                if linked == [can; 2] {
                     continue;
                 }
-                self.net.link(one, other, up);
-                for (site, gone) in [(one, other), (other, one)] {
-                    let event = match up {
-                        true => Event::Connected(peer(gone)),
-                        false => Event::Disconnected(peer(gone)),
-                    };
-                    self.servers[site].handle(event);
-                    self.carry_out(site)?;
+                for (end, far) in [(one, other), (other, one)] {
+                    if can || self.rng.chance(self.weights.notices) {
+                        self.unlink(end, far)?;
+                    }
                 }
+                if can {
+                    self.link(one, other)?;
+                    self.link(other, one)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, end: usize, far: usize) -> Result<(), String> {
+        self.net.link(end, far, true);
+        self.servers[end].handle(Event::Connected(peer(far)));
+        self.carry_out(end).map(drop)
+    }
+
+    /// It notices that a link is gone.
+    fn unlink(&mut self, end: usize, far: usize) -> Result<(), String> {
+        if !self.servers[end].is_up() || !self.net.is_linked(end, far) {
+            return Ok(());
+        }
+        self.line(|_| format!("{} misses {}", peer(end), peer(far)));
+        self.net.link(end, far, false);
+        self.servers[end].handle(Event::Disconnected(peer(far)));
+        self.carry_out(end).map(drop)
+    }
+
+    /// Whatever links it has that are gone, it notices now.
+    fn notice(&mut self, end: usize) -> Result<(), String> {
+        for far in 0..self.servers.len() {
+            if far != end && (self.net.cut.parts(end, far) || !self.servers[far].is_up()) {
+                self.unlink(end, far)?;
             }
         }
         Ok(())
@@ -393,8 +446,12 @@ impl World {
 
     /// A server has waited until something is due there, or longer.
     pub(super) fn wait(&mut self, site: usize) -> Result<(), String> {
-        let server = &mut self.servers[site];
+        let server = &self.servers[site];
         let Some(due) = server.out.wake.filter(|_| server.core.is_some()) else { return Ok(()) };
+        if self.rng.chance(5_000) {
+            self.notice(site)?;
+        }
+        let server = &mut self.servers[site];
         let longer = Duration::from_micros(self.rng.skewed(100_000));
         server.clock = server.clock.max(due) + longer;
         self.line(|world| format!("{} wakes at {}", peer(site), world.servers[site].clock.0));
