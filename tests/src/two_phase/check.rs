@@ -14,7 +14,7 @@ use synod_shard::Record as ShardRecord;
 use synod_shard::lock::Mode;
 
 use super::client::{About, Client, MOST, Value};
-use super::net::{COORDINATOR, Letter, MOST_SHARDS};
+use super::net::{Letter, MOST_SHARDS};
 use super::server::Server;
 use super::settings::KEYS;
 use crate::sim::ledger::Fact;
@@ -389,15 +389,22 @@ impl Check {
         Ok(())
     }
 
-    /// I24: nobody has anything left to do.
-    pub fn is_drained(&self, servers: &[Server]) -> bool {
-        servers.iter().enumerate().all(|(site, server)| match site {
-            COORDINATOR => {
-                server.coordinator().is_some_and(|it| it.is_ready() && it.stats().in_progress == 0)
+    /// I24: who has something left to do, and what.
+    pub fn left(&self, servers: &[Server]) -> Option<String> {
+        servers.iter().enumerate().find_map(|(site, server)| {
+            if let Some(shard) = server.shard() {
+                let known: Vec<String> = shard.known().map(|txn| txn.to_string()).collect();
+                let (ready, locks) = (shard.is_ready(), shard.locks().held());
+                let drained = ready && known.is_empty() && locks == 0;
+                return (!drained).then(|| {
+                    format!("s{site} (ready: {ready}) has {locks} locks, and {}", known.join(" "))
+                });
             }
-            _ => server.shard().is_some_and(|it| {
-                it.is_ready() && it.known().next().is_none() && it.locks().held() == 0
-            }),
+            let (ready, open) = server
+                .coordinator()
+                .map_or((false, 0), |it| (it.is_ready(), it.stats().in_progress));
+            let drained = ready && open == 0;
+            (!drained).then(|| format!("c1 (ready: {ready}) has {open} commits in progress"))
         })
     }
 

@@ -107,11 +107,13 @@ impl Log {
 impl Clone for Server {
     /// Of a server that has nothing to be carried out.
     fn clone(&self) -> Server {
+        let mut out = Output::new(self.log.last());
+        out.wake = self.out.wake;
         Server {
             core: self.core.clone(),
             clock: self.clock,
             log: self.log.clone(),
-            out: Output::new(self.log.last()),
+            out,
             held: self.held.clone(),
             touched: self.touched,
         }

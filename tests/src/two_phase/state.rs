@@ -1,4 +1,34 @@
 //! A coordinator, two shards and one transaction, and everything that can happen to them.
+//!
+//! ```text
+//!   State { a World: 3 servers, a client, what is on its way, Check; what may still happen }
+//!     │  begin: one of five shapes · hear: anything that is on its way, or never
+//!     │  wait, ask, commit again · flush · crash: what was not flushed is lost, or is not
+//!     ▼
+//!   another State
+//! ```
+//!
+//! The servers are those of random schedules, with the real cores. A state is what a core says
+//! of itself, its log, and what it holds back; of all that a hash is kept.
+//!
+//! *Bounds*, without which there would be no end: so many crashes, and so many times that
+//! somebody has waited for long. A wait counts only if something comes of it.
+//!
+//! *What is checked*: in each state what the judge of random schedules checks. And it may be
+//! the last one with faults: then all on its way is lost, and without further faults all must
+//! drain (I24), and be as the client was told.
+//!
+//! *What is left out*:
+//!
+//! * A message that arrives twice. What makes servers say a thing twice is a wait.
+//! * A server that is down: it is back at once, linked with all, and has joined. What servers
+//!   say about joining, and about marks that nobody waits for, arrives at once and in order.
+//! * A flush that nobody waits for: a crash loses what was written, or does not.
+//! * What is not durable when there are no crashes left. Who says something later than it
+//!   might is one whose message is late.
+//! * The order of messages on their way.
+//!
+//! *Deliberately absent*: two transactions. What is between those is for random schedules.
 
 use std::hash::{Hash, Hasher};
 

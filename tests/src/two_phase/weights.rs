@@ -96,7 +96,7 @@ impl Weights {
             newest: rng.pick(&[0, 0, 5_000, 8_000]),
             partial: rng.pick(&[0, 2_000]),
             notices: rng.pick(&[5_000, 10_000]),
-            txns: rng.pick(&[1, 1, 2, 2, 3]),
+            txns: rng.pick(&[1, 1, 1, 2, 2, 3]),
             ops: rng.pick(&OPS),
         }
     }

@@ -47,7 +47,7 @@ impl Schedule for World {
 
     fn run(&mut self) -> Result<(), String> {
         self.begin()?;
-        let steps = self.rng.within(8..=60);
+        let steps = self.rng.within(6..=40);
         for _ in 0..steps {
             self.step()?;
         }
