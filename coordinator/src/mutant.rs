@@ -10,6 +10,10 @@ pub enum Mutant {
     /// A shard that restarted gets no floor. Rare in the simulator; a test of the
     /// coordinator shows that it would be noticed.
     NoFloor,
+    /// YES votes do not count for the commit timestamp.
+    YesLeftOut,
+    /// READ votes do not count for the commit timestamp.
+    ReadLeftOut,
     /// A cycle among the reports is broken without asking.
     NoConfirmation,
     /// The safe point passes snapshots that are needed.
@@ -55,8 +59,10 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 19] = [
+    pub const ALL: [Mutant; 21] = [
         Mutant::NoAdvance,
+        Mutant::YesLeftOut,
+        Mutant::ReadLeftOut,
         Mutant::NoConfirmation,
         Mutant::PinIgnored,
         Mutant::PreCommitUnforced,

@@ -98,6 +98,11 @@ impl Coordinator {
             }
             Vote::Yes(_) | Vote::Read(_) => {}
         }
+        let vote = match vote {
+            Vote::Yes(_) if mutated!(self, YesLeftOut) => Vote::Yes(Timestamp::ZERO),
+            Vote::Read(_) if mutated!(self, ReadLeftOut) => Vote::Read(Timestamp::ZERO),
+            vote => vote,
+        };
         if tally.count(shard, &vote) {
             self.all_voted(now, txn, out);
         }

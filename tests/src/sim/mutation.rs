@@ -56,10 +56,6 @@ pub enum Mutation {
     ReleaseWithoutTimestamp,
     /// READ voters drop their locks at their vote.
     ReadReleasesAtVote,
-    /// YES votes do not count for the commit timestamp.
-    YesLeftOut,
-    /// READ votes do not count for the commit timestamp.
-    ReadLeftOut,
     /// Votes at or above the window are not refused.
     NoWindowCheck,
     /// A restarted coordinator begins its timestamps below its old window.
@@ -94,8 +90,6 @@ impl Mutation {
             (M::OnePhasePresumed, 200),
             (M::ReleaseWithoutTimestamp, 500),
             (M::ReadReleasesAtVote, 500),
-            (M::YesLeftOut, 50),
-            (M::ReadLeftOut, 500),
             (M::NoWindowCheck, 500),
             (M::OracleRestartsLow, 500),
             (M::LowWaterAhead, 500),
@@ -345,14 +339,6 @@ impl World {
                 for shard in 1..self.servers.len() {
                     self.inject(0, peer(shard), C::Ack { txns: txns.clone() })?;
                 }
-            }
-            (Mutation::YesLeftOut, Message::Commit(C::Vote { txn, vote: Vote::Yes(_) })) => {
-                let vote = Vote::Yes(Timestamp(1));
-                return Ok(Some(C::Vote { txn: *txn, vote }.into()));
-            }
-            (Mutation::ReadLeftOut, Message::Commit(C::Vote { txn, vote: Vote::Read(_) })) => {
-                let vote = Vote::Read(Timestamp(1));
-                return Ok(Some(C::Vote { txn: *txn, vote }.into()));
             }
             (Mutation::CommitOnFewerVotes, Message::Commit(C::Vote { txn, vote }))
                 if !matches!(vote, Vote::No(_)) =>

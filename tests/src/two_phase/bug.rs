@@ -3,7 +3,6 @@
 //! What is wrong between a core and its log, or between two cores, is done here, to messages
 //! and records on their way; it needs no switch in the cores. The others have one.
 
-use synod_common::message::commit::Vote;
 use synod_common::message::{CommitMessage, Message};
 use synod_coordinator::Record as CoordinatorRecord;
 use synod_shard::Record as ShardRecord;
@@ -48,10 +47,6 @@ pub enum Bug {
     ReleaseWithoutTimestamp,
     /// READ voters drop their locks at their vote.
     ReadReleasesAtVote,
-    /// YES votes do not count for the commit timestamp.
-    YesLeftOut,
-    /// READ votes do not count for the commit timestamp.
-    ReadLeftOut,
     /// Votes at or above the window are not refused.
     NoWindowCheck,
     /// A restarted coordinator begins its timestamps below its old window.
@@ -68,8 +63,12 @@ pub enum Bug {
 
 /// Those of the coordinator's that show in two-phase commit, with one coordinator.
 #[cfg(feature = "mutants")]
-const OF_COORDINATOR: [synod_coordinator::Mutant; 2] =
-    [synod_coordinator::Mutant::NoAdvance, synod_coordinator::Mutant::NoFloor];
+const OF_COORDINATOR: [synod_coordinator::Mutant; 4] = [
+    synod_coordinator::Mutant::NoAdvance,
+    synod_coordinator::Mutant::NoFloor,
+    synod_coordinator::Mutant::YesLeftOut,
+    synod_coordinator::Mutant::ReadLeftOut,
+];
 
 /// Likewise of the shard's.
 #[cfg(feature = "mutants")]
@@ -105,8 +104,6 @@ impl explore::Bug for Bug {
             (Bug::OnePhasePresumed, 100_000),
             (Bug::ReleaseWithoutTimestamp, 100_000),
             (Bug::ReadReleasesAtVote, 100_000),
-            (Bug::YesLeftOut, 100_000),
-            (Bug::ReadLeftOut, 100_000),
             (Bug::NoWindowCheck, 1_000_000),
             (Bug::OracleRestartsLow, 100_000),
             (Bug::LowWaterAhead, 100_000),
@@ -158,15 +155,6 @@ impl Bug {
                 matches!(fact, Fact::Coordinator(CoordinatorRecord::Window { .. }))
             }
             _ => false,
-        }
-    }
-
-    /// A vote that counts for less than it says.
-    pub fn lessens(self, vote: &Vote) -> bool {
-        match vote {
-            Vote::Yes(_) => self == Bug::YesLeftOut,
-            Vote::Read(_) => self == Bug::ReadLeftOut,
-            Vote::No(_) => false,
         }
     }
 

@@ -119,10 +119,6 @@ impl World {
                     self.inject(COORDINATOR, shard, C::Ack { txns: txns.clone() })?;
                 }
             }
-            (_, C::Vote { vote, .. }) if bug.lessens(vote) => match vote {
-                Vote::Yes(at) | Vote::Read(at) => *at = Timestamp(1),
-                Vote::No(_) => {}
-            },
             (Bug::CommitOnFewerVotes, C::Vote { txn, vote: Vote::Yes(_) | Vote::Read(_) }) => {
                 let Some(number) = number else { return Ok(true) };
                 self.notes.voted[number] |= 1 << from;
