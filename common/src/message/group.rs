@@ -7,6 +7,10 @@
 //!             ─Confirm─▶ others   do I still lead? ─Confirmed▶
 //!             ─State───▶ one     you have missed a lot ─Taken▶
 //!   anybody   ─Stale───▶ whoever speaks for an epoch that is over
+//!
+//!   who lost  ─Rejoin──▶ others   what have you promised? ─Told▶
+//!   its disk  ─Readmit─▶ leader   of a later epoch: may I? ─Readmitted▶
+//!             ─Copied──▶ leader   I have so much, and do not count yet
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -131,6 +135,38 @@ pub enum GroupMessage {
         /// Which part.
         number: u32,
     },
+    /// I have lost my disk, and answer nothing until I am back. What have you promised?
+    Rejoin {
+        /// Tells this life from former ones.
+        life: u64,
+    },
+    /// That is what I have promised.
+    Told {
+        /// The life of who asked.
+        life: u64,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// I have lost my disk, and begin anew with the leader of a later epoch than this one,
+    /// which is the latest that a majority of the others has promised.
+    Readmit {
+        /// That epoch.
+        above: Epoch,
+    },
+    /// Leader: I lead a later one. All that was left open before it is decided up to here.
+    Readmitted {
+        /// My epoch.
+        epoch: Epoch,
+        /// Up to here.
+        index: u64,
+    },
+    /// My log is the same as yours up to here, but nobody may count on me yet.
+    Copied {
+        /// The epoch of the leader.
+        epoch: Epoch,
+        /// Up to here.
+        index: u64,
+    },
 }
 
 impl GroupMessage {
@@ -147,7 +183,12 @@ impl GroupMessage {
             | GroupMessage::Confirm { .. }
             | GroupMessage::Confirmed { .. }
             | GroupMessage::Stale { .. }
-            | GroupMessage::Taken { .. } => None,
+            | GroupMessage::Taken { .. }
+            | GroupMessage::Rejoin { .. }
+            | GroupMessage::Told { .. }
+            | GroupMessage::Readmit { .. }
+            | GroupMessage::Readmitted { .. }
+            | GroupMessage::Copied { .. } => None,
         }
     }
 
@@ -164,7 +205,12 @@ impl GroupMessage {
             | GroupMessage::Confirm { .. }
             | GroupMessage::Confirmed { .. }
             | GroupMessage::Stale { .. }
-            | GroupMessage::Taken { .. } => None,
+            | GroupMessage::Taken { .. }
+            | GroupMessage::Rejoin { .. }
+            | GroupMessage::Told { .. }
+            | GroupMessage::Readmit { .. }
+            | GroupMessage::Readmitted { .. }
+            | GroupMessage::Copied { .. } => None,
         }
     }
 }

@@ -50,4 +50,4 @@ pub use log::{Entry, Log};
 pub use member::Member;
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
-pub use replica::{Pace, Promise, Replica, Step, Turn, When};
+pub use replica::{Offer, Pace, Promise, Replica, Step, Turn, When};

@@ -22,11 +22,19 @@ pub enum Mutant {
     CountsOldEntries,
     /// The leader believes that it still leads without asking.
     NeverConfirms,
+    /// A member that lost its disk relies on what one other member has promised.
+    ToldByOne,
+    /// It relies on answers that were given to a former life of it.
+    FormerLifeTold,
+    /// It comes back in an epoch in which it may have done something.
+    RejoinsSameEpoch,
+    /// It comes back before it has what the leader has.
+    RejoinsAtOnce,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 9] = [
+    pub const ALL: [Mutant; 13] = [
         Mutant::MinorityDecides,
         Mutant::PromisesTwice,
         Mutant::ElectsAnybody,
@@ -36,5 +44,9 @@ impl Mutant {
         Mutant::OwnUnforced,
         Mutant::CountsOldEntries,
         Mutant::NeverConfirms,
+        Mutant::ToldByOne,
+        Mutant::FormerLifeTold,
+        Mutant::RejoinsSameEpoch,
+        Mutant::RejoinsAtOnce,
     ];
 }

@@ -29,11 +29,17 @@ pub struct Seen {
     pub late: u64,
     /// Schedules that ended with a leader which kept only the end of its log.
     pub forgotten: u64,
+    /// Disks that were lost.
+    pub disks: u64,
+    /// Members that came back after that.
+    pub back: u64,
+    /// States that took the place of a log.
+    pub states: u64,
 }
 
 impl Seen {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 10] {
+    pub fn all(&self) -> [(&'static str, u64); 13] {
         [
             ("elections", self.elections),
             ("elections beside a leader", self.deposed),
@@ -45,6 +51,9 @@ impl Seen {
             ("rounds confirmed", self.confirmed),
             ("rounds too late", self.late),
             ("ends with a short log", self.forgotten),
+            ("disks lost", self.disks),
+            ("members back without", self.back),
+            ("states taken", self.states),
         ]
     }
 }
@@ -129,6 +138,11 @@ impl Check {
         self.decided.get(usize::try_from(index.checked_sub(1)?).ok()?).copied()
     }
 
+    /// All that is decided up to here.
+    pub fn all_decided(&self, upto: u64) -> &[Slot] {
+        &self.decided[..upto as usize]
+    }
+
     /// How much of what is decided a member has durably: it lacks none of it, ever.
     pub fn safe(&self, node: &Node) -> u64 {
         let same =
@@ -150,8 +164,7 @@ impl Check {
         if !replica.leads() {
             return Err(format!("c{me} calls {index} decided before any leader does"));
         }
-        let has = |node: &&Node| index <= node.durable() && node.disk.get(index) == Some(slot);
-        let has = nodes.iter().filter(has).count();
+        let has = nodes.iter().filter(|node| node.has(index, slot)).count();
         if has <= nodes.len() / 2 {
             return Err(format!("c{me} calls {index} decided, and {has} have it durably"));
         }
@@ -180,7 +193,7 @@ impl Check {
                 return Err(format!("{me} leads {epoch}, which {other} led in its life {life}"));
             }
         }
-        let promised = nodes.iter().filter(|node| node.disk.promise.epoch >= epoch).count();
+        let promised = nodes.iter().filter(|node| node.has_promised(epoch)).count();
         if !alone && promised <= nodes.len() / 2 {
             return Err(format!("{me} leads {epoch} by {promised} durable promises"));
         }
@@ -233,6 +246,7 @@ impl Check {
                 if promise.epoch < before.epoch || other {
                     return Err(format!("c{me} promised {before:?}, and then {promise:?}"));
                 }
+                self.seen.back += u64::from(node.disk.rejoins && promise.to.is_some());
             }
             Record::Cut(_) => {}
             Record::Entry(slot) => {

@@ -44,11 +44,13 @@ impl World {
                 self.now = self.now + Duration::from_micros(100);
                 self.deliver()?;
             }
+            for i in (0..self.nodes.len()).filter(|i| self.nodes[*i].leads()).collect::<Vec<_>>() {
+                self.hand_over(i)?;
+            }
         }
     }
 
-    /// Whether there is a leader, all of its log is decided, and everybody knows. Who lacks
-    /// what nobody keeps can not; but it follows.
+    /// Whether there is a leader, all of its log is decided, and everybody knows and counts.
     fn is_whole(&mut self) -> bool {
         let replicas = || self.nodes.iter().filter_map(|node| node.replica.as_ref());
         let Some(leader) = replicas().find(|replica| replica.leads()) else { return false };
@@ -57,8 +59,7 @@ impl World {
         let whole = leader.committed() == last.index
             && replicas().all(|replica| {
                 let (end, committed) = (replica.log().last(), replica.committed());
-                let has_all = end == last && committed == last.index;
-                replica.leader() == all && (has_all || self.weights.ruthless)
+                replica.leader() == all && end == last && committed == last.index
             });
         self.check.seen.forgotten += u64::from(whole && short);
         whole

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   seed ──▶ World: 1, 3 or 5 members, each a Node, a clock, a bag of messages
-//!             │   deliver, lose, double · flush, crash, restart · tick · cut
-//!             │   append, confirm, forget · rush: some have it all their way
+//!             │   deliver, lose, double · flush, crash, restart, lose a disk · tick · cut
+//!             │   append, confirm, forget, hand over · rush: some have it all their way
 //!             ▼
 //!           Node { Replica, Disk, what is not durable }: drives the machine as servers do
 //!             │
@@ -34,13 +34,17 @@
 //! message later than any patience. After the faults it is in order, and there is a bound
 //! within which the group must be whole.
 //!
+//! *Disks* are lost at any time, but never so many that no majority has its own. The judge
+//! remembers them: what was on them may be counted when word of it comes late.
+//!
 //! *Deliberately absent*: what the entries mean; a disk that comes back with anything but
-//! a beginning of what was written; members that come back with an empty one; so many
-//! entries that they do not fit into one message.
+//! a beginning of what was written, or nothing; so many entries that they do not fit into
+//! one message; the parts of a state, which is handed over at once.
 
 mod bug;
 mod check;
 mod heal;
+mod loss;
 mod net;
 mod node;
 mod rush;

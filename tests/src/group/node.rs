@@ -68,6 +68,8 @@ pub struct Disk {
     pub promise: Promise,
     /// A restart begins its log here. What lies before is kept for the judge only.
     pub base: u64,
+    /// The mark of one that was lost: who has it counts for nothing.
+    pub rejoins: bool,
     slots: Vec<Slot>,
 }
 
@@ -92,9 +94,17 @@ impl Disk {
         Position { epoch, index }
     }
 
+    /// This is all that there is now.
+    pub fn replace(&mut self, state: &[Slot]) {
+        (self.base, self.slots) = (state.len() as u64, state.to_vec());
+    }
+
     fn write(&mut self, record: Record) {
         match record {
-            Record::Promise(promise) => self.promise = promise,
+            Record::Promise(promise) => {
+                self.promise = promise;
+                self.rejoins &= promise.to.is_none();
+            }
             Record::Cut(index) => self.slots.truncate(index as usize),
             Record::Entry(slot) => self.slots.push(slot),
         }
@@ -124,6 +134,8 @@ pub struct Node {
     pub life: u32,
     /// What survives a crash for sure.
     pub disk: Disk,
+    /// Those that it has lost: what was on them may still be counted.
+    former: Vec<Disk>,
     /// What was written behind that.
     pending: VecDeque<Record>,
     written: u64,
@@ -139,6 +151,7 @@ impl Node {
             replica: None,
             life: 0,
             disk: Disk::default(),
+            former: Vec::new(),
             pending: VecDeque::new(),
             written: 0,
             held: VecDeque::new(),
@@ -162,6 +175,34 @@ impl Node {
             Record::Promise(_) | Record::Entry(_) => None,
         });
         cuts.fold(self.disk.last(), u64::min)
+    }
+
+    /// Whether it has this durably, or has said so when it had.
+    pub fn has(&self, index: u64, slot: Slot) -> bool {
+        let had = self.former.iter().any(|disk| disk.get(index) == Some(slot));
+        had || index <= self.durable() && self.disk.get(index) == Some(slot)
+    }
+
+    /// Whether it has promised such an epoch durably, or has said so when it had.
+    pub fn has_promised(&self, epoch: Epoch) -> bool {
+        let had = self.former.iter().any(|disk| disk.promise.epoch >= epoch);
+        had || !self.disk.rejoins && self.disk.promise.epoch >= epoch
+    }
+
+    /// While it is down, its disk goes.
+    pub fn lose_disk(&mut self) {
+        let empty = Disk { rejoins: true, ..Disk::default() };
+        let lost = std::mem::replace(&mut self.disk, empty);
+        if !lost.rejoins {
+            self.former.push(lost);
+        }
+    }
+
+    /// Here a leader has taken over once an entry of its own epoch is decided.
+    pub fn takes_over(&mut self) {
+        if let Some(replica) = &mut self.replica {
+            replica.took_over();
+        }
     }
 
     /// Does what the machine wants, in its order.
@@ -220,7 +261,8 @@ impl Node {
         self.life += 1;
         let members = (1..=members).map(CoordinatorId);
         let replica = Replica::new(self.me, members, pace, self.disk.promise, self.disk.log());
-        let mut replica = self.mutated(replica);
+        let replica = self.mutated(replica);
+        let mut replica = if self.disk.rejoins { replica.rejoining() } else { replica };
         let step = replica.start(now, seed);
         self.replica = Some(replica);
         step

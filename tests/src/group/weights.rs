@@ -22,6 +22,10 @@ pub enum Kind {
     Crash,
     /// A member is back.
     Restart,
+    /// A member crashes, and loses its disk.
+    LoseDisk,
+    /// A leader hands its state to one who needs it.
+    HandOver,
     /// A member looks at its clock.
     Tick,
     /// Some members have it all their way for a while.
@@ -36,13 +40,15 @@ pub enum Kind {
     Forget,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 14] = [
     Kind::Deliver,
     Kind::Lose,
     Kind::Double,
     Kind::Flush,
     Kind::Crash,
     Kind::Restart,
+    Kind::LoseDisk,
+    Kind::HandOver,
     Kind::Tick,
     Kind::Rush,
     Kind::Cut,
@@ -81,6 +87,7 @@ impl Weights {
         };
         let (lose, double, crash, cut) = (some(10), some(10), some(10), some(8));
         let (append, confirm, forget, rush) = (some(12), some(8), some(6), some(12));
+        let (lose_disk, hand_over) = (some(6), some(20));
         let of = [
             100,
             lose,
@@ -88,6 +95,8 @@ impl Weights {
             rng.within(10..=60),
             crash,
             rng.within(2..=30),
+            lose_disk,
+            hand_over,
             rng.within(3..=25),
             rush,
             cut,

@@ -37,7 +37,7 @@ pub struct World {
     lines: Option<Vec<String>>,
 }
 
-fn id(i: usize) -> CoordinatorId {
+pub(super) fn id(i: usize) -> CoordinatorId {
     CoordinatorId(i as u16 + 1)
 }
 
@@ -112,6 +112,8 @@ impl World {
             Kind::Flush => self.flush(i, self.weights.partial),
             Kind::Crash => self.crash(i),
             Kind::Restart => self.restart(i),
+            Kind::LoseDisk => self.lose_disk(i),
+            Kind::HandOver => self.each_leader(World::hand_over),
             Kind::Tick => self.tick(i),
             Kind::Rush => self.rush(i),
             Kind::Cut => self.cut(),
@@ -246,7 +248,7 @@ impl World {
     }
 
     /// Something has happened at a member; a crash may be aimed at it.
-    fn happened(&mut self, i: usize, step: Step) -> Result<(), String> {
+    pub(super) fn happened(&mut self, i: usize, step: Step) -> Result<(), String> {
         let mut out = std::mem::take(&mut self.out);
         if let Some(index) = step.cut {
             self.check.cuts(i, &self.nodes[i], index)?;
@@ -270,6 +272,7 @@ impl World {
             }
             None => {}
         }
+        self.nodes[i].takes_over();
         self.check.node(i, &self.nodes)?;
         self.aim(i, spoke, decided)
     }
@@ -316,11 +319,12 @@ impl World {
             format!("{} has written {some} of {dirty}: {:?}", id(i), world.nodes[i].disk.end())
         });
         self.post(i, out);
+        self.nodes[i].takes_over();
         self.check.node(i, &self.nodes)?;
         self.aim(i, false, decided)
     }
 
-    fn write(&mut self, i: usize, count: usize) -> Result<(), String> {
+    pub(super) fn write(&mut self, i: usize, count: usize) -> Result<(), String> {
         for _ in 0..count {
             let node = &mut self.nodes[i];
             let Some(record) = node.next() else { break };
@@ -331,7 +335,7 @@ impl World {
     }
 
     /// Of what is not durable some is lost, and nobody hears of what is not.
-    fn crash(&mut self, i: usize) -> Result<(), String> {
+    pub(super) fn crash(&mut self, i: usize) -> Result<(), String> {
         if self.nodes[i].replica.is_none() {
             return Ok(());
         }

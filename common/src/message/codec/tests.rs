@@ -395,6 +395,11 @@ fn of_groups() -> Vec<Message> {
             part: Bytes::from_static(b"part"),
         },
         GroupMessage::Taken { epoch, base: last, number: 4 },
+        GroupMessage::Rejoin { life: 77 },
+        GroupMessage::Told { life: 77, epoch },
+        GroupMessage::Readmit { above: epoch },
+        GroupMessage::Readmitted { epoch, index: 299 },
+        GroupMessage::Copied { epoch, index: 299 },
     ];
     let mut all = all.map(Message::from).to_vec();
     all.push(ClientRequest::Follow { epoch }.into());

@@ -99,8 +99,8 @@ impl Replica {
         };
         let others = self.members.iter().filter(|member| **member != self.me);
         let followers = others.map(|member| (*member, follower(member))).collect();
-        let (first, round, confirmed) = (last + 1, 0, 0);
-        self.role = Role::Leading(Leading { first, followers, round, confirmed });
+        let (first, round, confirmed, took_over) = (last + 1, 0, 0, None);
+        self.role = Role::Leading(Leading { first, followers, round, confirmed, took_over });
         self.due = now + self.pace.heartbeat;
         step.turn = Some(Turn::Leads(self.promise.epoch));
     }

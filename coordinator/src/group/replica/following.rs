@@ -19,6 +19,9 @@ impl Replica {
         step: &mut Step,
     ) -> bool {
         self.saw(epoch);
+        if self.is_rejoining() {
+            return epoch <= self.seen && self.copies(leader, epoch);
+        }
         if epoch < self.promise.epoch && !mutated!(self, FollowsStale) {
             let stale = GroupMessage::Stale { epoch: self.promise.epoch };
             step.messages.push((leader, stale, When::Now));
@@ -38,13 +41,12 @@ impl Replica {
 
     pub(super) fn take(
         &mut self,
-        from: CoordinatorId,
+        (from, epoch): (CoordinatorId, Epoch),
         before: Position,
         committed: u64,
         entries: &Bytes,
         step: &mut Step,
     ) {
-        let epoch = self.promise.epoch;
         let missing = |index| (from, GroupMessage::Missing { epoch, index }, When::Now);
         // What is decided is common, also where it is kept no more.
         let known = before.index <= self.committed || self.log.at(before.index) == Some(before);
@@ -75,7 +77,11 @@ impl Replica {
         }
         self.committed = self.committed.max(committed.min(index));
         let when = if mutated!(self, AcknowledgesEarly) { When::Now } else { When::Durable };
-        step.messages.push((from, GroupMessage::Appended { epoch, index }, when));
+        let taken = match self.is_rejoining() {
+            true => GroupMessage::Copied { epoch, index },
+            false => GroupMessage::Appended { epoch, index },
+        };
+        step.messages.push((from, taken, when));
     }
 
     /// The leader says that so much is decided. What is here of its own epoch it wrote, and

@@ -16,6 +16,8 @@ pub(super) struct Leading {
     pub(super) followers: BTreeMap<CoordinatorId, Follower>,
     pub(super) round: u64,
     pub(super) confirmed: u64,
+    /// All that was left open before the own epoch is decided up to here.
+    pub(super) took_over: Option<u64>,
 }
 
 #[derive(Clone, Debug)]

@@ -70,6 +70,7 @@ macro_rules! mutated {
 mod election;
 mod following;
 mod leading;
+mod rejoining;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -83,6 +84,7 @@ use synod_common::time::Mono;
 
 use super::log::{Entry, Log};
 use leading::Leading;
+use rejoining::Rejoining;
 
 /// Bytes of entries in one message, unless one alone has more.
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -181,6 +183,7 @@ pub struct Replica {
 
 #[derive(Clone, Debug)]
 enum Role {
+    Rejoining(Rejoining),
     Following(Option<CoordinatorId>),
     Canvassing(Epoch, BTreeSet<CoordinatorId>),
     Standing(BTreeSet<CoordinatorId>),
@@ -230,10 +233,12 @@ impl Replica {
         match self.members.len() {
             // Its first entry says that it leads, so the promise needs no record.
             1 => {
+                assert!(!self.is_rejoining(), "who is alone has nobody to ask");
                 let epoch = Epoch(self.promise.epoch.max(self.log.last().epoch).0 + 1);
                 self.promise = Promise { epoch, to: Some(self.me) };
                 self.lead(now, &mut step);
             }
+            _ if self.is_rejoining() => self.begin_rejoin(now, seed, &mut step),
             _ => self.wait(now),
         }
         step
@@ -274,7 +279,7 @@ impl Replica {
         match self.role {
             Role::Following(leader) => leader.map(|leader| (leader, self.promise.epoch)),
             Role::Leading(_) => Some((self.me, self.promise.epoch)),
-            Role::Canvassing(..) | Role::Standing(_) => None,
+            Role::Rejoining(_) | Role::Canvassing(..) | Role::Standing(_) => None,
         }
     }
 
@@ -282,7 +287,7 @@ impl Replica {
     pub fn confirmed(&self) -> u64 {
         match &self.role {
             Role::Leading(leading) => leading.confirmed,
-            Role::Following(_) | Role::Canvassing(..) | Role::Standing(_) => 0,
+            Role::Rejoining(_) | Role::Following(_) | Role::Canvassing(..) | Role::Standing(_) => 0,
         }
     }
 
@@ -304,6 +309,7 @@ impl Replica {
         }
         match self.role {
             Role::Leading(_) => self.heartbeat(now, &mut step),
+            Role::Rejoining(_) => self.go_on_rejoining(now, &mut step),
             Role::Following(_) | Role::Canvassing(..) | Role::Standing(_) => {
                 let epoch = Epoch(self.seen.0.saturating_add(1));
                 self.role = Role::Canvassing(epoch, BTreeSet::from([self.me]));
@@ -322,6 +328,11 @@ impl Replica {
             return step;
         }
         match message {
+            // Who has lost its promises gives none, and what it says must not be counted.
+            GroupMessage::Canvass { .. }
+            | GroupMessage::Elect { .. }
+            | GroupMessage::Rejoin { .. }
+                if self.is_rejoining() => {}
             GroupMessage::Canvass { epoch, last } => {
                 self.saw(epoch);
                 self.canvassed(now, from, epoch, last, &mut step);
@@ -332,14 +343,18 @@ impl Replica {
             }
             GroupMessage::Append { epoch, before, committed, entries } => {
                 if self.follow(now, from, epoch, &mut step) {
-                    self.take(from, before, committed, &entries, &mut step);
+                    self.take((from, epoch), before, committed, &entries, &mut step);
+                    self.may_rejoin(now, &mut step);
                 }
             }
             GroupMessage::Confirm { epoch, round, committed } => {
                 if self.follow(now, from, epoch, &mut step) {
-                    let confirmed = GroupMessage::Confirmed { epoch, round };
-                    step.messages.push((from, confirmed, When::Now));
                     self.learn(epoch, committed);
+                    self.may_rejoin(now, &mut step);
+                    if !self.is_rejoining() {
+                        let confirmed = GroupMessage::Confirmed { epoch, round };
+                        step.messages.push((from, confirmed, When::Now));
+                    }
                 }
             }
             GroupMessage::Would { epoch } => self.would(now, from, epoch, &mut step),
@@ -358,6 +373,16 @@ impl Replica {
                 if epoch > self.promise.epoch {
                     self.stop(&mut step);
                 }
+            }
+            GroupMessage::Rejoin { life } => {
+                let told = GroupMessage::Told { life, epoch: self.promise.epoch };
+                step.messages.push((from, told, When::Now));
+            }
+            GroupMessage::Told { life, epoch } => self.told(now, from, life, epoch, &mut step),
+            GroupMessage::Readmit { above } => self.asked_to_readmit(from, above, &mut step),
+            GroupMessage::Readmitted { epoch, index } => self.readmitted(from, epoch, index),
+            GroupMessage::Copied { epoch, index } => {
+                self.copied(now, from, epoch, index, &mut step);
             }
             // The member deals with these.
             GroupMessage::State { .. } | GroupMessage::Taken { .. } => {}
@@ -393,11 +418,11 @@ impl Replica {
         leading.followers.iter().find(|(_, follower)| follower.lost).map(|(member, _)| *member)
     }
 
-    /// A member has all up to this index now.
+    /// A member has all up to this index now. It counts when it says so of an entry.
     pub fn restored(&mut self, now: Mono, member: CoordinatorId, index: u64) -> Step {
         let epoch = self.promise.epoch;
         let mut step = Step::default();
-        self.appended(now, member, epoch, index, &mut step);
+        self.copied(now, member, epoch, index, &mut step);
         step
     }
 
