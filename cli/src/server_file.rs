@@ -33,7 +33,7 @@ use synod_common::id::{ClusterId, CoordinatorId, ShardId};
 use synod_common::key::Key;
 use synod_common::limits;
 use synod_common::route::{CoordinatorAddress, Partition, Placement, Router, ShardAddress};
-use synod_coordinator::server as coordinator;
+use synod_coordinator::server::{self as coordinator, Empty};
 use synod_shard::server as shard;
 
 use crate::text;
@@ -174,17 +174,22 @@ pub struct Planned<C> {
 }
 
 impl CoordinatorFile {
-    /// Reads and checks a file. `founding` as in [`coordinator::ServerConfig`].
+    /// Reads and checks a file. `empty` as in [`coordinator::ServerConfig`].
     ///
     /// # Errors
     /// If it can not be read or makes no sense; names the file and the key.
-    pub fn load(path: &Path, founding: bool) -> Result<Planned<coordinator::ServerConfig>> {
+    pub fn load(path: &Path, empty: Empty) -> Result<Planned<coordinator::ServerConfig>> {
         let file: CoordinatorFile = read(path)?;
-        file.plan(&folder_of(path), founding).with_context(|| path.display().to_string())
+        file.plan(&folder_of(path), empty).with_context(|| path.display().to_string())
     }
 
-    fn plan(self, base: &Path, founding: bool) -> Result<Planned<coordinator::ServerConfig>> {
+    fn plan(self, base: &Path, empty: Empty) -> Result<Planned<coordinator::ServerConfig>> {
         check_place(self.id, &self.group)?;
+        let alone = self.group.len() <= 1;
+        ensure!(
+            !alone || empty != Empty::Rejoining,
+            "--rejoin: without a group there is nobody who knows what it has lost"
+        );
         let placement = placement(self.map_epoch, self.shards, &self.split)?;
         let id = CoordinatorId(self.id);
         let mut settings =
@@ -223,7 +228,7 @@ impl CoordinatorFile {
             certs: base.join(self.certs),
             name: id.to_string(),
             segment_bytes,
-            founding,
+            empty,
         };
         Ok(Planned { server, admin: self.admin })
     }

@@ -46,7 +46,7 @@ impl Cluster {
             certs,
             name: "c1".into(),
             segment_bytes: 1 << 20,
-            founding: false,
+            empty: coordinator::Empty::Refused,
         })
         .unwrap();
         let at = coordinator.address();

@@ -32,9 +32,21 @@ pub struct ServerConfig {
     pub name: String,
     /// Size of a log segment in bytes.
     pub segment_bytes: u64,
-    /// Its group is new, so it may begin with an empty folder. Otherwise a member without
-    /// its folder does not start: it may have promised something that it does not know.
-    pub founding: bool,
+    /// How it may begin without its folder.
+    pub empty: Empty,
+}
+
+/// What a member of a group does whose data folder is empty. It may have promised something
+/// that it does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Empty {
+    /// It does not start.
+    #[default]
+    Refused,
+    /// It begins, as the whole group does.
+    Founding,
+    /// It comes back to a group that goes on, once that has told it enough.
+    Rejoining,
 }
 
 /// A coordinator server that runs.
@@ -68,10 +80,7 @@ impl Server {
     /// # Errors
     /// If it can not start; the error is one line that says what to do.
     pub fn start(config: ServerConfig) -> Result<Server, ServerError> {
-        let is_member = config.settings.group.len() > 1;
-        if is_member && !config.founding && !Folder::is_marked(&config.data)? {
-            return Err(FolderError::Lost(config.data).into());
-        }
+        check_folder(&config)?;
         let dials = dials(&config.settings);
         let place = Place {
             name: config.name,
@@ -84,11 +93,17 @@ impl Server {
         };
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let shown = Arc::clone(&seen);
+        let (settings, data) = (config.settings, place.data.clone());
+        let mut marked = settings.group.len() > 1 && Folder::rejoins(&data)?;
+        let make = make(settings, marked.then(|| data.clone()));
         let observe = move |member: &Member| {
             *shown.lock() = Seen { ready: member.is_ready(), stats: member.stats() };
+            if marked && !member.is_rejoining() {
+                // If that fails, the next start finds out that it is back.
+                marked = Folder::end_rejoin(&data).is_err();
+            }
         };
-        let settings = config.settings;
-        let runner = Runner::start(move || Member::new(settings.clone()), place, observe)?;
+        let runner = Runner::start(make, place, observe)?;
         Ok(Server { runner, seen })
     }
 
@@ -122,6 +137,31 @@ impl Server {
     /// If the log could not be closed properly.
     pub fn stop(self) -> Result<(), ServerError> {
         self.runner.stop()
+    }
+}
+
+/// Makes a member, and makes it anew when it asks for that. If it has lost its folder, the
+/// mark in there says when it is back.
+fn make(settings: Settings, lost: Option<PathBuf>) -> impl FnMut() -> Member + Send {
+    move || match lost.as_ref().map(|data| Folder::rejoins(data)) {
+        None | Some(Ok(false)) => Member::new(settings.clone()),
+        Some(Ok(true) | Err(_)) => Member::rejoining(settings.clone()),
+    }
+}
+
+/// Whether a member has what it must not forget, or may begin without it.
+fn check_folder(config: &ServerConfig) -> Result<(), FolderError> {
+    let data = &config.data;
+    if config.settings.group.len() <= 1 {
+        return Ok(());
+    }
+    if config.empty == Empty::Rejoining {
+        return Folder::begin_rejoin(data);
+    }
+    let may = config.empty == Empty::Founding;
+    match may || Folder::is_marked(data)? || Folder::rejoins(data)? {
+        true => Ok(()),
+        false => Err(FolderError::Lost(data.clone())),
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use synod_client::{Handling, Scheme, VictimPolicy};
 use synod_common::id::{CoordinatorId, ShardId};
-use synod_coordinator::server as coordinator;
+use synod_coordinator::server::{self as coordinator, Empty};
 use synod_shard::server as shard;
 
 use super::{Global, Usage};
@@ -159,7 +159,7 @@ fn plans(local: &Local, base: u16, args: &Args) -> Result<Vec<Plan>> {
             certs: certs.clone(),
             name: id.to_string(),
             segment_bytes: SEGMENT_BYTES,
-            founding: local.is_founding(),
+            empty: if local.is_founding() { Empty::Founding } else { Empty::Refused },
         };
         Plan::Coordinator(Box::new(config))
     });

@@ -12,6 +12,8 @@ use super::files::Files;
 use crate::wal::{Disk, Identity};
 
 const MARK: &str = "node";
+/// Whoever has this file has lost what was here before, and is not back yet.
+const REJOINS: &str = "rejoins";
 
 /// A data folder can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +38,14 @@ pub enum FolderError {
     LogMissing(PathBuf),
     /// It should be there and is not.
     #[error(
-        "the data folder {0} is not there, or empty: a coordinator without it has lost what it promised its group, and may not take part any more; restore it as it last was, or, if its whole group is new, start each member once with --new"
+        "the data folder {0} is not there, or empty: a coordinator without it has lost what it promised its group, and may not take part any more; if the others of its group go on, start it with --rejoin; if its whole group is new, start each member once with --new"
     )]
     Lost(PathBuf),
+    /// Nothing is lost.
+    #[error(
+        "the data folder {0} is there: only a coordinator that has lost it may come back with --rejoin; start this one without"
+    )]
+    NotLost(PathBuf),
     /// The system refuses.
     #[error("can not use the data folder {dir}: {error}")]
     Io {
@@ -98,6 +105,46 @@ impl Folder {
         found.map_err(|error| FolderError::Io { dir: dir.to_owned(), error })
     }
 
+    /// Marks the folder of a node that has lost all that was in it, before it has a log.
+    ///
+    /// # Errors
+    /// If it has lost nothing, or the mark can not be written.
+    pub fn begin_rejoin(dir: &Path) -> Result<(), FolderError> {
+        if Folder::rejoins(dir)? {
+            return Ok(());
+        }
+        if Folder::is_marked(dir)? {
+            return Err(FolderError::NotLost(dir.to_owned()));
+        }
+        let begin = || {
+            fs::create_dir_all(dir)?;
+            write_durably(dir, REJOINS, "it has lost its disk, and is not back yet\n")
+        };
+        begin().map_err(|error| FolderError::Io { dir: dir.to_owned(), error })
+    }
+
+    /// Whether its node has lost what was in it, and is not back yet.
+    ///
+    /// # Errors
+    /// If that can not be seen.
+    pub fn rejoins(dir: &Path) -> Result<bool, FolderError> {
+        let found = dir.join(REJOINS).try_exists();
+        found.map_err(|error| FolderError::Io { dir: dir.to_owned(), error })
+    }
+
+    /// Its node is back.
+    ///
+    /// # Errors
+    /// If the mark can not be taken away; it does no harm then.
+    pub fn end_rejoin(dir: &Path) -> Result<(), FolderError> {
+        match fs::remove_file(dir.join(REJOINS)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FolderError::Io { dir: dir.to_owned(), error })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Marks the folder as this node's, now that it has a log.
     ///
     /// # Errors
@@ -106,14 +153,16 @@ impl Folder {
         if self.marked {
             return Ok(());
         }
-        let temporary = self.dir.join("node.tmp");
-        let write = || {
-            let mut file = fs::File::create(&temporary)?;
-            file.write_all(self.text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, self.dir.join(MARK))?;
-            fs::File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|error| FolderError::Io { dir: self.dir.clone(), error })
+        let written = write_durably(&self.dir, MARK, &self.text);
+        written.map_err(|error| FolderError::Io { dir: self.dir.clone(), error })
     }
+}
+
+fn write_durably(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.tmp"));
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, dir.join(name))?;
+    fs::File::open(dir)?.sync_all()
 }

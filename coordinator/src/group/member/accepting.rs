@@ -27,6 +27,9 @@ impl Member {
         let PaxosMessage::Propose { txn, h, leader, participants, vote, tell } = message else {
             return;
         };
+        if self.replica.is_rejoining() {
+            return;
+        }
         let promised = self.replica.promise().epoch;
         let vote = (shard, vote);
         let answer = self.acceptor.propose(promised, (*txn, *h), participants, vote);
@@ -36,6 +39,9 @@ impl Member {
 
     /// The leader has all votes.
     pub(super) fn forwarded(&mut self, leader: CoordinatorId, bundle: Bundle, out: &mut Output) {
+        if self.replica.is_rejoining() {
+            return;
+        }
         let txn = bundle.txn;
         let answer = self.acceptor.forward(self.replica.promise().epoch, bundle);
         self.accept(txn, (leader, &[]), answer, out);

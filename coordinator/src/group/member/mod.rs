@@ -75,6 +75,10 @@ pub struct Member {
     sending: Option<Sending>,
     /// What the leader sends in place of the own log.
     taking: Option<Taking>,
+    /// It has lost its disk, and counts for nothing until it is back.
+    rejoins: bool,
+    /// It is back when its own log is durable up to here.
+    back: Option<Lsn>,
     /// It does no more until it starts anew.
     stopped: bool,
     logged: u64,
@@ -102,10 +106,22 @@ impl Member {
             completes: None,
             sending: None,
             taking: None,
+            rejoins: false,
+            back: None,
             stopped: false,
             logged: 0,
             recovering: (Promise::default(), Log::default()),
         }
+    }
+
+    /// One that has lost its disk, or has not come back since then.
+    pub fn rejoining(settings: Settings) -> Member {
+        Member { rejoins: true, ..Member::new(settings) }
+    }
+
+    /// Whether it would be one that has lost its disk if it was restarted now.
+    pub fn is_rejoining(&self) -> bool {
+        self.rejoins
     }
 
     /// The core of a coordinator, which works while this one leads.
@@ -155,10 +171,18 @@ impl Member {
 
     fn start(&mut self, now: Now, seed: u64, out: &mut Output) {
         let (promise, log) = std::mem::take(&mut self.recovering);
-        let epoch = promise.epoch.max(self.core.epoch).max(log.last().epoch);
-        let promise = if epoch > promise.epoch { Promise { epoch, to: None } } else { promise };
         self.applied = log.base().index;
-        self.replica = replica(&self.core.settings, promise, log);
+        // Whoever is back has promised something itself.
+        self.rejoins &= promise.to.is_none();
+        self.replica = match self.rejoins {
+            true => replica(&self.core.settings, promise, log).rejoining(),
+            false => {
+                let epoch = self.core.epoch.max(log.last().epoch);
+                let later = epoch > promise.epoch;
+                let promise = if later { Promise { epoch, to: None } } else { promise };
+                replica(&self.core.settings, promise, log)
+            }
+        };
         let step = self.replica.start(now.mono, seed);
         self.carry_out(now, step, out);
     }
@@ -167,7 +191,10 @@ impl Member {
     fn carry_out(&mut self, now: Now, step: Step, out: &mut Output) {
         let Step { promise, cut, append, messages, turn } = step;
         if let Some(promise) = promise {
-            out.force(&Record::Promised(promise));
+            let lsn = out.force(&Record::Promised(promise));
+            if self.rejoins && !self.replica.is_rejoining() {
+                self.back.get_or_insert(lsn);
+            }
         }
         if let Some(index) = cut {
             out.force(&Record::Cut { index });
@@ -263,6 +290,8 @@ impl Member {
         if !self.leading {
             self.apply(self.replica.committed());
             self.forget_outcomes(now);
+        } else if self.core.serves() {
+            self.replica.took_over();
         }
         self.acceptor.raise(self.core.decided_below());
         self.places.forget(self.applied.min(self.replica.durable()));
@@ -557,6 +586,7 @@ impl Node for Member {
                     self.replica.is_durable(index);
                 }
                 self.accepted(now, lsn);
+                self.rejoins &= self.back.is_none_or(|back| back > lsn);
             }
             Event::CheckpointWritten if self.taking.is_some() => self.part_written(out),
             Event::CheckpointWritten => {

@@ -104,7 +104,7 @@ impl Member {
     pub(super) fn take_state(&mut self, now: Now, out: &mut Output) {
         let Some(taking) = &mut self.taking else { return };
         let silent = now.mono.since(taking.heard) >= 4 * self.core.settings.patience;
-        if self.replica.promise().epoch != taking.from.1 || silent {
+        if self.replica.term() != taking.from.1 || silent {
             return self.start_anew(out);
         }
         if let Some(step) = taking.next() {
