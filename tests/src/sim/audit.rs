@@ -19,6 +19,7 @@ impl World {
                 drain::check_coordinator(coordinator)?;
             }
         }
+        self.check_back()?;
         match &self.ledger.group {
             Some(group) => group.check_end(),
             None => Ok(()),

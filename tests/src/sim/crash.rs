@@ -277,6 +277,10 @@ impl World {
             let soon = self.rng.within(100_000..=1_500_000);
             self.after(soon, Happening::Part);
         }
+        if self.sizes.disks_last > 0 {
+            let soon = self.rng.within(50_000..=self.sizes.disks_last);
+            self.after(soon, Happening::LoseDisk);
+        }
     }
 
     /// The faults end. What is down comes up.

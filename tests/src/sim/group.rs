@@ -17,6 +17,8 @@ use synod_coordinator::{Member, Record};
 pub struct GroupLog {
     /// By server.
     members: BTreeMap<usize, Vec<Entry>>,
+    /// Those on disks that were lost.
+    former: Vec<(usize, Vec<Entry>)>,
     /// What is committed, and was entered.
     committed: Vec<Entry>,
     /// Those who never come back.
@@ -92,14 +94,16 @@ impl GroupLog {
         let mut news = Vec::new();
         while (self.committed.len() as u64) < upto {
             let at = self.committed.len();
-            let mut found: Vec<(&Entry, usize)> = Vec::new();
-            for entry in self.members.values().filter_map(|log| log.get(at)) {
+            let former = self.former.iter().map(|(server, log)| (server, log));
+            let mut found: Vec<(&Entry, BTreeSet<usize>)> = Vec::new();
+            for (server, log) in self.members.iter().chain(former) {
+                let Some(entry) = log.get(at) else { continue };
                 match found.iter_mut().find(|(other, _)| *other == entry) {
-                    Some((_, count)) => *count += 1,
-                    None => found.push((entry, 1)),
+                    Some((_, have)) => _ = have.insert(*server),
+                    None => found.push((entry, BTreeSet::from([*server]))),
                 }
             }
-            let chosen = found.iter().find(|(_, count)| 2 * count > members);
+            let chosen = found.iter().find(|(_, have)| 2 * have.len() > members);
             let Some((entry, _)) = chosen else {
                 return Err(format!(
                     "I29: entry {} is committed, and durable as {found:?}",
@@ -111,6 +115,11 @@ impl GroupLog {
             self.committed.push(entry);
         }
         Ok(news)
+    }
+
+    /// A member has lost its disk. Who counted on it before may say so late.
+    pub fn lost_disk(&mut self, server: usize) {
+        self.former.extend(self.members.remove_entry(&server));
     }
 
     /// A member never comes back. What it has durably counts as before.

@@ -148,6 +148,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// A coordinator has lost its disk. What was on it may be counted when word comes late.
+    pub fn lost_disk(&mut self, server: usize) {
+        let facts = &mut self.servers[server];
+        facts.tail.clear();
+        (facts.last, facts.durable) = (Lsn::default(), Lsn::default());
+        if let Some(group) = &mut self.group {
+            group.lost_disk(server);
+        }
+    }
+
     /// A restarted server's log ends with `last`. What was written and not
     /// durable counts if it survived.
     pub fn recovered(&mut self, server: usize, last: Lsn) -> Check {

@@ -1,4 +1,4 @@
-//! Members of a group that never come back.
+//! Members of a group that never come back, or come back without their disk.
 //!
 //! ```text
 //!   c1  ──────────────── leads ───────────────────╳            for good
@@ -7,12 +7,14 @@
 //! ```
 //!
 //! The others go on if they are a majority, although each of them may lack what no other
-//! has in its log any more.
+//! has in its log any more. In other seeds, members lose their disks again and again, but
+//! never so many at once that no majority has its own, and rejoin.
 
 use std::collections::BTreeSet;
 
+use super::disk::Log;
 use super::server::{Core, peer};
-use super::world::{Happening, Phase, World};
+use super::world::{CLUSTER, Happening, Phase, World};
 use crate::invariants::Check;
 
 /// How far it is.
@@ -92,5 +94,53 @@ impl World {
         let late = self.loss.late.take()?;
         self.servers[late].absent = false;
         Some(late)
+    }
+
+    /// A member loses its disk, unless too few others have theirs.
+    pub(super) fn lose_disk(&mut self) -> Check {
+        if self.phase != Phase::Faulty {
+            return Ok(());
+        }
+        let again = self.rng.within(50_000..=self.sizes.disks_last);
+        self.after(again, Happening::LoseDisk);
+        let members: Vec<usize> = self.coordinators().collect();
+        let index = self.rng.pick(&members);
+        let lacking = members.iter().filter(|other| self.servers[**other].rejoins);
+        let others = lacking.filter(|other| **other != index).count();
+        if 2 * (others + 1) >= members.len() {
+            return Ok(());
+        }
+        let down = self.down_time();
+        self.crash(index, down)?;
+        self.trace.line(self.time, format_args!("{} LOSES ITS DISK", peer(index)));
+        self.reached.disks += 1;
+        let bytes = self.sizes.segment_bytes;
+        let server = &mut self.servers[index];
+        server.log = Log::new(CLUSTER, peer(index).to_string(), bytes);
+        server.rejoins = true;
+        self.ledger.lost_disk(index);
+        Ok(())
+    }
+
+    /// Takes the mark away from one that is back; that may fail, or come late.
+    pub(super) fn look_for_mark(&mut self, index: usize) {
+        let server = &self.servers[index];
+        if server.rejoins
+            && let Some(member) = server.core.as_ref().and_then(Core::coordinator)
+            && !member.is_rejoining()
+            && self.rng.chance(2_000)
+        {
+            self.trace.line(self.time, format_args!("{} is back", peer(index)));
+            self.reached.back += 1;
+            self.servers[index].rejoins = false;
+        }
+    }
+
+    /// Called at the end: all who have lost their disk are back.
+    pub(super) fn check_back(&self) -> Check {
+        match self.servers.iter().position(|server| server.rejoins) {
+            Some(index) => Err(format!("I24: {} does not come back", peer(index))),
+            None => Ok(()),
+        }
     }
 }

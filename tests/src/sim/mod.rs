@@ -26,7 +26,7 @@
 //!    drop, block one way or both, lose, delay and copy, clocks jump and drift,
 //!    clients vanish and commit twice. Leaders of a group stand still, or are cut off
 //!    from the others but from nobody else ([`ambush`]: while they write a checkpoint).
-//!    Some of its members never come back ([`loss`]).
+//!    Some of its members never come back, or lose their disk and rejoin ([`loss`]).
 //! 3. *Half*, in some seeds: nothing goes wrong any more, but some servers are gone, perhaps
 //!    all coordinators ([`half`]). Whoever may rely on the others is not blocked.
 //! 4. *Healing*: nothing goes wrong any more, and everybody must come to an end.
@@ -57,7 +57,6 @@
 //!
 //! * Damage on the disk, full disks and failing syncs: the log has its own tests.
 //! * Concurrency within a server: a core has none; loom checks what is around it.
-//! * Members of a group that lose their disk.
 
 pub mod ambush;
 pub mod audit;

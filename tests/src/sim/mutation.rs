@@ -62,6 +62,8 @@ pub enum Mutation {
     OracleRestartsLow,
     /// The low-water mark runs ahead.
     LowWaterAhead,
+    /// A member that lost its disk begins as a new one.
+    RejoinsAsNew,
     /// A hook in the coordinator.
     #[cfg(feature = "mutants")]
     Coordinator(synod_coordinator::Mutant),
@@ -93,6 +95,7 @@ impl Mutation {
             (M::NoWindowCheck, 500),
             (M::OracleRestartsLow, 500),
             (M::LowWaterAhead, 500),
+            (M::RejoinsAsNew, 200),
         ];
         #[cfg(feature = "mutants")]
         let list = {
@@ -147,6 +150,7 @@ impl Mutation {
                 | synod_coordinator::Mutant::FoundNotTold,
             )
             | Mutation::Shard(synod_shard::Mutant::AcceptedByOne) => 3,
+            Mutation::RejoinsAsNew => 3,
             _ => 1,
         }
     }

@@ -16,6 +16,10 @@ pub struct Reached {
     pub crashes: u64,
     /// Members of a group that never came back.
     pub lost: u64,
+    /// Members that lost their disk.
+    pub disks: u64,
+    /// Those who came back after that.
+    pub back: u64,
     /// States of a group that a leader began to send.
     pub states: u64,
     /// Of those, while its epoch was not decided.
@@ -42,13 +46,15 @@ pub struct Reached {
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 16] {
+    pub fn all(&self) -> [(&'static str, u64); 18] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
             ("with an acceptance that was not", self.accepting),
             ("crashes in one", self.crashes),
             ("members lost for good", self.lost),
+            ("disks lost", self.disks),
+            ("members back without", self.back),
             ("states sent", self.states),
             ("so that something could be decided", self.needed),
             ("accepted by a majority", self.counted),
@@ -70,6 +76,8 @@ impl Reached {
         self.accepting += other.accepting;
         self.crashes += other.crashes;
         self.lost += other.lost;
+        self.disks += other.disks;
+        self.back += other.back;
         self.states += other.states;
         self.needed += other.needed;
         self.counted += other.counted;

@@ -50,6 +50,8 @@ pub struct Server {
     pub absent: bool,
     /// Looks at what it does, for diagrams.
     pub watch: Watch,
+    /// The mark of a coordinator that has lost its disk, and is not back yet.
+    pub rejoins: bool,
 }
 
 /// The core of a server.
@@ -116,6 +118,7 @@ impl Server {
             paused_until: 0,
             absent: false,
             watch: Watch::default(),
+            rejoins: false,
         }
     }
 

@@ -10,6 +10,7 @@ use synod_common::key::Key;
 use synod_common::message::Message;
 use synod_common::node::{CheckpointStep, Event, Neighbour, Output};
 use synod_common::route::{CoordinatorAddress, Partition, Placement, Router, ShardAddress};
+use synod_coordinator::Member;
 
 use super::ambush::Ambush;
 use super::client::Client;
@@ -91,6 +92,8 @@ pub enum Happening {
     Halve,
     /// Time to see whether anything blocks them.
     Halved,
+    /// A member of a group loses its disk.
+    LoseDisk,
     /// The faults end.
     Heal,
     /// The observer looks for deadlocks that are not broken.
@@ -171,7 +174,7 @@ pub struct World {
 /// Sizes and times that differ from seed to seed.
 #[derive(Clone, Debug)]
 pub struct Sizes {
-    segment_bytes: u64,
+    pub(super) segment_bytes: u64,
     checkpoint_bytes: u64,
     session_ttl: Duration,
     window: Duration,
@@ -193,6 +196,8 @@ pub struct Sizes {
     pub coordinators: usize,
     /// Whether some of them never come back.
     pub loses: bool,
+    /// A coordinator's disk lasts so long at most, in microseconds, if they do not last.
+    pub disks_last: u64,
     /// What happens to their checkpoints.
     pub ambush: Ambush,
 }
@@ -268,6 +273,12 @@ impl World {
             shards,
             coordinators,
             loses,
+            disks_last: match (coordinators > 1 && !loses, mutation) {
+                (true, None | Some(Mutation::RejoinsAsNew)) => {
+                    Rng::new(seed ^ 0xd15c).pick(&[0, 400_000, 2_000_000, 4_000_000])
+                }
+                _ => 0,
+            },
             // What is looked for elsewhere shows without, and some of it rarely enough.
             ambush: match mutation {
                 Some(_) if coordinators == 1 => Ambush::default(),
@@ -370,7 +381,9 @@ impl World {
             {
                 settings.mutant = self.mutation.and_then(Mutation::of_coordinator);
             }
-            Core::Coordinator(Box::new(synod_coordinator::Member::new(settings)))
+            let new = !self.servers[index].rejoins || self.mutation == Some(Mutation::RejoinsAsNew);
+            let member = if new { Member::new(settings) } else { Member::rejoining(settings) };
+            Core::Coordinator(Box::new(member))
         } else {
             let id = ShardId(index as u16);
             let mut settings = synod_shard::Settings::new(id, CLUSTER, &ids);
@@ -470,6 +483,7 @@ impl World {
             Happening::Lose => self.lose(),
             Happening::Halve => self.halve(),
             Happening::Halved => self.halved(),
+            Happening::LoseDisk => self.lose_disk(),
             Happening::Heal => self.heal(),
             Happening::Watch => self.watch_deadlocks(),
         }
@@ -514,6 +528,8 @@ impl World {
             self.safe_points.coordinator(coordinator)?;
             self.ledger.committed(coordinator.replica().committed(), self.sizes.coordinators)?;
         }
+        self.look_for_mark(index);
+        let server = &mut self.servers[index];
         if server.flush_due {
             return Ok(());
         }

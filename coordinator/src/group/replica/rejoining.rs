@@ -78,7 +78,7 @@ use synod_common::time::Mono;
 
 use super::{Promise, Replica, Role, Step, When};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rejoining {
     /// Tells answers to this life from those to former ones.
     life: u64,
