@@ -118,6 +118,62 @@ async fn stop_leader() {
     cluster.stop().await.unwrap();
 }
 
+/// With the disk its promises are gone; it comes back only if it is told to, and then counts:
+/// the group goes on with it when another one dies.
+#[test]
+fn a_member_that_lost_its_folder_rejoins() {
+    runtime::block_on(lose_folder()).unwrap();
+}
+
+async fn lose_folder() {
+    let bin = Some(env!("CARGO_BIN_EXE_synod").into());
+    let options = ClusterOptions { shards: 2, coordinators: 3, bin, ..ClusterOptions::default() };
+    let mut cluster = LocalCluster::start(options).await.unwrap();
+    let scratch = Scratch::new();
+    let db = cluster.client().await.unwrap();
+    put_all(&db, 1).await;
+    let lost = leader_of(&db).await;
+    let config = cluster.dir().join(format!("{lost}.toml")).display().to_string();
+    let data = cluster.dir().join(lost.to_string());
+    let rejoin = ["coordinator", "--config", &config, "--rejoin"];
+    scratch.run(&rejoin).fails(1, "in use by another process");
+    cluster.kill(lost).unwrap();
+    scratch.run(&rejoin).fails(1, "only a coordinator that has lost it may come back");
+    put_all(&db, 2).await;
+    std::fs::remove_dir_all(&data).unwrap();
+    let refused = scratch.run(&["coordinator", "--config", &config]);
+    refused.fails(1, "if the others go on, start it with --rejoin");
+
+    let back = scratch.start(&rejoin);
+    let began = Instant::now();
+    while data.join("rejoins").exists() {
+        assert!(began.elapsed() < PATIENCE, "it is not back");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    put_all(&db, 3).await;
+    let other = leader_of(&db).await;
+    let gone = if other == lost { NodeName::Coordinator(lost_but(lost)) } else { other };
+    cluster.kill(gone).unwrap();
+    check_all(&db, 3).await;
+    put_all(&db, 4).await;
+    check_all(&cluster.client().await.unwrap(), 4).await;
+
+    // From now on it is as any other one.
+    assert_eq!(back.stop("-TERM").0, 0);
+    scratch.run(&rejoin).fails(1, "start this one without");
+    cluster.spawn(lost).unwrap();
+    check_all(&db, 4).await;
+    cluster.restart(gone).await.unwrap();
+    put_all(&db, 5).await;
+    db.close().await;
+    cluster.stop().await.unwrap();
+}
+
+/// Another one of three.
+fn lost_but(name: NodeName) -> u16 {
+    (1..=3).find(|id| NodeName::Coordinator(*id) != name).unwrap()
+}
+
 /// The process that was started with a configuration file.
 fn process_of(config: &Path) -> u32 {
     let processes = std::fs::read_dir("/proc").unwrap().map_while(Result::ok);

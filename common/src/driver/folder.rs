@@ -38,7 +38,7 @@ pub enum FolderError {
     LogMissing(PathBuf),
     /// It should be there and is not.
     #[error(
-        "the data folder {0} is not there, or empty: a coordinator without it has lost what it promised its group, and may not take part any more; if the others of its group go on, start it with --rejoin; if its whole group is new, start each member once with --new"
+        "the data folder {0} is not there, or empty: a coordinator without it has lost what it promised its group, and may not take part as if it had not; if the others go on, start it with --rejoin, and if the whole group is new, each member once with --new"
     )]
     Lost(PathBuf),
     /// Nothing is lost.
@@ -165,4 +165,28 @@ fn write_durably(dir: &Path, name: &str, text: &str) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&temporary, dir.join(name))?;
     fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::Scratch;
+    use super::*;
+    use crate::id::ClusterId;
+
+    #[test]
+    fn only_what_is_lost_may_be_begun_anew() {
+        let scratch = Scratch::new("folder");
+        let dir = scratch.0.join("c1");
+        let identity = Identity { cluster: ClusterId(7), node: "c1".to_owned() };
+        Folder::begin_rejoin(&dir).unwrap();
+        assert!(Folder::rejoins(&dir).unwrap());
+        let (folder, _) = Folder::open(&dir, &identity).unwrap();
+        folder.mark().unwrap();
+        // It was restarted on the way.
+        Folder::begin_rejoin(&dir).unwrap();
+        Folder::end_rejoin(&dir).unwrap();
+        Folder::end_rejoin(&dir).unwrap();
+        assert!(!Folder::rejoins(&dir).unwrap());
+        assert!(matches!(Folder::begin_rejoin(&dir), Err(FolderError::NotLost(_))));
+    }
 }
