@@ -1,5 +1,6 @@
 //! What may be wrong on purpose.
 
+use synod_coordinator::group::Replica;
 #[cfg(feature = "mutants")]
 use synod_coordinator::paxos::Mutant;
 use synod_coordinator::paxos::{Acceptor, Decided, Quorum};
@@ -34,6 +35,13 @@ pub enum Bug {
     MarkAhead,
     /// In the faster form one acceptor is enough for a participant.
     AcceptedByOne,
+    /// A member that lost its disk begins as a new one.
+    RejoinsAsNew,
+    /// It accepts votes before it is back.
+    AcceptsRejoining,
+    /// One in the group.
+    #[cfg(feature = "mutants")]
+    Group(synod_coordinator::group::Mutant),
     /// One in the machines.
     #[cfg(feature = "mutants")]
     Paxos(Mutant),
@@ -54,14 +62,27 @@ impl explore::Bug for Bug {
             (Bug::GivesUpAlone, 100_000),
             (Bug::MarkAhead, 100_000),
             (Bug::AcceptedByOne, 100_000),
+            (Bug::RejoinsAsNew, 100_000),
+            (Bug::AcceptsRejoining, 3_000_000),
         ];
         #[cfg(feature = "mutants")]
         let list = {
             let mut list = list;
+            let same = synod_coordinator::group::Mutant::RejoinsSameEpoch;
+            list.push((Bug::Group(same), 100_000));
             list.extend(Mutant::ALL.map(|mutant| (Bug::Paxos(mutant), 1_000_000)));
             list
         };
         list
+    }
+}
+
+/// A replica, with the bug if it is one in the group.
+pub fn mutated(bug: Option<Bug>, replica: Replica) -> Replica {
+    match bug {
+        #[cfg(feature = "mutants")]
+        Some(Bug::Group(mutant)) => replica.mutated(Some(mutant)),
+        _ => replica,
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use synod_common::id::Epoch;
 use synod_common::message::paxos::Bundle;
 
+use super::disk::Disk;
 use super::leader::News;
 use super::member::Member;
 use super::net::member;
@@ -45,11 +46,17 @@ pub struct Seen {
     pub lost: u64,
     /// Schedules that ended with a majority only.
     pub crippled: u64,
+    /// Disks that members lost.
+    pub disks: u64,
+    /// Of those, some on which was what a majority had accepted only with it.
+    pub needed: u64,
+    /// Members that came back after that.
+    pub back: u64,
 }
 
 impl Seen {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 15] {
+    pub fn all(&self) -> [(&'static str, u64); 18] {
         [
             ("elections", self.elections),
             ("commits", self.committed),
@@ -66,6 +73,9 @@ impl Seen {
             ("accepted votes lost", self.lost_votes),
             ("crashes that lost something", self.lost),
             ("ends with a majority only", self.crippled),
+            ("disks lost", self.disks),
+            ("disks that were needed", self.needed),
+            ("members back without", self.back),
         ]
     }
 }
@@ -116,7 +126,8 @@ fn sorted(bundle: &Bundle) -> Bundle {
 /// How many members have accepted it durably.
 fn accepted(members: &[Member], number: usize) -> usize {
     let has = |member: &&Member| {
-        member.disk.accepted.iter().any(|bundle| Txn::number(bundle.txn) == number)
+        let mut accepted = member.disks().flat_map(|disk| &disk.accepted);
+        accepted.any(|bundle| Txn::number(bundle.txn) == number)
     };
     members.iter().filter(has).count()
 }
@@ -190,7 +201,7 @@ impl Check {
         let (me, epoch) = (member(i), members[i].core.epoch);
         let own = txns[number].id.session.epoch == epoch;
         let entry = |member: &&Member| {
-            let mut entries = member.disk.entries.iter();
+            let mut entries = member.disks().flat_map(|disk| &disk.entries);
             entries.any(|entry| Entry::read(&entry.record) == Entry::Committed(number))
         };
         let by = match own {
@@ -281,6 +292,21 @@ impl Check {
             let lost = matches!(stage, Stage::ReadVoted(_)) && accepted(members, number) > 0;
             self.seen.lost_votes += u64::from(lost);
         }
+    }
+
+    /// A member loses its disk.
+    pub fn loses_disk(&mut self, i: usize, members: &[Member]) {
+        let most = members.len() / 2;
+        let needed = |bundle: &Bundle| {
+            let number = Txn::number(bundle.txn);
+            let others = members.iter().enumerate().filter(|(other, _)| *other != i);
+            let has = |disk: &Disk| disk.accepted.iter().any(|b| Txn::number(b.txn) == number);
+            let others = others.filter(|(_, member)| has(&member.disk)).count();
+            others == most
+        };
+        let needed = members[i].disk.accepted.iter().any(needed);
+        self.seen.disks += 1;
+        self.seen.needed += u64::from(needed);
     }
 
     /// The faults are over, and all that was to happen has happened: what clients were told

@@ -33,6 +33,9 @@ impl World {
     fn write(&mut self, i: usize, count: usize) -> Result<(), String> {
         for _ in 0..count {
             let disk = &mut self.members[i].disk;
+            if let Some(Record::Promise(promise)) = disk.next() {
+                self.check.seen.back += u64::from(disk.rejoins && promise.to.is_some());
+            }
             if let Some(Record::Accepted(bundle)) = disk.next() {
                 self.check.accepts(bundle, &self.txns, &self.participants)?;
             }
@@ -60,6 +63,29 @@ impl World {
         }
         self.line(|world| format!("{} crashes", world.name(site)));
         Ok(())
+    }
+
+    /// A member loses its disk, unless too few others have theirs.
+    pub(super) fn lose_disk(&mut self, i: usize) -> Result<(), String> {
+        let others = self.members.iter().enumerate().filter(|(other, _)| *other != i);
+        let lacking = others.filter(|(_, member)| member.disk.rejoins).count();
+        if 2 * (lacking + 1) >= self.members.len() {
+            return Ok(());
+        }
+        self.crash(i)?;
+        self.check.loses_disk(i, &self.members);
+        self.members[i].lose_disk();
+        self.line(|world| format!("{} loses its disk", world.name(i)));
+        if self.rng.chance(8_000) { self.restart(i) } else { Ok(()) }
+    }
+
+    /// This member, or better another one that has accepted something, loses its disk.
+    pub(super) fn lose_needed_disk(&mut self, i: usize) -> Result<(), String> {
+        let all = 0..self.members.len();
+        let has = |other: &usize| *other != i && !self.members[*other].disk.accepted.is_empty();
+        let other: Vec<usize> = all.filter(has).collect();
+        let victim = if other.is_empty() { i } else { self.rng.pick(&other) };
+        self.lose_disk(victim)
     }
 
     pub(super) fn restart(&mut self, site: usize) -> Result<(), String> {

@@ -27,11 +27,18 @@ pub struct Disk {
     pub entries: Vec<Entry>,
     /// What was accepted.
     pub accepted: Vec<Bundle>,
+    /// The mark of one that was lost: who has it counts for nothing.
+    pub rejoins: bool,
     pending: VecDeque<Record>,
     written: u64,
 }
 
 impl Disk {
+    /// An empty one in place of one that was lost.
+    pub fn in_place(rejoins: bool) -> Disk {
+        Disk { rejoins, ..Disk::default() }
+    }
+
     /// Writes one more; its number.
     pub fn append(&mut self, record: Record) -> u64 {
         self.pending.push_back(record);
@@ -62,7 +69,10 @@ impl Disk {
     /// That one is.
     pub fn wrote(&mut self) {
         match self.pending.pop_front() {
-            Some(Record::Promise(promise)) => self.promise = promise,
+            Some(Record::Promise(promise)) => {
+                self.promise = promise;
+                self.rejoins &= promise.to.is_none();
+            }
             Some(Record::Cut(index)) => self.entries.truncate(index as usize),
             Some(Record::Entry(entry)) => self.entries.push(entry),
             Some(Record::Accepted(bundle)) => self.accepted.push(bundle),

@@ -21,6 +21,8 @@ impl World {
             true => self.rng.below(1 << members) as u32,
             false => 0,
         };
+        // Who comes back without its disk needs the others.
+        let gone = if self.members.iter().any(|member| member.disk.rejoins) { 0 } else { gone };
         let gone = if 2 * gone.count_ones() as usize >= members { 0 } else { gone };
         self.check.seen.crippled += u64::from(gone != 0);
         self.line(|_| format!("the faults are over; gone are {gone:b}"));
@@ -63,13 +65,14 @@ impl World {
         }
     }
 
-    /// The leader, if there is one, all that it knows of is over, and no participant waits.
+    /// The leader, if there is one, all that it knows of is over, and no participant waits, and who has lost its disk is back.
     fn is_whole(&self) -> Option<usize> {
         let leader = self.leader()?;
         let waits = self
             .participants
             .iter()
             .any(|participant| (0..self.txns.len()).any(|number| participant.is_in_doubt(number)));
+        let waits = waits || self.members.iter().any(|member| member.disk.rejoins);
         (!waits && self.members[leader].core.is_done()).then_some(leader)
     }
 }

@@ -12,7 +12,7 @@ use synod_coordinator::group::{Pace, Promise, Replica, Step, Turn, When};
 use synod_coordinator::paxos::takeover::Found;
 use synod_coordinator::paxos::{Acceptor, Answer};
 
-use super::bug::{Bug, machine};
+use super::bug::{Bug, machine, mutated};
 use super::disk::{Disk, Record};
 use super::leader::{Leader, News, Out};
 use super::net::{Message, member, site};
@@ -41,6 +41,8 @@ pub struct Member {
     found: (Epoch, Found),
     /// What survives a crash.
     pub disk: Disk,
+    /// Disks that it has lost: what was on them may still be counted.
+    former: Vec<Disk>,
     held: VecDeque<(u64, usize, Message)>,
 }
 
@@ -60,6 +62,7 @@ impl Member {
             accepting: VecDeque::new(),
             found: Default::default(),
             disk: Disk::default(),
+            former: Vec::new(),
             held: VecDeque::new(),
         }
     }
@@ -82,13 +85,28 @@ impl Member {
         self.disk.crash();
     }
 
+    /// While it is down, its disk goes.
+    pub fn lose_disk(&mut self) {
+        let rejoins = self.bug != Some(Bug::RejoinsAsNew);
+        let lost = std::mem::replace(&mut self.disk, Disk::in_place(rejoins));
+        self.former.push(lost);
+    }
+
+    /// All disks that it ever had.
+    pub fn disks(&self) -> impl Iterator<Item = &Disk> {
+        self.former.iter().chain([&self.disk])
+    }
+
     /// It is back, with what its disk says.
     pub fn restart(&mut self, now: Mono, pace: Pace, seed: u64, out: &mut Out) {
         let (members, log) = ((0..self.members).map(member), self.disk.log());
         let promise = self.disk.promise;
-        let epoch = promise.epoch.max(log.last().epoch);
-        let promise = if epoch > promise.epoch { Promise { epoch, to: None } } else { promise };
-        let mut replica = Replica::new(self.me, members, pace, promise, log);
+        let later = log.last().epoch > promise.epoch && !self.disk.rejoins;
+        let epoch = log.last().epoch;
+        let promise = if later { Promise { epoch, to: None } } else { promise };
+        let replica = Replica::new(self.me, members, pace, promise, log);
+        let replica = mutated(self.bug, replica);
+        let mut replica = if self.disk.rejoins { replica.rejoining() } else { replica };
         let step = replica.start(now, seed);
         self.replica = Some(replica);
         self.core = Leader::new(self.me, self.members, self.bug);
@@ -179,6 +197,7 @@ impl Member {
     ) {
         let Some(replica) = &mut self.replica else { return };
         let promised = replica.promise().epoch;
+        let forgets = replica.is_rejoining() && self.bug != Some(Bug::AcceptsRejoining);
         let shard = || ShardId((from - self.members) as u16 + 1);
         match message {
             Message::Group(message) => {
@@ -189,6 +208,7 @@ impl Member {
                 let step = replica.hear(now, member(from), message);
                 self.carry_out(now, step, out);
             }
+            Message::Propose(..) | Message::Forward(_) if forgets => {}
             Message::Propose(number, vote) => {
                 let (txn, shard) = (&txns[number], shard());
                 let key = (txn.id, txn.h);
@@ -333,6 +353,10 @@ impl Member {
         }
         if !self.leading {
             self.apply(txns);
+        }
+        let serves = self.serves();
+        if let Some(replica) = self.replica.as_mut().filter(|_| serves) {
+            replica.took_over();
         }
         self.acceptor.raise(self.core.decided.below);
     }

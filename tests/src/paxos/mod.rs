@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   seed ──▶ World: 3 or 5 members, 2 or 3 participants, a clock, a bag of messages
-//!             │   deliver, lose, double · flush, crash, restart · tick · cut
+//!             │   deliver, lose, double · flush, crash, restart, lose a disk · tick · cut
 //!             │   begin, wait, mark · rush: some elect one that has not led before
 //!             ▼
 //!           Member { Replica, Acceptor, Leader, Disk }    Participant { votes, disk }
@@ -34,7 +34,9 @@
 //! crash says nothing ([`Bug::RefusesLater`] shows what comes of it).
 //!
 //! *Every schedule* begins with a leader whom all have elected: before that there is nothing
-//! to commit. After the faults a majority of the members is there, or all.
+//! to commit. After the faults a majority of the members is there, or all. Disks of members
+//! are lost at any time, but never so many that no majority has its own; who has lost its
+//! disk rejoins.
 //!
 //! *Time* is one clock for all, which only says who may tick. *Timestamps* begin for each
 //! epoch above those of all before it, as if it had one window.

@@ -18,6 +18,8 @@ pub enum Kind {
     Crash,
     /// A site is back.
     Restart,
+    /// A member crashes, and loses its disk.
+    LoseDisk,
     /// A member looks at its clock.
     Tick,
     /// Some sites have it all their way for a while.
@@ -32,13 +34,14 @@ pub enum Kind {
     Mark,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Deliver,
     Kind::Lose,
     Kind::Double,
     Kind::Flush,
     Kind::Crash,
     Kind::Restart,
+    Kind::LoseDisk,
     Kind::Tick,
     Kind::Rush,
     Kind::Cut,
@@ -60,6 +63,8 @@ pub struct Weights {
     pub partial: u32,
     /// A participant that votes NO, likewise.
     pub refuse: u32,
+    /// Who crashes loses its disk, likewise.
+    pub disks: u32,
 }
 
 impl Weights {
@@ -73,8 +78,10 @@ impl Weights {
         };
         let (lose, double, crash, tick) = (some(10), some(10), some(10), some(10));
         let (rush, cut, wait, mark) = (some(30), some(8), some(20), some(10));
+        let disk = some(6);
         let (flush, restart, begin) = (rng.within(10..=60), rng.within(2..=30), 30);
-        let of = [100, lose, double, flush, crash, restart, tick, rush, cut, begin, wait, mark];
+        let of =
+            [100, lose, double, flush, crash, restart, disk, tick, rush, cut, begin, wait, mark];
         Weights {
             of,
             total: of.iter().sum(),
@@ -82,6 +89,7 @@ impl Weights {
             newest: rng.pick(&[0, 0, 5_000, 8_000]),
             partial: rng.pick(&[0, 2_000, 5_000]),
             refuse: rng.pick(&[0, 0, 500, 2_000]),
+            disks: rng.pick(&[0, 0, 2_000, 5_000]),
         }
     }
 

@@ -119,6 +119,7 @@ impl World {
             Kind::Flush => self.flush(site, self.weights.partial),
             Kind::Crash => self.crash(site),
             Kind::Restart => self.restart(site),
+            Kind::LoseDisk => self.lose_disk(site % self.members.len()),
             Kind::Tick => self.tick(),
             Kind::Rush => self.rush(site % self.members.len()),
             Kind::Cut => self.cut(),
@@ -286,6 +287,9 @@ impl World {
         };
         if !self.rng.chance(aimed) {
             return Ok(());
+        }
+        if site < self.members.len() && self.rng.chance(self.weights.disks) {
+            return self.lose_needed_disk(site);
         }
         self.crash(site)?;
         // Often it is back before anybody notices.
