@@ -25,6 +25,8 @@ use synod_coordinator::{Member, Record, Settings};
 
 #[path = "group/paxos.rs"]
 mod paxos;
+#[path = "group/rejoining.rs"]
+mod rejoining;
 #[path = "group/undecided.rs"]
 mod undecided;
 
@@ -64,7 +66,10 @@ fn settings(id: usize) -> Settings {
 }
 
 fn recovered(settings: Settings, log: Vec<Vec<u8>>) -> Node {
-    let mut member = Member::new(settings);
+    recovered_by(Member::new(settings), log)
+}
+
+fn recovered_by(mut member: Member, log: Vec<Vec<u8>>) -> Node {
     for (record, lsn) in log.iter().zip(1..) {
         member.recover(Recovered::Record(Lsn(lsn), record)).unwrap();
     }
