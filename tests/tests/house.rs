@@ -115,6 +115,7 @@ fn tables_in_the_documentation_are_those_of_the_code() {
         ("docs/three-phase-commit.md", "common/src/commit/site.rs"),
         ("docs/three-phase-commit.md", "common/src/commit/site/classical.rs"),
         ("docs/group.md", "coordinator/src/group/replica/mod.rs"),
+        ("docs/group.md", "coordinator/src/group/replica/rejoining.rs"),
         ("docs/paxos-commit.md", "coordinator/src/paxos/acceptor.rs"),
         ("docs/paxos-commit.md", "coordinator/src/paxos/takeover.rs"),
         ("docs/paxos-commit.md", "coordinator/src/commit/paxos_commit.rs"),

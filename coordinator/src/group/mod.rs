@@ -35,8 +35,10 @@
 //! has that record, or c3 would refuse), applies the record, begins the next epoch, and
 //! calls the shards; asked for the outcome, it knows it.
 //!
-//! *Deliberately absent*: changing who the members are. A member that lost its disk has
-//! lost its promises, too, and can not come back under its name.
+//! *A member that lost its disk* has lost its promises, too. It comes back as one that counts
+//! for nothing until the others have told it enough (`replica/rejoining.rs`).
+//!
+//! *Deliberately absent*: changing who the members are.
 
 mod log;
 mod member;

@@ -45,6 +45,8 @@
 //! before it hands out any timestamp, and gets no majority: it stops. When it hears c2,
 //! it drops its 8 and 9, of epoch 4, for those of epoch 5.
 //!
+//! Who has lost its disk is none of these, but *Rejoining* (`rejoining.rs`).
+//!
 //! *Deliberately absent*: members that come and go; who the members are is configured.
 //! Clocks: how long somebody waits says when to try, never what is true.
 //!
