@@ -26,7 +26,13 @@ fn what_a_member_does_wrong_shows() {
 #[test]
 fn what_the_machine_does_wrong_shows() {
     use synod_coordinator::group::Mutant;
-    for mutant in [Mutant::MinorityDecides, Mutant::OwnUnforced, Mutant::NeverConfirms] {
+    let at_once = [
+        Mutant::MinorityDecides,
+        Mutant::OwnUnforced,
+        Mutant::NeverConfirms,
+        Mutant::RejoinsSameEpoch,
+    ];
+    for mutant in at_once {
         schedules::show::<World>(Bug::Replica(mutant));
     }
 }
