@@ -172,8 +172,10 @@ fn files_of_a_group_are_checked() {
     run(&[], &format!("{group}id = 0")).fails(1, "no coordinator 0 in a group of 3");
     run(&[], &format!("{group}heartbeat_ms = 0")).fails(1, "heartbeat_ms must be more than 0");
     run(&[], &format!("{group}heartbeat_ms = 300")).fails(1, "patience_ms must be at least twice");
-    // Nothing is there yet: only a new group begins like that.
-    run(&[], &format!("{group}id = 2")).fails(1, "if its whole group is new, start each member");
+    // Nothing is there yet: only a new group begins like that, or who has lost it.
+    run(&[], &format!("{group}id = 2")).fails(1, "with --rejoin, and if the whole group is new");
+    assert_eq!(run(&["--new", "--rejoin"], &format!("{group}id = 2")).code, 2);
+    run(&["--rejoin"], "").fails(1, "--rejoin: without a group there is nobody who knows");
     run(&["--new"], &format!("{group}id = 2")).fails(1, "c2.pem does not exist");
     run(&[], "").fails(1, "c1.pem does not exist");
     assert!(!scratch.path("c").exists());
