@@ -13,6 +13,8 @@
 use std::collections::BTreeSet;
 
 use super::disk::Log;
+use super::mutation::Mutation;
+use super::rng::Rng;
 use super::server::{Core, peer};
 use super::world::{CLUSTER, Happening, Phase, World};
 use crate::invariants::Check;
@@ -28,6 +30,16 @@ pub struct Loss {
     end: u64,
     /// Those who stay, and have in their logs what it lacks.
     long: BTreeSet<usize>,
+}
+
+/// How long disks of a group last at most, in microseconds; zero if for ever.
+pub(super) fn disks_last(seed: u64, may_be_lost: bool, mutation: Option<Mutation>) -> u64 {
+    match (may_be_lost, mutation) {
+        (true, None | Some(Mutation::RejoinsAsNew)) => {
+            Rng::new(seed ^ 0xd15c).pick(&[0, 400_000, 2_000_000, 4_000_000])
+        }
+        _ => 0,
+    }
 }
 
 impl World {

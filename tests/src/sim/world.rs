@@ -273,12 +273,7 @@ impl World {
             shards,
             coordinators,
             loses,
-            disks_last: match (coordinators > 1 && !loses, mutation) {
-                (true, None | Some(Mutation::RejoinsAsNew)) => {
-                    Rng::new(seed ^ 0xd15c).pick(&[0, 400_000, 2_000_000, 4_000_000])
-                }
-                _ => 0,
-            },
+            disks_last: super::loss::disks_last(seed, coordinators > 1 && !loses, mutation),
             // What is looked for elsewhere shows without, and some of it rarely enough.
             ambush: match mutation {
                 Some(_) if coordinators == 1 => Ambush::default(),

@@ -30,7 +30,7 @@
 //! *Why nothing is lost.* Call the member M, its lost life the former one, and `r` the first
 //! entry of the epoch `e` with whose leader it comes back. Two things are sure:
 //!
-//! 1. *M did nothing in an epoch above P.* Whoever led such an epoch while M lived had the
+//! 1. *M acknowledged and accepted nothing in an epoch above P.* Whoever led such an epoch while M lived had the
 //!    promises of a majority, which has a member in common with the majority that was asked
 //!    afterwards. So that one has told of an epoch at least as late.
 //! 2. *`r` was written after M was lost*, since e > P was not promised by enough before it
