@@ -100,6 +100,8 @@ impl Replica {
         if index < base {
             follower.tried = Some(base);
         }
+        // That is its answer to what it was sent.
+        follower.sent_at = now;
         follower.rewind();
         self.send_entries(now, from, step);
     }

@@ -345,6 +345,7 @@ impl Replica {
             }
             GroupMessage::Append { epoch, before, committed, entries } => {
                 if self.follow(now, from, epoch, &mut step) {
+                    self.gets_entries();
                     self.take((from, epoch), before, committed, &entries, &mut step);
                     self.may_rejoin(now, &mut step);
                 }
@@ -382,7 +383,9 @@ impl Replica {
             }
             GroupMessage::Told { life, epoch } => self.told(now, from, life, epoch, &mut step),
             GroupMessage::Readmit { above } => self.asked_to_readmit(from, above, &mut step),
-            GroupMessage::Readmitted { epoch, index } => self.readmitted(from, epoch, index),
+            GroupMessage::Readmitted { epoch, index } => {
+                self.readmitted(from, epoch, index, &mut step);
+            }
             GroupMessage::Copied { epoch, index } => {
                 self.copied(now, from, epoch, index, &mut step);
             }

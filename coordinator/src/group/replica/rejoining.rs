@@ -18,6 +18,7 @@
 //! | Rejoining | TOLD(life, e) of a majority of the others | P := the largest e; *force* promise := (P, nobody) | the same |
 //! | Rejoining | APPEND, STATE, CONFIRM of e > P    | as a follower of e, but COPIED for APPENDED, and never CONFIRMED | the same |
 //! | Rejoining | READMITTED(e, i) of the leader that it follows, once all up to i is durable here and decided | *force* promise := (e, it); APPENDED | Following |
+//! | Rejoining | READMITTED(e, i) of that leader, which sends nothing though less is decided here | MISSING | the same |
 //! | Rejoining | anything else                      |                                        | the same |
 //! | others    | REJOIN(life)                       | TOLD(life, promise)                    | the same |
 //! | Leading   | READMIT(P), P ≥ the own epoch      | stop                                   | starts anew |
@@ -90,6 +91,8 @@ pub(super) struct Rejoining {
     leader: Option<(CoordinatorId, Epoch)>,
     /// This leader has decided up to here what was open.
     until: Option<u64>,
+    /// It got entries since it last asked.
+    goes_on: bool,
 }
 
 impl Replica {
@@ -138,7 +141,11 @@ impl Replica {
     /// Asks again what is not known yet.
     pub(super) fn go_on_rejoining(&mut self, now: Mono, step: &mut Step) {
         self.may_rejoin(now, step);
-        let Role::Rejoining(Rejoining { life, knows, .. }) = self.role else { return };
+        let Role::Rejoining(Rejoining { life, knows, goes_on, .. }) = &mut self.role else {
+            return;
+        };
+        let (life, knows) = (*life, *knows);
+        *goes_on = false;
         self.due = now + self.pace.heartbeat;
         let ask = match knows {
             true => GroupMessage::Readmit { above: self.promise.epoch },
@@ -191,12 +198,31 @@ impl Replica {
         true
     }
 
-    /// A leader has decided what was open, up to here.
-    pub(super) fn readmitted(&mut self, from: CoordinatorId, epoch: Epoch, index: u64) {
+    /// It got entries of its leader.
+    pub(super) fn gets_entries(&mut self) {
+        if let Role::Rejoining(rejoining) = &mut self.role {
+            rejoining.goes_on = true;
+        }
+    }
+
+    /// A leader has decided what was open, up to here. It may not know that some of that is
+    /// missed.
+    pub(super) fn readmitted(
+        &mut self,
+        from: CoordinatorId,
+        epoch: Epoch,
+        index: u64,
+        step: &mut Step,
+    ) {
+        let has = self.committed;
         if let Role::Rejoining(rejoining) = &mut self.role
             && rejoining.leader == Some((from, epoch))
         {
             rejoining.until = Some(index);
+            if has < index && !rejoining.goes_on {
+                let missing = GroupMessage::Missing { epoch, index: has };
+                step.messages.push((from, missing, When::Now));
+            }
         }
     }
 
