@@ -12,7 +12,8 @@
 //! sites, a bag of messages, disks that lose what was not flushed, and a judge who sees
 //! everything. There is one for each machine: [`core`](crate::core) for three-phase
 //! commit, [`paxos`](crate::paxos) for Paxos Commit, [`group`](crate::group) for a group of
-//! coordinators.
+//! coordinators. Two-phase commit has no machine of its own: there whole cores run
+//! ([`two_phase`](crate::two_phase)).
 //!
 //! * A schedule is its seed: the same number, the same events. So [`trace`] shows what
 //!   [`explore`] has found.

@@ -351,7 +351,10 @@ impl Client {
                 Stage::Committing | Stage::GivenUp => self.ask(number, out),
                 Stage::Told => {}
             }
-            let session = self.txns[number].id.session;
+        }
+        let mut sessions: Vec<SessionId> = self.txns.iter().map(|txn| txn.id.session).collect();
+        sessions.dedup();
+        for session in sessions {
             for shard in 1..=shards {
                 let request = DataRequest::Heartbeat { session, oldest: MOST as u64 + 1 };
                 out.push((shard, About::Session, request.into()));
