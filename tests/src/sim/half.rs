@@ -115,9 +115,10 @@ impl World {
         };
         let mut gone: Vec<usize> = self.coordinators().filter(|at| !self.is_absent(*at)).collect();
         gone.sort_by_key(|at| !leads(at));
-        let absent = self.sizes.coordinators - gone.len();
         if self.half.rng.chance(6_000) {
-            gone.truncate(((self.sizes.coordinators - 1) / 2).saturating_sub(absent));
+            gone.retain(|at| self.counts(*at));
+            let lacking = self.sizes.coordinators - gone.len();
+            gone.truncate(((self.sizes.coordinators - 1) / 2).saturating_sub(lacking));
         }
         let mut shards: Vec<usize> = self.shards().collect();
         let first = self.half.rng.below(shards.len() as u64) as usize;
@@ -132,10 +133,16 @@ impl World {
         self.servers[server].absent
     }
 
+    /// Whether a coordinator is there, and not only on its way back without its disk.
+    fn counts(&self, server: usize) -> bool {
+        !self.is_absent(server) && !self.servers[server].rejoins
+    }
+
     fn left_without(&self, gone: &[usize]) -> Left {
         let is_left = |at: &usize| !self.is_absent(*at) && !gone.contains(at);
         let shards = self.shards().filter(is_left).map(|at| ShardId(at as u16)).collect();
-        let coordinators = self.coordinators().filter(is_left).count();
+        let coordinators = self.coordinators().filter(is_left).filter(|at| self.counts(*at));
+        let coordinators = coordinators.count();
         Left { shards, coordinators: 2 * coordinators > self.sizes.coordinators }
     }
 
