@@ -103,6 +103,8 @@ impl Replica {
         // That is its answer to what it was sent.
         follower.sent_at = now;
         follower.rewind();
+        // One at a time until something fits: each of many would be answered like this.
+        follower.in_flight = MOST_IN_FLIGHT - 1;
         self.send_entries(now, from, step);
     }
 
