@@ -24,9 +24,6 @@ pub enum Mutant {
     NeverConfirms,
     /// A member that lost its disk relies on what one other member has promised.
     ToldByOne,
-    /// It relies on answers that were given to a former life of it. Too rare to be looked for
-    /// among all schedules.
-    FormerLifeTold,
     /// It comes back in an epoch in which it may have done something.
     RejoinsSameEpoch,
     /// It comes back before it has what the leader has.

@@ -184,3 +184,25 @@ fn two_of_three_can_not_rejoin() {
     }
     assert!(group.rejoins(2) && group.rejoins(3));
 }
+
+/// Whoever told it may have promised more since.
+#[test]
+fn what_a_former_life_was_told_is_not_heard() {
+    let mut group = Group::led_by_c1();
+    group.lose_disk(3);
+    let asked = group.underway.iter().find_map(|(_, _, message)| match message {
+        Message::Group(GroupMessage::Rejoin { life }) => Some(*life),
+        _ => None,
+    });
+    let life = asked.expect("it asks the others");
+    let told = |group: &mut Group, life| {
+        for other in [1, 2].map(CoordinatorId) {
+            let message = GroupMessage::Told { life, epoch: Epoch(7) }.into();
+            let (from, request) = (Peer::Coordinator(other), RequestId(0));
+            group.event(3, Event::Message { from, request, message });
+        }
+        group.nodes[2].member.replica().promise().epoch
+    };
+    assert_eq!(told(&mut group, life + 1), Epoch(0));
+    assert_eq!(told(&mut group, life), Epoch(7));
+}

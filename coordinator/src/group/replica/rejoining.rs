@@ -164,9 +164,8 @@ impl Replica {
         step: &mut Step,
     ) {
         let enough = if mutated!(self, ToldByOne) { 1 } else { self.majority() };
-        let former = mutated!(self, FormerLifeTold);
         let Role::Rejoining(rejoining) = &mut self.role else { return };
-        if life != rejoining.life && !former || rejoining.knows {
+        if life != rejoining.life || rejoining.knows {
             return;
         }
         rejoining.told.insert(from, epoch);
