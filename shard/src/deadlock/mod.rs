@@ -110,7 +110,7 @@ impl Shard {
     }
 
     /// Somebody is aborted for it, which the coordinator does not know yet.
-    fn broken(&mut self, deadlock: &Deadlock) {
+    pub(crate) fn broken(&mut self, deadlock: &Deadlock) {
         self.stats.deadlocks += 1;
         if self.deadlocks.broken.len() < MAX_BROKEN {
             self.deadlocks.broken.push(deadlock.clone());

@@ -76,6 +76,9 @@ impl Shard {
     ) {
         match self.txns.get(&txn).map(|participant| &participant.stage) {
             Some(Stage::Preparing(preparing)) if preparing.is_one_phase() => {
+                if let Reason::Deadlock(deadlock) = reason {
+                    self.broken(deadlock);
+                }
                 self.abort(txn, reason, out);
             }
             _ => self.inquire_one_phase(txn, h, reason, out),
