@@ -8,6 +8,7 @@
 //! timestamp that was promised to anybody before the restart.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use synod_common::deadlock::Handling;
 use synod_common::error::Reason;
@@ -16,7 +17,7 @@ use synod_common::message::CommitMessage;
 use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
 use synod_common::node::{Neighbour, Output};
 use synod_common::route::{Placement, Router};
-use synod_common::time::{Now, Timestamp};
+use synod_common::time::{Mono, Now, Timestamp};
 
 use crate::participant::Stage;
 use crate::record::Record;
@@ -38,6 +39,8 @@ pub struct Joining {
     tries: u32,
     /// Whether the shard was welcomed since it started.
     welcomed: bool,
+    /// Since when there was no link to the one that leads, when there was none last.
+    alone_since: Mono,
 }
 
 impl Joining {
@@ -49,6 +52,7 @@ impl Joining {
             nonce: None,
             tries: 0,
             welcomed: false,
+            alone_since: Mono::default(),
         }
     }
 }
@@ -76,9 +80,18 @@ impl Shard {
         if coordinator != self.joining.leader {
             return;
         }
+        self.joining.alone_since = now.mono;
         self.timers.stop(Timer::Join);
         self.inquire_all(now, out);
         self.join_anew(now, out);
+    }
+
+    /// How long nobody is there that leads.
+    pub(crate) fn alone_for(&self, now: Now) -> Duration {
+        match self.has_coordinator() {
+            true => Duration::ZERO,
+            false => now.mono.since(self.joining.alone_since.max(self.started)),
+        }
     }
 
     /// Whether the shard was welcomed since it started.

@@ -19,9 +19,11 @@ use crate::mutant::mutated;
 use crate::shard::{Shard, Timer};
 
 /// So many inquiries may be in vain, about 8 s long, before a site of three-phase commit
-/// leads although its link to the coordinator is up, and before a READ voter that has no
-/// coordinator goes. That is longer than the others may wait for their locks.
+/// leads although its link to the coordinator is up. That is longer than the others may
+/// wait for their locks.
 const PATIENCE: u32 = 4;
+/// So long a READ voter waits for somebody who leads.
+const READ_PATIENCE: Duration = Duration::from_secs(8);
 /// The longest time between two inquiries.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
@@ -52,7 +54,7 @@ impl Shard {
         if !self.has_coordinator() {
             self.ask_peers(txn, out);
         }
-        if in_vain && !self.has_coordinator() && self.is_read_voter(txn) {
+        if self.alone_for(now) >= READ_PATIENCE && self.is_read_voter(txn) {
             return self.decide(txn, Decision::Forgotten, out);
         }
         if (in_vain || !self.has_coordinator()) && !mutated!(self, SitesNeverLead) {
