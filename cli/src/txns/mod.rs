@@ -144,15 +144,15 @@ impl Seen {
             _ => None,
         });
         let shards = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
-            ShardStage::Active => None,
+            // These do not know it.
+            ShardStage::Active | ShardStage::Resolved { .. } | ShardStage::ReadVoted { .. } => None,
             ShardStage::Preparing { participants, .. } if participants.is_empty() => {
                 Some(ONE_PHASE.to_owned())
             }
             ShardStage::OnePhase { .. } => Some(ONE_PHASE.to_owned()),
-            ShardStage::Preparing { .. }
-            | ShardStage::Prepared { .. }
-            | ShardStage::Resolved { .. }
-            | ShardStage::ReadVoted { .. } => Some(Protocol::TwoPhase.to_string()),
+            ShardStage::Preparing { .. } | ShardStage::Prepared { .. } => {
+                Some(Protocol::TwoPhase.to_string())
+            }
         });
         writers.chain(commit).chain(shards).next()
     }

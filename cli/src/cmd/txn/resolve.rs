@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use synod_client::{Client, ShardId, TxnId};
+use synod_client::{Client, ShardId, ShardStage, TxnId};
 
 use super::{At, json, name_silent, text};
 use crate::cmd::{Global, Usage};
@@ -91,7 +91,7 @@ pub fn resolve(args: &Resolve, global: &Global) -> Result<ExitCode> {
             text::one(&mut io::stderr().lock(), &seen, &servers)?;
             confirm(args, &shards)?;
         }
-        decide(&db.client, args, &shards, global.json).await?;
+        decide(&db.client, args, &seen, &shards, global.json).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -116,19 +116,29 @@ fn confirm(args: &Resolve, shards: &[ShardId]) -> Result<()> {
     Ok(())
 }
 
-async fn decide(client: &Client, args: &Resolve, shards: &[ShardId], as_json: bool) -> Result<()> {
+async fn decide(
+    client: &Client,
+    args: &Resolve,
+    seen: &Seen,
+    shards: &[ShardId],
+    as_json: bool,
+) -> Result<()> {
     let commit = args.decision == Decision::Commit;
     for shard in shards {
         let done = client.resolve(*shard, args.txn, commit, &args.why).await;
         done.with_context(|| format!("{shard} did not {} {}", args.decision.will(), args.txn))?;
-        if !as_json {
-            println!(
-                "{shard}: {} by you; how it ends is in `synod txn resolved`",
-                match commit {
-                    true => "committed",
-                    false => "aborted",
-                }
-            );
+        // Who has only read has decided nothing by that, and there is nothing to audit.
+        let has_read = seen
+            .shards
+            .iter()
+            .any(|(on, row)| on == shard && matches!(row.stage, ShardStage::ReadVoted { .. }));
+        let decided = if commit { "committed" } else { "aborted" };
+        match (as_json, has_read) {
+            (true, _) => {}
+            (false, true) => println!("{shard}: it has only read there; its locks are free"),
+            (false, false) => {
+                println!("{shard}: {decided} by you; how it ends is in `synod txn resolved`");
+            }
         }
     }
     if as_json {
