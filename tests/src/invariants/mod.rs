@@ -13,6 +13,7 @@
 //! | `forgetting`    | I7        | the coordinator writes that a commit has ended   |
 //! | `reinstated`    | I9        | a shard has recovered                            |
 //! | `sites`         | I11, I12  | the state of a site becomes durable              |
+//! | `paxos`         | I13, I14  | an acceptance becomes durable; a commit is known |
 //! | `grants`        | I16       | now and then, and after every restart            |
 //! | `cover`         | I17       | a shard answers a read                           |
 //! | `deadlocks`     | I18       | the coordinator asks or breaks; after the faults |
