@@ -26,6 +26,8 @@ use crate::invariants::Check;
 /// A deliberate bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutation {
+    /// Shards are told the contrary of what was decided: at once, or the simulator is blind.
+    Canary,
     /// P2: a YES vote, or the answer in one phase, leaves before it is durable.
     VoteBeforeDurable,
     /// P1: the decision counts before it is durable.
@@ -77,6 +79,7 @@ impl Mutation {
     pub fn all() -> Vec<(Mutation, u64)> {
         use Mutation as M;
         let list = vec![
+            (M::Canary, 5),
             (M::VoteBeforeDurable, 50),
             (M::AnswerBeforeDurable, 50),
             (M::AckBeforeDurable, 50),
@@ -253,6 +256,9 @@ impl World {
         use CommitMessage as C;
         let target = super::server::index(to).unwrap_or_default();
         match (mutation, message) {
+            (Mutation::Canary, C::Decide { decision: decision @ Decision::Commit(_), .. }) => {
+                *decision = Decision::Abort;
+            }
             (Mutation::OnePhaseForgotten, C::OnePhaseOutcomes { outcomes, .. }) => {
                 *outcomes = OnePhaseOutcomes::default().finish();
             }
