@@ -1,5 +1,7 @@
-//! Keys and values as a person types them: text, with `\xNN` for any byte and
-//! `\\` for a backslash. Other backslashes stand for themselves.
+//! What a person types. Keys and values: text, with `\xNN` for any byte and `\\` for a
+//! backslash; other backslashes stand for themselves. Spans of time: `1500ms`, `1.5s`, `2m`.
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use synod_common::key::{Key, KeyRange};
@@ -59,6 +61,26 @@ pub fn range(start: &str, end: &str) -> Result<KeyRange> {
     Ok(KeyRange { start: Key::from(start), end: (!end.is_empty()).then(|| Key::from(end)) })
 }
 
+/// A span of time, such as `1500ms`, `1.5s`, `2m` or `1h`.
+///
+/// # Errors
+/// If it is none, or too long to be meant.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("'{text}' is no span of time; write 500ms, 1.5s, 2m or 1h");
+    let digits = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(bad()),
+    };
+    let number: f64 = number.parse().map_err(|_| bad())?;
+    let seconds = Some(number * unit).filter(|seconds| *seconds <= 1e9);
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(bad)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +102,17 @@ mod tests {
         assert!(key(r"\x").is_err());
         assert_eq!(range("", "").unwrap(), KeyRange::all());
         assert_eq!(range("a", "b").unwrap().to_string(), "a..b");
+    }
+
+    #[test]
+    fn spans_have_units() {
+        let ms = |text| duration(text).unwrap().as_millis();
+        assert_eq!(
+            ["500ms", "1.5s", "2m", "1h", "0s"].map(ms),
+            [500, 1_500, 120_000, 3_600_000, 0]
+        );
+        for bad in ["", "5", "s", "-1s", "1d", "1 s", "NaNs", "infs", "1e300h", "5sec"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
     }
 }

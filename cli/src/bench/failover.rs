@@ -21,7 +21,6 @@ use serde::Serialize;
 use synod_client::{Client, Key, Options, Protocol, ShardId};
 use synod_common::route::Router;
 
-use crate::age::age_ms;
 use crate::cluster::{ClusterOptions, LocalCluster, NodeName};
 use crate::random::Random;
 
@@ -47,6 +46,15 @@ pub struct FailoverOptions {
     pub protocol: Protocol,
 }
 
+/// What must hold, if anybody asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FailoverBounds {
+    /// Nobody could write for so long at most, in all but one of a hundred kills.
+    pub back: Option<Duration>,
+    /// Nothing was seen in doubt for longer.
+    pub in_doubt: Option<Duration>,
+}
+
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failover {
@@ -59,13 +67,33 @@ pub struct Failover {
     back_p50_ms: f64,
     /// In all but one of a hundred, at most.
     back_p99_ms: f64,
-    /// The oldest that was seen in doubt, on any shard.
+    /// The longest that anything was seen in doubt after a kill, on any shard.
     in_doubt_max_ms: u64,
     commits: u64,
     /// Commits of which the writer could not learn whether they happened.
     unknown: u64,
     /// Acknowledged, and not there in the end.
-    pub lost: u64,
+    lost: u64,
+}
+
+impl Failover {
+    /// What is not as it must be.
+    pub fn faults(&self, bounds: FailoverBounds) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.lost > 0 {
+            faults.push(format!("{} acknowledged commits are not there", self.lost));
+        }
+        let ms = |bound: Duration| bound.as_secs_f64() * 1_000.0;
+        if let Some(bound) = bounds.back.map(ms).filter(|bound| self.back_p99_ms > *bound) {
+            let p99 = self.back_p99_ms;
+            faults.push(format!("nobody could write for {p99:.0} ms (p99), not {bound} at most"));
+        }
+        let longest = self.in_doubt_max_ms;
+        if let Some(bound) = bounds.in_doubt.map(ms).filter(|bound| longest as f64 > *bound) {
+            faults.push(format!("something was in doubt for {longest} ms, not {bound} at most"));
+        }
+        faults
+    }
 }
 
 impl fmt::Display for Failover {
@@ -80,7 +108,7 @@ impl fmt::Display for Failover {
             "nobody could write for {:.0} ms (p50), {:.0} ms (p99)",
             self.back_p50_ms, self.back_p99_ms
         )?;
-        writeln!(f, "the oldest transaction in doubt was {} ms old", self.in_doubt_max_ms)?;
+        writeln!(f, "nothing was seen in doubt for longer than {} ms", self.in_doubt_max_ms)?;
         write!(
             f,
             "{} commits were acknowledged, {} of them are lost; {} are unknown to their writer",
@@ -181,8 +209,8 @@ async fn kill_leader(
     }
     while killed.elapsed() < AFTER || shared.back.get().is_none() {
         for shard in (1..=SHARDS).map(ShardId) {
-            let oldest = db.shard_status(shard).await?.oldest_in_doubt;
-            in_doubt = in_doubt.max(age_ms(oldest).unwrap_or(0));
+            let rows = db.shard_txns(shard, None, true, 0).await?.rows;
+            in_doubt = rows.iter().map(|row| row.for_ms).fold(in_doubt, u64::max);
         }
         let why = || shared.last_error.borrow().clone().unwrap_or_default();
         ensure!(killed.elapsed() < PATIENCE, "nobody can write any more: {}", why());
@@ -253,4 +281,37 @@ fn pair_of_keys(router: &Router, writer: u32) -> [Key; 2] {
     let apart = |other: &Key| router.shard_of(other) != router.shard_of(&first);
     let second = (1..).map(key).find(apart).unwrap_or_else(|| first.clone());
     [first, second]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_beyond_a_bound_is_a_fault() {
+        let measured = Failover {
+            workload: "failover",
+            clients: 1,
+            protocol: Protocol::PaxosCommit.to_string(),
+            coordinators: 3,
+            runs: 30,
+            back_p50_ms: 600.0,
+            back_p99_ms: 1_100.0,
+            in_doubt_max_ms: 700,
+            commits: 9,
+            unknown: 0,
+            lost: 0,
+        };
+        let bounds = |back, in_doubt| FailoverBounds {
+            back: Some(Duration::from_millis(back)),
+            in_doubt: Some(Duration::from_millis(in_doubt)),
+        };
+        let faults = |measured: &Failover, bounds| measured.faults(bounds).len();
+        assert_eq!(faults(&measured, FailoverBounds::default()), 0);
+        assert_eq!(faults(&measured, bounds(1_100, 700)), 0);
+        assert_eq!(faults(&measured, bounds(1_099, 700)), 1);
+        assert_eq!(faults(&measured, bounds(1_099, 699)), 2);
+        let lost = Failover { lost: 1, ..measured };
+        assert_eq!(faults(&lost, FailoverBounds::default()), 1);
+    }
 }

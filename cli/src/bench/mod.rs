@@ -31,7 +31,7 @@ use synod_client::{Client, Credentials, Protocol, Scheme};
 
 use crate::cluster::{ClusterOptions, LocalCluster};
 use cost::Counters;
-pub use failover::{Failover, FailoverOptions, run as failover};
+pub use failover::{Failover, FailoverBounds, FailoverOptions, run as failover};
 use keyspace::Keyspace;
 pub use report::{CommitCost, Report};
 pub use workload::{BadWorkload, Workload};

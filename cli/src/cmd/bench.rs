@@ -2,15 +2,18 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use synod_cli::bench::{self, BenchOptions, FailoverOptions, Report, Target, Workload};
+use synod_cli::bench::{
+    self, BenchOptions, FailoverBounds, FailoverOptions, Report, Target, Workload,
+};
 use synod_cli::runtime;
 use synod_client::{Protocol, Scheme};
 
 use super::{Global, Usage};
 use crate::config::Config;
-use crate::{render, server_file};
+use crate::{render, server_file, text};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -44,6 +47,13 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
+    /// For `failover`: fail if nobody could write for longer than this, such as 1.5s, in more
+    /// than one of a hundred kills
+    #[arg(long, value_name = "DURATION", value_parser = text::duration)]
+    back_within: Option<Duration>,
+    /// For `failover`: fail if anything was seen in doubt for longer than this after a kill
+    #[arg(long, value_name = "DURATION", value_parser = text::duration)]
+    in_doubt_within: Option<Duration>,
     /// Without servers: coordinator and shards in this process
     #[arg(long, conflicts_with = "url")]
     embedded: bool,
@@ -66,6 +76,10 @@ pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     }
     if args.workload == Workload::Failover {
         return failover(args, global);
+    }
+    if args.back_within.is_some() || args.in_doubt_within.is_some() {
+        let why = "--back-within and --in-doubt-within are for `synod bench failover`";
+        return Err(Usage::because(why.to_owned()));
     }
     let workloads = match args.workload {
         Workload::Commit(_) => args.participants.iter().copied().map(Workload::Commit).collect(),
@@ -141,11 +155,10 @@ fn failover(args: &Args, global: &Global) -> Result<ExitCode> {
         true => println!("{}", serde_json::to_string(&report)?),
         false => println!("{report}"),
     }
-    if report.lost > 0 {
-        eprintln!("synod: what was acknowledged is not there");
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    let bounds = FailoverBounds { back: args.back_within, in_doubt: args.in_doubt_within };
+    let faults = report.faults(bounds);
+    faults.iter().for_each(|fault| eprintln!("synod: {fault}"));
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What commits cost: counted, and by the book.
