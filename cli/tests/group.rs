@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Scratch, base_port};
+use common::{Scratch, base_port, until};
 use serde_json::Value;
 use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
@@ -101,17 +101,13 @@ async fn stop_leader() {
     assert_ne!(leader_of(&db).await, leader);
     signal("-CONT", process);
     // What it has in mind is of no use: it has to be told what it missed.
-    let began = Instant::now();
-    loop {
+    until("it follows", async || {
         let metrics = cluster.metrics(leader).await.unwrap();
         let shown = |name| metrics.value(name).unwrap_or_default();
-        let ready = shown("synod_ready") == 1.0 && shown("synod_leads") == 0.0;
-        if ready && shown("synod_epoch") >= 2.0 {
-            break;
-        }
-        assert!(began.elapsed() < PATIENCE, "it does not follow");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        let follows = shown("synod_ready") == 1.0 && shown("synod_leads") == 0.0;
+        follows && shown("synod_epoch") >= 2.0
+    })
+    .await;
     check_all(&cluster.client().await.unwrap(), 2).await;
     db.close().await;
     // None of them has ended.
@@ -145,11 +141,7 @@ async fn lose_folder() {
     refused.fails(1, "if the others go on, start it with --rejoin");
 
     let back = scratch.start(&rejoin);
-    let began = Instant::now();
-    while data.join("rejoins").exists() {
-        assert!(began.elapsed() < PATIENCE, "it is not back");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("it is back", async || !data.join("rejoins").exists()).await;
     put_all(&db, 3).await;
     let other = leader_of(&db).await;
     let gone = if other == lost { NodeName::Coordinator(lost_but(lost)) } else { other };
@@ -212,6 +204,18 @@ async fn leader_of(db: &Client) -> NodeName {
 fn coordinators(status: &common::Run) -> Vec<Value> {
     let status: Value = serde_json::from_str(status.ok()).unwrap();
     status["coordinators"].as_array().unwrap().clone()
+}
+
+/// No group is back within no time.
+#[test]
+fn a_failover_that_takes_longer_than_it_may_is_a_failure() {
+    let bench = ["bench", "failover", "--runs", "1", "--clients", "2", "--json"];
+    let bounds = ["--back-within", "0s", "--in-doubt-within", "1h"];
+    let run = Scratch::new().run(&[&bench[..], &bounds].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.err.starts_with("synod: nobody could write for "), "{run:?}");
+    let shown: Value = serde_json::from_str(run.text()).unwrap();
+    assert_eq!((&shown["runs"], &shown["lost"]), (&Value::from(1), &Value::from(0)));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use synod_cli::bank::{Bank, Load};
 use synod_cli::cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};
 use synod_cli::random::Random;
 use synod_cli::runtime;
-use synod_client::Options;
+use synod_client::{Options, Protocol};
 use tokio::process::{Child, Command};
 
 const ROUNDS: usize = 50;
@@ -18,6 +18,9 @@ const GROUP_ROUNDS: usize = 25;
 const SHARDS: u16 = 3;
 const ACCOUNTS: u32 = 300;
 const CLIENTS: u32 = 24;
+/// Half of the clients commit in one way, the others in the other one. What suits the cluster
+/// is two-phase commit with one coordinator, and Paxos Commit with three.
+const PROTOCOLS: [Protocol; 2] = [Protocol::Auto, Protocol::ThreePhase];
 /// How long transfers may take to go on after a server is back.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Short, so that clients sometimes give up while a commit is in doubt.
@@ -45,12 +48,16 @@ async fn kill_again_and_again(coordinators: u16, rounds: usize) {
     let options = ClusterOptions { shards: SHARDS, coordinators, bin, ..ClusterOptions::default() };
     let mut cluster = LocalCluster::start(options).await.unwrap();
     let bank = Bank::open(cluster.client().await.unwrap(), ACCOUNTS, 1000).await.unwrap();
-    let load = Load::start(&bank, CLIENTS, 0, seed, Options::new().timeout(TIMEOUT));
+    let loads = PROTOCOLS.map(|protocol| {
+        let (clients, first) = (CLIENTS / 2, u32::from(protocol != PROTOCOLS[0]) * CLIENTS);
+        let options = Options::new().timeout(TIMEOUT).protocol(protocol);
+        Load::start(&bank, clients, first, seed, options)
+    });
     let mut stranger = stranger(&cluster);
     let (mut kills, mut slowest) = (0, Duration::ZERO);
     let begin = Instant::now();
     for round in 0..rounds {
-        tokio::time::sleep(Duration::from_millis(random.below(150))).await;
+        strike_within(150, &mut random).await;
         let victim = match random.below(10) {
             n @ 0..3 => NodeName::Coordinator(1 + (n % u64::from(coordinators)) as u16),
             n => NodeName::Shard(1 + (n % u64::from(SHARDS)) as u16),
@@ -61,7 +68,7 @@ async fn kill_again_and_again(coordinators: u16, rounds: usize) {
         let other = NodeName::Shard(1 + random.below(u64::from(SHARDS)) as u16);
         let both = random.below(5) == 0 && other != victim;
         if both {
-            tokio::time::sleep(Duration::from_millis(random.below(50))).await;
+            strike_within(50, &mut random).await;
             cluster.kill(other).unwrap();
             kills += 1;
         }
@@ -70,11 +77,11 @@ async fn kill_again_and_again(coordinators: u16, rounds: usize) {
             kills += 1;
             stranger = self::stranger(&cluster);
         }
-        tokio::time::sleep(Duration::from_millis(random.below(100))).await;
+        strike_within(100, &mut random).await;
         // A restart of a server that is killed again before it serves.
         if random.below(5) == 0 {
             cluster.spawn(victim).unwrap();
-            tokio::time::sleep(Duration::from_millis(random.below(60))).await;
+            strike_within(60, &mut random).await;
             cluster.kill(victim).unwrap();
             kills += 1;
         }
@@ -84,15 +91,18 @@ async fn kill_again_and_again(coordinators: u16, rounds: usize) {
             cluster.wait_ready(other).await.unwrap();
         }
         cluster.wait_ready(victim).await.unwrap();
-        let back = load.elapsed();
-        let next = load.next_after(back, None, PATIENCE).await;
-        let next =
-            next.unwrap_or_else(|| panic!("round {round}: {victim} is back, and nothing moves"));
-        slowest = slowest.max(next - back);
+        let backs = loads.each_ref().map(Load::elapsed);
+        for ((load, back), protocol) in loads.iter().zip(backs).zip(PROTOCOLS) {
+            let Some(next) = load.next_after(back, None, PATIENCE).await else {
+                panic!("round {round}: {victim} is back, and nothing moves ({protocol})");
+            };
+            slowest = slowest.max(next - back);
+        }
     }
     stranger.kill().await.unwrap();
     let span = begin.elapsed();
-    let tally = load.stop().await;
+    let [one, other] = loads;
+    let tally = one.stop().await.merge(other.stop().await);
     println!(
         "{kills} kills in {rounds} rounds and {span:.1?}: {} transfers acknowledged, {} in doubt, \
          {} failed, {} retries; transfers went on at most {slowest:.1?} after a server was back",
@@ -114,6 +124,11 @@ async fn kill_again_and_again(coordinators: u16, rounds: usize) {
     bank.lock_all().await.unwrap();
     locks_and_sum_of_strangers(&cluster).await;
     cluster.stop().await.unwrap();
+}
+
+/// Nothing is waited for here: when the next fault strikes is drawn.
+async fn strike_within(most_ms: u64, random: &mut Random) {
+    tokio::time::sleep(Duration::from_millis(random.below(most_ms))).await;
 }
 
 /// A client process with transfers of its own, on keys of its own.

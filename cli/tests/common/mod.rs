@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod ask;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};
@@ -10,6 +12,21 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long until it is looked again.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks again and again until something is so.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
 
 /// A folder that goes away, and the home of the commands that run in it.
 pub struct Scratch(pub PathBuf);
