@@ -20,6 +20,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use synod_common::driver::log::LogCounters;
 use synod_common::driver::stats;
 use synod_common::time::Timestamp;
+use synod_coordinator::Counts;
 use tokio::net::TcpListener;
 
 use crate::servers::{Running, Servers};
@@ -97,9 +98,13 @@ fn export(server: &Running) {
             let is = status.core;
             ready(name, server.is_ready());
             total("synod_commits_begun_total", name, is.begun);
-            total("synod_committed_total", name, is.committed);
-            total("synod_aborted_total", name, is.aborted);
+            totals("synod_committed_total", name, &is.committed);
+            totals("synod_aborted_total", name, &is.aborted);
             level("synod_commits_in_progress", name, is.in_progress);
+            for (protocol, count) in is.under_way.iter() {
+                let labels = [("server", name.clone()), ("protocol", protocol)];
+                gauge!("synod_commits_under_way", &labels).set(count as f64);
+            }
             level("synod_sessions", name, is.sessions);
             level("synod_outcome_blocks", name, is.outcome_blocks);
             level("synod_leads", name, u64::from(is.leads));
@@ -164,6 +169,13 @@ fn ready(server: &str, is: bool) {
 
 fn total(metric: &'static str, server: &str, value: u64) {
     counter!(metric, "server" => server.to_owned()).absolute(value);
+}
+
+/// By the protocols that commits choose.
+fn totals(metric: &'static str, server: &str, counts: &Counts) {
+    for (protocol, count) in counts.iter() {
+        counter!(metric, "server" => server.to_owned(), "protocol" => protocol).absolute(count);
+    }
 }
 
 /// How long ago a timestamp was, at this moment; zero if there is none.

@@ -13,6 +13,7 @@ use synod_common::time::{Mono, Now, Timestamp, Wall};
 
 use crate::Settings;
 use crate::checkpoint::Checkpoint;
+use crate::commit::counts::Counts;
 use crate::commit::three_phase::Settled;
 use crate::commit::{Commit, Then};
 use crate::confirming::Confirming;
@@ -99,11 +100,13 @@ pub struct Stats {
     /// Commits begun since the start.
     pub begun: u64,
     /// Commits decided.
-    pub committed: u64,
+    pub committed: Counts,
     /// Commits that ended in an abort.
-    pub aborted: u64,
+    pub aborted: Counts,
     /// Commits in progress.
     pub in_progress: u64,
+    /// The same by kind, as they were when it was last looked, some 500 ms ago at most.
+    pub under_way: Counts,
     /// Sessions that are open.
     pub sessions: u64,
     /// Blocks of 64 outcomes that are kept.
@@ -463,6 +466,7 @@ impl Coordinator {
         self.search_deadlocks(now, out);
         if now.mono >= self.housekeeping {
             self.housekeeping = now.mono + HOUSEKEEPING;
+            self.count_commits();
             self.sessions.lapse(now.mono);
             self.forget_outcomes(now);
             self.move_safe_point(out);
@@ -470,6 +474,12 @@ impl Coordinator {
             self.tell_mark(out);
             self.call(out);
         }
+    }
+
+    fn count_commits(&mut self) {
+        let mut counts = Counts::default();
+        self.commits.values().for_each(|commit| counts.add(commit));
+        self.stats.under_way = counts;
     }
 
     /// Forgets the outcomes that are too old.

@@ -50,6 +50,7 @@ mod session;
 mod settings;
 mod txns;
 
+pub use commit::counts::Counts;
 pub use coordinator::{Coordinator, Stats};
 pub use group::Member;
 #[cfg(feature = "mutants")]

@@ -19,6 +19,7 @@
 //! only its participants have durably; shards refuse what lies below it, so a
 //! message that was long on its way can not begin a transaction again.
 
+pub mod counts;
 pub mod last_agent;
 pub mod one_phase;
 mod paxos_commit;
@@ -334,7 +335,7 @@ impl Coordinator {
         if reason == Reason::WindowPassed && commit.hi == self.oracle.hi() {
             self.oracle.close();
         }
-        self.stats.aborted += 1;
+        self.stats.aborted.add(&commit);
         self.sessions.over(txn, reason.clone());
         let reply = ClientReply::Outcome(Outcome::Aborted(reason));
         for (peer, request) in commit.waiting {

@@ -116,7 +116,7 @@ impl Coordinator {
         self.outcomes.insert(txn, at);
         self.release(txn, at, self.readers(txn), out);
         let Some(commit) = self.commits.remove(&txn) else { return };
-        self.stats.committed += 1;
+        self.stats.committed.add(&commit);
         for (peer, request) in commit.waiting {
             out.send(peer, request, ClientReply::Outcome(Outcome::Committed(at)));
         }

@@ -142,6 +142,9 @@ impl Coordinator {
     /// The decision is durable.
     pub(super) fn tell(&mut self, now: Now, txn: TxnId, out: &mut Output) {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
+        if matches!(commit.stage, Stage::Deciding { .. }) {
+            self.stats.committed.add(commit);
+        }
         let Stage::Deciding { at, yes, read } = &mut commit.stage else { return };
         let (at, yes, read) = (*at, std::mem::take(yes), std::mem::take(read));
         for (peer, request) in std::mem::take(&mut commit.waiting) {
@@ -158,7 +161,6 @@ impl Coordinator {
             self.unsettled.remove(&txn);
         }
         self.outcomes.insert(txn, at);
-        self.stats.committed += 1;
         if yes.is_empty() {
             self.commits.remove(&txn);
         } else {
