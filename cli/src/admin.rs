@@ -124,7 +124,10 @@ fn export(server: &Running) {
             total("synod_lock_timeouts_total", name, is.lock_timeouts);
             total("synod_learned_from_peers_total", name, is.learned_from_peers);
             total("synod_checkpoints_total", name, is.checkpoints);
-            level("synod_in_doubt", name, is.in_doubt);
+            for (vote, count) in [("yes", is.in_doubt), ("read", is.read_in_doubt)] {
+                let labels = [("server", name.clone()), ("vote", vote.to_owned())];
+                gauge!("synod_in_doubt", &labels).set(count as f64);
+            }
             age("synod_in_doubt_oldest_seconds", name, is.oldest_in_doubt);
             level("synod_heuristic_mixed", name, is.mixed);
             level("synod_keys", name, is.keys);

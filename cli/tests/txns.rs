@@ -5,10 +5,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Run, Scratch};
+use common::Run;
+use common::ask::Ask;
 use serde_json::{Value, json};
 use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
@@ -97,6 +97,10 @@ async fn leave_in_doubt() {
     assert!(text.ok().contains(&format!("  holds X on key {a}\n")), "{text:?}");
     assert!(text.err.contains(&format!("--shard {s2}=HOST:PORT")), "{text:?}");
     until_it_ages(&cluster, *s1).await;
+    for (than, found) in [("1ms", 1), ("1h", 0)] {
+        let list = ["txn", "list", "--in-doubt", "--older-than", than, n1, n2];
+        assert_eq!(ask.json(&list).await["txns"].as_array().map(Vec::len), Some(found));
+    }
 
     // An operator may not be able to wait, and nobody else may decide.
     let resolve = ["txn", "resolve", &name, "commit", "--why", "c1 is lost", n1, n2];
@@ -146,6 +150,7 @@ async fn leave_in_doubt() {
     let text = ask.run(&["txn", "resolved"]).await;
     assert!(text.ok().contains("MIXED: aborted"), "{text:?}");
     ask.run(&resolve).await.fails(1, "the coordinator answers, and decides");
+    refused(&ask.run(&[&resolve[..], &["--force"]].concat()).await, "no server that answers knows");
     let status = ask.json(&["status"]).await;
     assert_eq!(status["shards"][0]["mixed"], 1);
     assert_eq!(status["shards"][0]["oldest_in_doubt_ms"], Value::Null);
@@ -208,35 +213,6 @@ async fn lose_the_coordinator() {
     let db = cluster.client().await.unwrap();
     assert!(!db.get(a).await.unwrap().is_present());
     committing.abort();
-}
-
-/// The command, pointed at a cluster, beside a client that must go on.
-struct Ask {
-    scratch: Arc<Scratch>,
-    env: [(&'static str, String); 2],
-}
-
-impl Ask {
-    fn of(cluster: &LocalCluster) -> Ask {
-        let certs = cluster.certs().display().to_string();
-        let env = [("SYNOD_URL", cluster.url().to_owned()), ("SYNOD_CERTS", certs)];
-        Ask { scratch: Arc::new(Scratch::new()), env }
-    }
-
-    async fn run(&self, args: &[&str]) -> Run {
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let (scratch, env) = (Arc::clone(&self.scratch), self.env.clone());
-        let run = move || {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            scratch.run_with(&args, &env.each_ref().map(|(name, value)| (*name, value.as_str())))
-        };
-        tokio::task::spawn_blocking(run).await.unwrap()
-    }
-
-    async fn json(&self, args: &[&str]) -> Value {
-        let run = self.run(&[args, &["--json"]].concat()).await;
-        serde_json::from_str(run.ok()).unwrap()
-    }
 }
 
 fn refused(run: &Run, why: &str) {

@@ -17,6 +17,7 @@ fn wrong_usage_is_one_line_and_exits_2() {
     for shard in ["s1", "s0=a:1", "1=a:1", "c1=a:1"] {
         scratch.run(&["txn", "list", "--shard", shard]).fails(2, "does not say where a shard is");
     }
+    scratch.run(&["txn", "list", "--older-than", "5"]).fails(2, "'5' is no span of time");
     scratch.run(&["bench", "failover", "--back-within", "1 s"]).fails(2, "is no span of time");
     let bound = ["bench", "put", "--in-doubt-within", "2s"];
     scratch.run(&bound).fails(2, "are for `synod bench failover`");

@@ -60,10 +60,12 @@ impl Client {
     /// Decides a transaction that is in doubt on a shard, because its locks there can not
     /// wait for the outcome any longer; only an operator's certificate may. Returns when
     /// that is durable and in force. It is never taken for the outcome: see
-    /// [`Client::resolutions`]. `why` is for the audit, at most 1,000 bytes.
+    /// [`Client::resolutions`]. `why` is for the audit, at most 1,000 bytes. While the
+    /// shard's link to a coordinator is up that one decides, unless `force` is set.
     ///
     /// # Errors
-    /// [`Error::Aborted`] if it is not in doubt there, [`Error::Denied`] if we may not, and
+    /// [`Error::Aborted`] if it is not in doubt there, or an operator is not needed, or the
+    /// shard can remember no more of this; [`Error::Denied`] if we may not, and
     /// [`Error::Unavailable`] if the shard can not be reached; it may have been done then.
     pub async fn resolve(
         &self,
@@ -71,8 +73,10 @@ impl Client {
         txn: TxnId,
         commit: bool,
         why: &str,
+        force: bool,
     ) -> Result<(), Error> {
-        let request = DataRequest::Resolve { txn, commit, by: None, why: why.to_owned() };
+        let why = why.to_owned();
+        let request = DataRequest::Resolve { txn, commit, by: None, why, force };
         match self.ask_shard(shard, request).await? {
             DataReply::Done => Ok(()),
             _ => Err(Error::protocol()),

@@ -79,6 +79,10 @@ pub enum Reason {
     NotLeader(Option<String>),
     /// Classical three-phase commit was asked for, and this cluster does not allow it.
     UnsafeProtocol,
+    /// An operator is not needed: the shard's link to a coordinator is up.
+    CoordinatorDecides,
+    /// The shard keeps as many decisions of operators as it can, and may forget none yet.
+    AuditFull,
 }
 
 impl Reason {
@@ -108,6 +112,8 @@ impl Reason {
             | Reason::Denied
             | Reason::NotInDoubt
             | Reason::UnsafeProtocol
+            | Reason::CoordinatorDecides
+            | Reason::AuditFull
             | Reason::NotAnInteger(_)
             | Reason::CheckFailed(_) => false,
         }
@@ -131,6 +137,14 @@ impl fmt::Display for Reason {
             Reason::ByClient => f.write_str("given up by the client"),
             Reason::Presumed => f.write_str("no commit of it is known"),
             Reason::NotInDoubt => f.write_str("it is not in doubt on this shard"),
+            Reason::CoordinatorDecides => f.write_str(
+                "the shard's link to a coordinator is up, and that one decides it; \
+                 --force does it nevertheless",
+            ),
+            Reason::AuditFull => f.write_str(
+                "the shard keeps 1,000 decisions of operators, each of which has no outcome yet \
+                 or turned out mixed within 30 days",
+            ),
             Reason::NotLeader(Some(at)) => write!(f, "the coordinator at {at} leads the group"),
             Reason::NotLeader(None) => f.write_str("no coordinator leads the group"),
             Reason::Abandoned => {

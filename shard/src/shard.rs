@@ -27,7 +27,7 @@ use crate::lock::{Capacity, Grant, LockTable, Ticket};
 use crate::mvcc::Versions;
 use crate::over::Over;
 use crate::participant::cooperate::Decided;
-use crate::participant::heuristic::{Resolutions, Resolving};
+use crate::participant::heuristic::{Resolutions, Resolving, Wish};
 use crate::participant::three_phase::HeardItself;
 use crate::participant::{Participant, Preparing, Stage};
 use crate::settled::{Mark, Settled};
@@ -58,7 +58,9 @@ pub struct Shard {
     pub(crate) txns: BTreeMap<TxnId, Participant>,
     /// The prepared writers, by the timestamp that they voted.
     pub(crate) writers: BTreeSet<(Timestamp, TxnId)>,
-    /// The same, by the keys that they write.
+    /// Those that have voted READ, by the timestamp that they voted.
+    pub(crate) readers: BTreeSet<(Timestamp, TxnId)>,
+    /// The prepared writers, by the keys that they write.
     pub(crate) intents: Intents,
     pub(crate) over: Over,
     pub(crate) settled: Settled,
@@ -134,11 +136,13 @@ pub struct Stats {
     pub deadlocks: u64,
     /// Lock waits that ran into their time-out.
     pub lock_timeouts: u64,
-    /// Prepared transactions whose outcome is not known.
+    /// Transactions that have voted YES, and whose outcome is not known.
     pub in_doubt: u64,
+    /// Those that have voted READ.
+    pub read_in_doubt: u64,
     /// Outcomes learned from another participant since the start.
     pub learned_from_peers: u64,
-    /// The smallest timestamp that one of them voted; zero if there are none.
+    /// The smallest timestamp that one of both voted; zero if there are none.
     pub oldest_in_doubt: Timestamp,
     /// Decisions of operators that turned out to be wrong.
     pub mixed: u64,
@@ -168,6 +172,7 @@ impl Shard {
             locks: LockTable::new(Capacity { per_txn, total }),
             txns: BTreeMap::new(),
             writers: BTreeSet::new(),
+            readers: BTreeSet::new(),
             intents: Intents::default(),
             over: Over::default(),
             settled: Settled::default(),
@@ -208,6 +213,7 @@ impl Shard {
             keys: self.versions.stats().keys as u64,
             locks: self.locks.held() as u64,
             waiting: self.waits.len() as u64,
+            read_in_doubt: self.readers.len() as u64,
             oldest_in_doubt: self.oldest_in_doubt(),
             mixed: self.resolutions.mixed(),
             ..self.stats
@@ -312,8 +318,9 @@ impl Shard {
             DataRequest::Txn { txn, locks } => {
                 out.send(from, request, self.show_txn(now.mono, txn, locks));
             }
-            DataRequest::Resolve { txn, commit, by, why } => {
-                self.resolve(now, (from, request), txn, commit, by, why, out);
+            DataRequest::Resolve { txn, commit, by, why, force } => {
+                let wish = Wish { txn, commit, by, why, force };
+                self.resolve(now, (from, request), wish, out);
             }
             DataRequest::Resolutions => out.send(from, request, self.list_resolutions()),
             DataRequest::Lock { access, mode, range, keys } => {
@@ -331,7 +338,7 @@ impl Shard {
         ShardStatus {
             ready: self.is_ready(),
             keys: stats.keys,
-            in_doubt: stats.in_doubt,
+            in_doubt: stats.in_doubt + stats.read_in_doubt,
             locks: stats.locks,
             waiting: stats.waiting,
             oldest_in_doubt: stats.oldest_in_doubt,

@@ -90,6 +90,7 @@ impl Shard {
                     participants: record.participants.clone(),
                     coordinator: record.coordinator,
                     asked: *asked,
+                    protocol: record.protocol,
                 }
             }
             Stage::Prepared { record, asked, site, .. } => ShardStage::Prepared {
@@ -101,11 +102,12 @@ impl Shard {
                 protocol: record.protocol,
                 site: site.as_ref().map(|site| site.stable()),
             },
-            Stage::ReadVoted { h, m, asked, .. } => ShardStage::ReadVoted {
+            Stage::ReadVoted { h, m, asked, protocol, .. } => ShardStage::ReadVoted {
                 h: *h,
                 m: *m,
                 coordinator: self.joining.leader,
                 asked: *asked,
+                protocol: *protocol,
             },
             Stage::OnePhase { record, asked, .. } => ShardStage::OnePhase {
                 h: record.h,
@@ -133,18 +135,22 @@ impl Shard {
         holds
     }
 
-    /// The smallest timestamp that was voted by one that is prepared and not decided;
-    /// zero if there are none.
+    /// The smallest timestamp that was voted by one that is in doubt; zero if there are none.
     pub(crate) fn oldest_in_doubt(&self) -> Timestamp {
+        let reader = self.readers.first().map(|(m, _)| *m);
+        let oldest = reader.into_iter().chain(self.oldest_prepared()).min();
+        oldest.unwrap_or(Timestamp::ZERO)
+    }
+
+    fn oldest_prepared(&self) -> Option<Timestamp> {
         if self.stats.in_doubt == 0 {
-            return Timestamp::ZERO;
+            return None;
         }
         let is_prepared = |txn| {
             let stage = self.txns.get(txn).map(|known| &known.stage);
             matches!(stage, Some(Stage::Prepared { .. }))
         };
-        let oldest = self.writers.iter().find(|(_, txn)| is_prepared(txn));
-        oldest.map_or(Timestamp::ZERO, |(m, _)| *m)
+        self.writers.iter().find(|(_, txn)| is_prepared(txn)).map(|(m, _)| *m)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::Seen;
 use crate::connect::Connected;
 use crate::coordinators;
+use crate::waits::age_ms;
 
 /// A server that has not answered after this long is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,6 +26,19 @@ pub struct Servers {
     pub shards: BTreeSet<ShardId>,
     /// Who does not answer, and why.
     pub silent: Vec<(String, String)>,
+    /// Whether there are several coordinators, as far as is known.
+    pub of_group: bool,
+}
+
+/// Which transactions are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Only those that are in doubt on a shard.
+    pub in_doubt: bool,
+    /// Only those that began so long ago.
+    pub older_than_ms: u64,
+    /// So many of each server at most.
+    pub limit: usize,
 }
 
 /// Transactions of all servers.
@@ -44,6 +58,7 @@ impl Servers {
     /// If we may not ask, or nobody says where any shard is.
     pub async fn find(db: &Connected, named: &[(ShardId, String)]) -> Result<Servers> {
         let mut shards: BTreeSet<ShardId> = named.iter().map(|(shard, _)| *shard).collect();
+        let mut of_group = db.addresses.len() > 1;
         let found = match coordinators::ask(&db.client, &db.addresses).await {
             Ok(found) => found,
             Err(error @ (Error::Denied(_) | Error::Corrupt(_))) => return Err(error.into()),
@@ -53,7 +68,7 @@ impl Servers {
             ),
             Err(error) => {
                 let silent = vec![("the coordinator".to_owned(), error.to_string())];
-                return Ok(Servers { coordinator: false, shards, silent });
+                return Ok(Servers { coordinator: false, shards, silent, of_group });
             }
         };
         let placed = &found.newest.placement.shards;
@@ -62,23 +77,30 @@ impl Servers {
         shards.extend(placed.iter().map(|shard| shard.id));
         let leaderless = ("the coordinator".to_owned(), "none of the group leads".to_owned());
         let silent = if found.is_led() { Vec::new() } else { vec![leaderless] };
-        Ok(Servers { coordinator: found.is_led(), shards, silent })
+        of_group |= found.rows.len() > 1;
+        Ok(Servers { coordinator: found.is_led(), shards, silent, of_group })
     }
 
     /// Up to `limit` transactions of each server.
-    pub async fn list(&mut self, client: &Client, in_doubt: bool, limit: usize) -> Found {
+    pub async fn list(&mut self, client: &Client, wanted: Wanted) -> Found {
+        let Wanted { in_doubt, older_than_ms, limit } = wanted;
+        let old_enough = move |row: &ShardTxn| is_older(age_ms(row.age), older_than_ms);
         let mut shards = JoinSet::new();
         for &shard in &self.shards {
             let client = client.clone();
             shards.spawn(async move {
                 let page =
                     async |after, limit| client.shard_txns(shard, after, in_doubt, limit).await;
-                (shard, patiently(pages(limit, page)).await)
+                (shard, patiently(pages(limit, page, old_enough)).await)
             });
         }
         let mut found = Found::default();
         let commits = match self.coordinator {
-            true => patiently(pages(limit, async |after, n| client.commits(after, n).await)).await,
+            true => {
+                let page = async |after, limit| client.commits(after, limit).await;
+                // One that is young to the coordinator may be old on its shards.
+                patiently(pages(limit, page, |_: &Commit| true)).await
+            }
             false => Ok((Vec::new(), false)),
         };
         for (shard, answer) in in_order(shards).await {
@@ -91,6 +113,8 @@ impl Servers {
             found.more |= more;
             rows.into_iter().for_each(|row| found.add_commit(row, in_doubt));
         }
+        found.txns.retain(|_, seen| is_older(seen.age_ms(), older_than_ms));
+        found.txns.values_mut().for_each(|seen| seen.of_group = self.of_group);
         found
     }
 
@@ -104,7 +128,7 @@ impl Servers {
                 async move { (shard, patiently(client.shard_txn(shard, txn, locks)).await) },
             );
         }
-        let mut seen = Seen::new(txn);
+        let mut seen = Seen { of_group: self.of_group, ..Seen::new(txn) };
         if self.coordinator {
             let commit: Result<Option<Commit>, Error> = patiently(client.commit_of(txn)).await;
             seen.commit = self.heard("the coordinator".to_owned(), commit).flatten();
@@ -162,10 +186,16 @@ async fn patiently<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<
     tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Up to `limit` rows, page by page, and whether there are more.
+/// Whether something began so long ago. Of what nobody knows it may have.
+fn is_older(age_ms: Option<u64>, than_ms: u64) -> bool {
+    age_ms.is_none_or(|age| age >= than_ms)
+}
+
+/// Up to `limit` rows that are wanted, page by page, and whether there are more.
 async fn pages<T, F>(
     limit: usize,
     page: impl Fn(Option<TxnId>, u32) -> F,
+    is_wanted: impl Fn(&T) -> bool,
 ) -> Result<(Vec<T>, bool), Error>
 where
     F: Future<Output = Result<TxnPage<T>, Error>>,
@@ -175,7 +205,7 @@ where
     loop {
         let left = u32::try_from(limit - rows.len()).unwrap_or(u32::MAX);
         let page = page(after, left).await?;
-        rows.extend(page.rows);
+        rows.extend(page.rows.into_iter().filter(|row| is_wanted(row)));
         match page.resume {
             None => return Ok((rows, false)),
             Some(_) if rows.len() >= limit => return Ok((rows, true)),

@@ -32,6 +32,8 @@ pub struct Seen {
     pub shards: Vec<(ShardId, ShardTxn)>,
     /// What it holds there, if that was asked.
     pub holds: Vec<(ShardId, Holds)>,
+    /// There are several coordinators, of which any may lead and decide.
+    pub of_group: bool,
 }
 
 const ONE_PHASE: &str = "one-phase";
@@ -100,7 +102,7 @@ impl State {
 impl Seen {
     /// Nothing is known of it yet.
     pub fn new(txn: TxnId) -> Seen {
-        Seen { txn, commit: None, shards: Vec::new(), holds: Vec::new() }
+        Seen { txn, commit: None, shards: Vec::new(), holds: Vec::new(), of_group: false }
     }
 
     /// How far it is. The coordinator knows best; without it, a shard that has voted.
@@ -138,21 +140,25 @@ impl Seen {
             | CommitStage::GivingUp { .. }
             | CommitStage::Committing { .. } => commit.protocol.to_string(),
         });
-        // Writers know it, readers do not.
+        // Before a commit that was found in the log: that does not say all of it.
         let writers = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
-            ShardStage::Prepared { protocol, .. } => Some(protocol.to_string()),
+            ShardStage::Prepared { protocol, .. } | ShardStage::Resolved { protocol, .. } => {
+                Some(protocol.to_string())
+            }
             _ => None,
         });
         let shards = self.shards.iter().filter_map(|(_, seen)| match &seen.stage {
-            // These do not know it.
-            ShardStage::Active | ShardStage::Resolved { .. } | ShardStage::ReadVoted { .. } => None,
             ShardStage::Preparing { participants, .. } if participants.is_empty() => {
                 Some(ONE_PHASE.to_owned())
             }
+            // One that is to vote does not say it.
+            ShardStage::Active | ShardStage::Preparing { .. } => None,
+            // Whoever reads before a last agent is told of no protocol.
+            ShardStage::ReadVoted { protocol: Protocol::Auto, .. } => Some(ONE_PHASE.to_owned()),
+            ShardStage::Prepared { protocol, .. }
+            | ShardStage::Resolved { protocol, .. }
+            | ShardStage::ReadVoted { protocol, .. } => Some(protocol.to_string()),
             ShardStage::OnePhase { .. } => Some(ONE_PHASE.to_owned()),
-            ShardStage::Preparing { .. } | ShardStage::Prepared { .. } => {
-                Some(Protocol::TwoPhase.to_string())
-            }
         });
         writers.chain(commit).chain(shards).next()
     }
@@ -236,8 +242,22 @@ impl Seen {
     /// Whose decisions shards wait for that have done what is theirs.
     fn decisions(&self) -> BTreeSet<String> {
         let waits = self.shards.iter().filter_map(|(shard, seen)| match &seen.stage {
-            ShardStage::Prepared { site: Some(_), .. } => {
+            ShardStage::Prepared { protocol, .. }
+            | ShardStage::Resolved { protocol, .. }
+            | ShardStage::ReadVoted { protocol, .. }
+                if protocol.rule().is_some() =>
+            {
                 Some("a majority of its sites".to_owned())
+            }
+            ShardStage::ReadVoted { protocol: Protocol::Auto, .. } => {
+                Some("the shard that alone writes".to_owned())
+            }
+            ShardStage::Prepared { .. }
+            | ShardStage::Resolved { .. }
+            | ShardStage::ReadVoted { .. }
+                if self.of_group =>
+            {
+                Some("the decision of whoever leads the coordinators".to_owned())
             }
             ShardStage::Prepared { coordinator, .. }
             | ShardStage::Resolved { coordinator, .. }
@@ -319,5 +339,25 @@ mod tests {
         assert_eq!(idle.waits_for(), ["its client"]);
         let stuck = seen(None, vec![(1, ShardStage::Active, 1)]);
         assert_eq!(stuck.waits_for(), ["a lock on s1"]);
+    }
+
+    /// It is not always the coordinator that asked for the vote.
+    #[test]
+    fn what_a_voter_waits_for_depends_on_how_it_is_committed() {
+        let (h, m, coordinator, asked) = (Timestamp(9), Timestamp(9), CoordinatorId(1), 0);
+        let voted = |protocol| ShardStage::ReadVoted { h, m, coordinator, asked, protocol };
+        let waits = |of_group, stage| {
+            let seen = Seen { of_group, ..seen(None, vec![(1, stage, 0)]) };
+            (seen.protocol().unwrap(), seen.waits_for().concat())
+        };
+        let said = |protocol: &str, waits: &str| (protocol.to_owned(), waits.to_owned());
+        let leader = "the decision of whoever leads the coordinators";
+        assert_eq!(waits(false, prepared()), said("2pc", "the decision of c1"));
+        assert_eq!(waits(true, prepared()), said("2pc", leader));
+        assert_eq!(waits(true, voted(Protocol::PaxosCommit)), said("paxos", leader));
+        let sites = "a majority of its sites";
+        assert_eq!(waits(true, voted(Protocol::ThreePhase)), said("3pc", sites));
+        let writer = "the shard that alone writes";
+        assert_eq!(waits(false, voted(Protocol::Auto)), said("one-phase", writer));
     }
 }

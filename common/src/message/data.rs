@@ -183,6 +183,8 @@ pub enum DataRequest {
         by: Option<String>,
         /// For which reason, at most 1,000 bytes.
         why: String,
+        /// Also if the shard's link to a coordinator is up, which then decides it.
+        force: bool,
     },
     /// What have operators decided?
     Resolutions,
@@ -321,7 +323,7 @@ pub struct ShardStatus {
     pub ready: bool,
     /// Keys that have a value or a tombstone.
     pub keys: u64,
-    /// Prepared transactions whose outcome is not known here.
+    /// Transactions that have voted here, YES or READ, and whose outcome is not known here.
     pub in_doubt: u64,
     /// Locks that are held.
     pub locks: u64,

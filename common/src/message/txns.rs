@@ -71,6 +71,8 @@ pub enum ShardStage {
         coordinator: CoordinatorId,
         /// How often that one was asked.
         asked: u32,
+        /// How it is committed.
+        protocol: Protocol,
     },
     /// It committed by itself; it is not durable yet, or the oracle not past it.
     OnePhase {
@@ -93,6 +95,8 @@ pub enum ShardStage {
         coordinator: CoordinatorId,
         /// How often that one was asked.
         asked: u32,
+        /// How it is committed.
+        protocol: Protocol,
     },
 }
 
@@ -111,12 +115,19 @@ pub struct Resolution {
     pub when: Wall,
     /// What became of the transaction elsewhere, if that is known.
     pub outcome: Option<Verdict>,
+    /// It had only read there: its locks went, and nothing else, so it can not be wrong.
+    pub read: bool,
 }
 
 impl Resolution {
     /// Whether it turned out to be wrong: shards differ for ever.
     pub fn is_mixed(&self) -> bool {
-        self.outcome.is_some_and(|outcome| outcome != self.verdict)
+        !self.read && self.outcome.is_some_and(|outcome| outcome != self.verdict)
+    }
+
+    /// Whether no outcome is waited for.
+    pub fn is_over(&self) -> bool {
+        self.read || self.outcome.is_some()
     }
 }
 

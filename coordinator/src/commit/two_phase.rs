@@ -54,7 +54,9 @@ impl Coordinator {
         self.votes_due.push(now.mono, txn);
         let (hi, low_water) = (self.oracle.hi(), self.low_water());
         let Some(commit) = self.commits.get(&txn) else { return };
-        let terms = Terms { protocol: commit.protocol(), ..terms };
+        // Before a last agent nobody takes part in any protocol.
+        let protocol = commit.last_agent.as_ref().map_or(commit.protocol(), |_| Protocol::Auto);
+        let terms = Terms { protocol, ..terms };
         self.settled.due |= !commit.sites.is_empty();
         let participants = match &commit.sites[..] {
             [] => shards,

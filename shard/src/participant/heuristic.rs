@@ -20,7 +20,14 @@
 //! early: the others may have voted a later one. That is mixed, too.
 //!
 //! Who voted READ only drops its locks, with the floor above whatever the transaction may
-//! commit at; that is never wrong, and not recorded.
+//! commit at. That is never wrong, so it is over at once; but it is written down as well.
+//!
+//! While the link to a coordinator is up an operator is not needed, and hardly ever right: it
+//! takes an extra word from him.
+//!
+//! What he has decided is kept for the audit: without an outcome for as long as it takes, and
+//! if it turned out mixed, for 30 days. When no more can be kept he is refused; nobody may
+//! leave traces that push out those of others.
 //!
 //! A decision that comes while the operator's is on its way to the disk is not heard. It
 //! comes again.
@@ -29,6 +36,7 @@
 //! `XA_HEURMIX`. *Deliberately absent*: anything that resolves by itself.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use synod_common::commit::Verdict;
 use synod_common::error::Reason;
@@ -38,15 +46,17 @@ use synod_common::message::bulk::List;
 use synod_common::message::commit::Decision;
 use synod_common::message::txns::Resolution;
 use synod_common::node::{Lsn, Output};
-use synod_common::time::{Now, Timestamp};
+use synod_common::time::{Now, Timestamp, Wall};
 
 use super::Stage;
 use crate::over::End;
 use crate::record::Record;
 use crate::shard::{Shard, Timer};
 
-/// So many are kept for the audit; of more the oldest that are over go.
+/// So many are kept for the audit; of more the oldest that may be forgotten go.
 const KEPT: usize = 1_000;
+/// Those that turned out mixed are not forgotten before.
+const MIXED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Bytes of an operator's name, and of his reasons.
 const TEXT_BYTES: usize = 1_000;
 
@@ -67,19 +77,28 @@ pub(crate) type Resolving = (Lsn, TxnId, Peer, RequestId);
 pub struct Resolutions(VecDeque<Resolution>);
 
 impl Resolutions {
-    /// Whether there is room for one more.
-    fn has_room(&self) -> bool {
-        self.0.len() < KEPT || self.0.iter().any(|known| known.outcome.is_some())
+    /// The oldest one that may be forgotten at some time.
+    fn forgettable(&self, now: Wall) -> Option<usize> {
+        self.0.iter().position(|known| {
+            let age = Duration::from_millis(now.0.saturating_sub(known.when.0));
+            known.is_over() && (!known.is_mixed() || age >= MIXED_KEPT)
+        })
     }
 
+    /// Whether there is room for one more.
+    fn has_room(&self, now: Wall) -> bool {
+        self.0.len() < KEPT || self.forgettable(now).is_some()
+    }
+
+    /// It was made sure that there is room.
     fn insert(&mut self, resolution: Resolution) {
         if self.0.iter().any(|known| known.txn == resolution.txn) {
             return;
         }
         if self.0.len() >= KEPT
-            && let Some(over) = self.0.iter().position(|known| known.outcome.is_some())
+            && let Some(old) = self.forgettable(resolution.when)
         {
-            self.0.remove(over);
+            self.0.remove(old);
         }
         self.0.push_back(resolution);
     }
@@ -97,59 +116,79 @@ impl Resolutions {
     }
 }
 
+/// What an operator, whom the transport has named, wants to decide.
+pub(crate) struct Wish {
+    pub(crate) txn: TxnId,
+    pub(crate) commit: bool,
+    pub(crate) by: Option<String>,
+    pub(crate) why: String,
+    pub(crate) force: bool,
+}
+
 impl Shard {
-    /// An operator, whom the transport has named, decides a transaction.
-    #[expect(clippy::too_many_arguments, reason = "all of them are the message")]
+    /// An operator decides a transaction.
     pub(crate) fn resolve(
         &mut self,
         now: Now,
         from: (Peer, RequestId),
-        txn: TxnId,
-        commit: bool,
-        by: Option<String>,
-        why: String,
+        wish: Wish,
         out: &mut Output,
     ) {
-        match self.may_resolve(txn, by.as_deref(), &why) {
-            Ok(()) => {}
-            Err(reason) => return out.send(from.0, from.1, DataReply::Refused(reason)),
+        if let Err(reason) = self.may_resolve(now.wall, &wish) {
+            return out.send(from.0, from.1, DataReply::Refused(reason));
         }
-        let Some(Stage::Prepared { record, resolved, .. }) =
-            self.txns.get_mut(&txn).map(|participant| &mut participant.stage)
-        else {
-            // Who voted READ has nothing to lose.
-            self.decide(txn, Decision::Forgotten, out);
-            return out.send(from.0, from.1, DataReply::Done);
+        let Wish { txn, commit, by, why, .. } = wish;
+        let verdict = |m| if commit { Verdict::Commit(m) } else { Verdict::Abort };
+        let (verdict, read) = match self.txns.get_mut(&txn).map(|known| &mut known.stage) {
+            Some(Stage::Prepared { record, resolved, .. }) => {
+                let verdict = verdict(record.m);
+                *resolved = Some(Resolved { verdict, in_force: false });
+                (verdict, false)
+            }
+            Some(Stage::ReadVoted { m, .. }) => (verdict(*m), true),
+            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => {
+                unreachable!("{txn} was found in doubt")
+            }
         };
-        let verdict = if commit { Verdict::Commit(record.m) } else { Verdict::Abort };
         let (by, when) = (by.unwrap_or_default(), now.wall);
-        let resolution = Resolution { txn, verdict, by, why, when, outcome: None };
-        *resolved = Some(Resolved { verdict, in_force: false });
+        let resolution = Resolution { txn, verdict, by, why, when, outcome: None, read };
         let lsn = out.force(&Record::Resolved(resolution.clone()));
         self.resolutions.insert(resolution);
         self.resolving.push_back((lsn, txn, from.0, from.1));
     }
 
-    fn may_resolve(&self, txn: TxnId, by: Option<&str>, why: &str) -> Result<(), Reason> {
-        let by = by.ok_or(Reason::Denied)?;
-        if by.len() > TEXT_BYTES || why.len() > TEXT_BYTES {
+    fn may_resolve(&self, now: Wall, wish: &Wish) -> Result<(), Reason> {
+        let by = wish.by.as_deref().ok_or(Reason::Denied)?;
+        if by.len() > TEXT_BYTES || wish.why.len() > TEXT_BYTES {
             return Err(Reason::Malformed);
         }
-        if !self.resolutions.has_room() {
-            return Err(Reason::Overloaded);
+        match self.txns.get(&wish.txn).map(|participant| &participant.stage) {
+            Some(Stage::Prepared { lsn, resolved: None, .. }) if *lsn <= self.durable => {}
+            Some(Stage::ReadVoted { .. }) if !self.is_resolving(wish.txn) => {}
+            _ => return Err(Reason::NotInDoubt),
         }
-        match self.txns.get(&txn).map(|participant| &participant.stage) {
-            Some(Stage::Prepared { lsn, resolved: None, .. }) if *lsn <= self.durable => Ok(()),
-            Some(Stage::ReadVoted { .. }) => Ok(()),
-            _ => Err(Reason::NotInDoubt),
+        if self.has_coordinator() && !wish.force {
+            return Err(Reason::CoordinatorDecides);
         }
+        if !self.resolutions.has_room(now) {
+            return Err(Reason::AuditFull);
+        }
+        Ok(())
+    }
+
+    /// Whether what an operator has decided of it is on its way to the disk.
+    fn is_resolving(&self, txn: TxnId) -> bool {
+        self.resolving.iter().any(|(_, resolving, ..)| *resolving == txn)
     }
 
     /// The log is durable up to `lsn`: what operators have decided there is carried out.
     pub(crate) fn resolutions_durable(&mut self, lsn: Lsn, out: &mut Output) {
         while self.resolving.front().is_some_and(|(at, ..)| *at <= lsn) {
             let Some((_, txn, peer, request)) = self.resolving.pop_front() else { return };
-            self.put_in_force(txn);
+            match self.is_read_voter(txn) {
+                true => self.decide(txn, Decision::Forgotten, out),
+                false => self.put_in_force(txn),
+            }
             out.send(peer, request, DataReply::Done);
         }
     }
@@ -237,8 +276,7 @@ impl Shard {
     /// All that are remembered, as records for a checkpoint. What is not durable stands in
     /// the log behind its start.
     pub(crate) fn saved_resolutions(&self) -> impl Iterator<Item = Record> {
-        let is_durable =
-            |known: &&Resolution| !self.resolving.iter().any(|(_, txn, ..)| *txn == known.txn);
+        let is_durable = |known: &&Resolution| !self.is_resolving(known.txn);
         self.resolutions.0.iter().filter(is_durable).flat_map(|known| {
             let ended = known.outcome.map(|verdict| Record::Outcome { txn: known.txn, verdict });
             [Some(Record::Resolved(known.clone())), ended].into_iter().flatten()
@@ -250,5 +288,58 @@ impl Shard {
         let mut list = List::default();
         self.resolutions.0.iter().for_each(|known| list.push(known));
         DataReply::Resolutions { list: list.finish() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_common::id::{Epoch, SessionId};
+
+    use super::*;
+
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+
+    fn decided(sequence: u64, when: u64) -> Resolution {
+        let txn = TxnId { session: SessionId { epoch: Epoch(1), number: 1 }, sequence };
+        let (by, why) = ("ops".to_owned(), String::new());
+        let verdict = Verdict::Abort;
+        Resolution { txn, verdict, by, why, when: Wall(when), outcome: None, read: false }
+    }
+
+    /// As many as there may be, all of which turned out so.
+    fn full(outcome: Option<Verdict>) -> Resolutions {
+        let mut all = Resolutions::default();
+        for sequence in 0..KEPT as u64 {
+            assert!(all.has_room(Wall(sequence)));
+            all.insert(Resolution { outcome, ..decided(sequence, sequence) });
+        }
+        all
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_is_mixed_or_has_no_outcome() {
+        let mixed = Some(Verdict::Commit(Timestamp(9)));
+        for (outcome, room, later) in
+            [(mixed, false, true), (None, false, false), (Some(Verdict::Abort), true, true)]
+        {
+            let all = full(outcome);
+            assert_eq!(all.has_room(Wall(29 * DAY_MS)), room);
+            assert_eq!(all.has_room(Wall(30 * DAY_MS)), later);
+        }
+    }
+
+    #[test]
+    fn the_oldest_that_may_be_forgotten_goes() {
+        let mut all = full(Some(Verdict::Commit(Timestamp(9))));
+        all.0[7] = Resolution { read: true, ..decided(7, 7) };
+        all.0[9] = Resolution { outcome: Some(Verdict::Abort), ..decided(9, 9) };
+        let is_kept = |all: &Resolutions, n: u64| all.0.iter().any(|one| one.txn.sequence == n);
+        for (new, gone) in [(5_000, 7), (5_001, 9)] {
+            assert!(all.has_room(Wall(new)));
+            all.insert(decided(new, new));
+            assert!(is_kept(&all, new) && !is_kept(&all, gone));
+            assert_eq!((all.0.len(), all.mixed()), (KEPT, KEPT as u64 - 2));
+        }
+        assert!(!all.has_room(Wall(DAY_MS)));
     }
 }

@@ -69,7 +69,7 @@ impl Shard {
         }
     }
 
-    fn is_read_voter(&self, txn: TxnId) -> bool {
+    pub(super) fn is_read_voter(&self, txn: TxnId) -> bool {
         let stage = self.txns.get(&txn).map(|participant| &participant.stage);
         matches!(stage, Some(Stage::ReadVoted { .. }))
     }

@@ -28,7 +28,7 @@ pub mod vote;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use synod_common::commit::Site;
+use synod_common::commit::{Protocol, Site};
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, ShardId, TxnId};
@@ -100,6 +100,8 @@ pub enum Stage {
         participants: Vec<ShardId>,
         /// How often the coordinator was asked.
         asked: u32,
+        /// How it is committed. For people.
+        protocol: Protocol,
         /// As for one that voted YES.
         awaited: Vec<CoordinatorId>,
     },

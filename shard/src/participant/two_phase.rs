@@ -117,7 +117,10 @@ impl Shard {
                 self.stats.in_doubt -= 1;
                 (record.h, site.is_some())
             }
-            Some(Stage::ReadVoted { h, .. }) => (*h, false),
+            Some(Stage::ReadVoted { h, m, .. }) => {
+                self.readers.remove(&(*m, txn));
+                (*h, false)
+            }
             Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
         };
         if is_site {

@@ -158,8 +158,10 @@ impl Shard {
                     out.send(to, NO_REPLY, vote);
                 }
                 let awaited = preparing.awaited();
-                let participants = preparing.participants;
-                let stage = Stage::ReadVoted { h, m, hi, participants, asked: 0, awaited };
+                let Preparing { participants, terms: Terms { protocol, .. }, .. } = preparing;
+                let asked = 0;
+                let stage = Stage::ReadVoted { h, m, hi, participants, asked, protocol, awaited };
+                self.readers.insert((m, txn));
                 self.set_stage(now, txn, stage);
                 self.timers.set(Timer::Inquire(txn), now.mono + self.settings.inquire_after);
             }

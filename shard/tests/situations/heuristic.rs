@@ -23,7 +23,7 @@ impl World {
 
     fn asks_to_resolve(&mut self, txn: TxnId, commit: bool, by: Option<&str>) -> Option<DataReply> {
         let (by, why) = (by.map(str::to_owned), "disk of c1 is gone".to_owned());
-        self.ask(DataRequest::Resolve { txn, commit, by, why })
+        self.ask(DataRequest::Resolve { txn, commit, by, why, force: true })
     }
 
     fn resolutions(&mut self) -> Vec<Resolution> {
@@ -222,14 +222,49 @@ fn only_operators_may_and_only_what_is_in_doubt() {
     assert_eq!(world.asks_to_resolve(txn(1), false, Some("ops")), refused(Reason::NotInDoubt));
 }
 
-/// Its locks go, and nothing commits here below whatever it may commit at.
+/// It would decide, and most likely otherwise.
+#[test]
+fn while_a_coordinator_is_there_it_takes_an_extra_word() {
+    let mut world = in_doubt();
+    let asks = |world: &mut World, force| {
+        let (by, why) = (Some("ops".to_owned()), String::new());
+        world.ask(DataRequest::Resolve { txn: txn(1), commit: false, by, why, force })
+    };
+    let refused = Some(DataReply::Refused(Reason::CoordinatorDecides));
+    assert_eq!(asks(&mut world, false), refused);
+    assert_eq!((world.resolutions(), world.is_locked("k")), (vec![], true));
+    let mut other = in_doubt();
+    assert_eq!(asks(&mut other, true), None);
+    world.event(Event::Disconnected(COORDINATOR));
+    assert_eq!(asks(&mut world, false), None);
+    for mut world in [world, other] {
+        world.sync();
+        assert_eq!(world.resolutions().len(), 1);
+        assert_eq!(world.shard.stats().in_doubt, 0);
+    }
+}
+
+/// Its locks go, and nothing commits here below whatever it may commit at. Who did it is
+/// written down first.
 #[test]
 fn who_voted_read_lets_go_without_a_risk() {
     let mut world = World::new();
     world.put(9, 1050, "k", "old");
     let given = incarnation_of(&world.read(txn(1), "k", ReadMode::Shared));
     world.prepare(txn(1), 1100, given, Bytes::new());
-    assert_eq!(world.asks_to_resolve(txn(1), false, Some("ops")), Some(DataReply::Done));
-    assert_eq!((world.shard.floor(), world.resolutions()), (Timestamp(2000), vec![]));
-    assert_eq!(world.shard.known().count(), 0);
+    assert_eq!(world.shard.stats().read_in_doubt, 1);
+    assert_eq!(world.asks_to_resolve(txn(1), false, Some("ops")), None);
+    let again = world.asks_to_resolve(txn(1), true, Some("ops"));
+    assert_eq!(again, Some(DataReply::Refused(Reason::NotInDoubt)));
+    assert_eq!(world.shard.known().count(), 1);
+    let before = world.sent.len();
+    world.sync();
+    assert_eq!(world.replies(before), [DataReply::Done]);
+    assert_eq!((world.shard.floor(), world.shard.known().count()), (Timestamp(2000), 0));
+    assert_eq!(world.shard.stats().read_in_doubt, 0);
+    let audit = world.resolutions();
+    assert!(audit.len() == 1 && audit[0].read && audit[0].is_over() && !audit[0].is_mixed());
+    let mut world = world.crash();
+    world.welcome(2, 3000);
+    assert_eq!(world.resolutions(), audit);
 }

@@ -99,13 +99,15 @@ fn in_doubt_is_who_voted_and_does_not_know() {
     let (one, two) = (Timestamp(1100), Timestamp(1101));
     let participants = vec![ShardId(1), ShardId(2)];
     let expected = [
-        ShardStage::ReadVoted { h: one, m: one, coordinator, asked },
+        ShardStage::ReadVoted { h: one, m: one, coordinator, asked, protocol: Protocol::TwoPhase },
         ShardStage::OnePhase { h: two, m: two, coordinator, asked },
         ShardStage::Active,
         ShardStage::Preparing { h: Timestamp(1102), participants, coordinator },
     ];
     assert_eq!(stages, expected);
-    assert_eq!(world.in_doubt(), [txn(1)]);
+    assert_eq!((world.in_doubt(), world.oldest_in_doubt()), (vec![txn(1)], one));
+    let stats = world.shard.stats();
+    assert_eq!((stats.in_doubt, stats.read_in_doubt), (0, 1));
 }
 
 /// What a restart found prepared is as old as the restart, or older; and it is told

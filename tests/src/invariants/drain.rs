@@ -13,7 +13,8 @@ use super::Check;
 pub fn check_shard(server: usize, shard: &Shard) -> Check {
     let stats = shard.stats();
     let left: Vec<String> = shard.known().map(|txn| txn.to_string()).collect();
-    if stats.in_doubt > 0 || stats.locks > 0 || stats.waiting > 0 || !left.is_empty() {
+    let in_doubt = stats.in_doubt + stats.read_in_doubt;
+    if in_doubt > 0 || stats.locks > 0 || stats.waiting > 0 || !left.is_empty() {
         let left = left.join(" ");
         return Err(format!("I24: s{server} does not drain: {left} {stats:?}"));
     }

@@ -248,7 +248,10 @@ impl Check {
             }
             Fact::Shard(ShardRecord::Aborted { .. }) => facts.aborted[site - 1] = true,
             Fact::Shard(ShardRecord::Resolved(resolution)) => {
-                facts.resolved[site - 1] = Some(resolution.verdict);
+                // Who has only read has decided nothing by that.
+                if !resolution.read {
+                    facts.resolved[site - 1] = Some(resolution.verdict);
+                }
                 self.seen.resolved += 1;
             }
             Fact::Shard(ShardRecord::Outcome { verdict, .. }) => match verdict {

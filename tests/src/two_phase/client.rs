@@ -324,7 +324,8 @@ impl Client {
         let txn = self.txns[rng.below(self.txns.len() as u64) as usize].id;
         let shard = rng.within(1..=shards as u64) as usize;
         let (by, why) = (Some("operator".to_owned()), String::new());
-        let request = DataRequest::Resolve { txn, commit: rng.chance(5_000), by, why };
+        let (commit, force) = (rng.chance(5_000), true);
+        let request = DataRequest::Resolve { txn, commit, by, why, force };
         out.push((shard, About::Session, request.into()));
     }
 

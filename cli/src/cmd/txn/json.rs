@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use synod_client::{
-    Commit, CommitStage, Holds, Phase, Resolution, ShardId, ShardStage, ShardTxn, Stable, Target,
-    TxnId, Verdict,
+    Commit, CommitStage, Holds, Phase, Protocol, Resolution, ShardId, ShardStage, ShardTxn, Stable,
+    Target, TxnId, Verdict,
 };
 
 use crate::cmd::locks::target;
@@ -119,6 +119,7 @@ pub fn resolved(all: &[(ShardId, Resolution)]) -> Value {
             "when_ms": known.when.0,
             "outcome": known.outcome.map(verdict),
             "mixed": known.is_mixed(),
+            "read": known.read,
         })
     };
     all.iter().map(row).collect()
@@ -156,15 +157,18 @@ fn of_shard(shard: ShardId, row: &ShardTxn, holds: &Holds) -> Value {
             "protocol": protocol.to_string(),
             "site": site.as_ref().map(self::site),
         }),
-        ShardStage::ReadVoted { h, m, coordinator, asked } => json!({
+        ShardStage::ReadVoted { h, m, coordinator, asked, protocol } => json!({
             "stage": "read-voted",
+            "protocol": Some(protocol).filter(|protocol| **protocol != Protocol::Auto)
+                .map(ToString::to_string),
             "h": h.0,
             "m": m.0,
             "coordinator": coordinator.to_string(),
             "asked": asked,
         }),
-        ShardStage::Resolved { verdict, participants, coordinator, asked } => json!({
+        ShardStage::Resolved { verdict, participants, coordinator, asked, protocol } => json!({
             "stage": "resolved",
+            "protocol": protocol.to_string(),
             "decided": self::verdict(*verdict),
             "participants": text(participants.iter().copied()),
             "coordinator": coordinator.to_string(),

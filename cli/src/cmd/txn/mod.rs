@@ -7,13 +7,14 @@ mod text;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use synod_client::{Client, ShardId, TxnId};
 
 use super::Global;
 use crate::txns::Seen;
-use crate::txns::ask::Servers;
+use crate::txns::ask::{Servers, Wanted};
 use crate::{connect, render};
 
 #[derive(clap::Args)]
@@ -43,6 +44,9 @@ struct List {
     /// Only those that have voted on a shard that does not know their outcome
     #[arg(long)]
     in_doubt: bool,
+    /// Only those that began so long ago, such as 5s or 10m, as their clients say
+    #[arg(long, value_name = "DURATION", value_parser = crate::text::duration)]
+    older_than: Option<Duration>,
     /// At most so many of each server
     #[arg(long, value_name = "N", default_value_t = 1_000,
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -94,7 +98,10 @@ fn list(args: &List, global: &Global) -> Result<ExitCode> {
     let at = &args.at.shards;
     let (found, servers) = connect::with_servers(global, at, async |db| {
         let mut servers = Servers::find(&db, at).await?;
-        let found = servers.list(&db.client, args.in_doubt, args.limit as usize).await;
+        let older_than = args.older_than.unwrap_or_default().as_millis();
+        let older_than_ms = u64::try_from(older_than).unwrap_or(u64::MAX);
+        let (in_doubt, limit) = (args.in_doubt, args.limit as usize);
+        let found = servers.list(&db.client, Wanted { in_doubt, older_than_ms, limit }).await;
         Ok((found, servers))
     })?;
     name_silent(&servers, found.txns.values())?;

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use synod_client::{Client, ShardId, ShardStage, TxnId};
+use synod_client::{Client, Error, Reason, Refusal, ShardId, ShardStage, TxnId};
 
 use super::{At, json, name_silent, text};
 use crate::cmd::{Global, Usage};
@@ -12,13 +13,18 @@ use crate::txns::Seen;
 use crate::txns::ask::Servers;
 use crate::{connect, render};
 
+/// How long a shard may take to notice that a coordinator is gone that does not answer us.
+const UNTIL_MISSED: Duration = Duration::from_secs(5);
+/// How long until it is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
+
 #[derive(clap::Args)]
 #[command(
     after_help = "Decides a transaction on every shard that answers and has it in doubt, so that its \
     locks are free. The decision may be wrong: whoever knows the outcome may have decided otherwise, \
     or does so later. It is written down with your name, and never taken for the outcome; `synod txn \
-    resolved` shows how it turned out. Needs a certificate of an operator, and a coordinator that does \
-    not answer: one that does decides by itself."
+    resolved` shows how it turned out. Needs a certificate of an operator. While a coordinator answers, \
+    or has a link to the shard, it decides by itself: then nothing is done without --force."
 )]
 pub struct Resolve {
     /// The transaction, such as t3.40.12
@@ -28,6 +34,9 @@ pub struct Resolve {
     /// Do it without asking
     #[arg(long)]
     yes: bool,
+    /// Also while a coordinator answers, or has a link to the shard
+    #[arg(long)]
+    force: bool,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT", default_value = "")]
     why: String,
@@ -55,7 +64,9 @@ impl Decision {
 #[derive(clap::Args)]
 #[command(
     after_help = "Of each decision the last columns say what became of the transaction elsewhere. MIXED \
-    means that shards differ for good: what was written on some is missing on others."
+    means that shards differ for good: what was written on some is missing on others. Each shard keeps \
+    1,000 decisions: without an outcome for as long as it takes, those that are mixed for 30 days at \
+    least. When it can forget none it refuses further ones."
 )]
 pub struct Resolved {
     #[command(flatten)]
@@ -77,8 +88,12 @@ pub fn resolve(args: &Resolve, global: &Global) -> Result<ExitCode> {
     let at = &args.at.shards;
     connect::with_servers(global, at, async |db| {
         let mut servers = Servers::find(&db, at).await?;
-        if servers.coordinator {
-            bail!("the coordinator answers, and decides {} by itself", args.txn);
+        if servers.coordinator && !args.force {
+            bail!(
+                "the coordinator answers, and decides {} by itself; \
+                 --force does it nevertheless",
+                args.txn
+            );
         }
         let seen = servers.show(&db.client, args.txn, 20).await;
         let seen = seen.with_context(|| format!("no server that answers knows {}", args.txn))?;
@@ -116,6 +131,23 @@ fn confirm(args: &Resolve, shards: &[ShardId]) -> Result<()> {
     Ok(())
 }
 
+/// Decides it on one shard. That may notice later than we do that the coordinator is gone.
+async fn decide_on(client: &Client, shard: ShardId, args: &Resolve) -> Result<(), Error> {
+    let commit = args.decision == Decision::Commit;
+    let began = Instant::now();
+    loop {
+        let done = client.resolve(shard, args.txn, commit, &args.why, args.force).await;
+        match &done {
+            Err(Error::Aborted(Refusal { reason: Reason::CoordinatorDecides, .. }))
+                if began.elapsed() < UNTIL_MISSED =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            _ => return done,
+        }
+    }
+}
+
 async fn decide(
     client: &Client,
     args: &Resolve,
@@ -125,9 +157,9 @@ async fn decide(
 ) -> Result<()> {
     let commit = args.decision == Decision::Commit;
     for shard in shards {
-        let done = client.resolve(*shard, args.txn, commit, &args.why).await;
+        let done = decide_on(client, *shard, args).await;
         done.with_context(|| format!("{shard} did not {} {}", args.decision.will(), args.txn))?;
-        // Who has only read has decided nothing by that, and there is nothing to audit.
+        // Who has only read has decided nothing by that.
         let has_read = seen
             .shards
             .iter()

@@ -119,6 +119,7 @@ fn verdict(verdict: Verdict) -> String {
 pub fn resolved(out: &mut impl Write, all: &[(ShardId, Resolution)]) -> io::Result<()> {
     let row = |(shard, known): &(ShardId, Resolution)| {
         let end = match known.outcome {
+            _ if known.read => "only read there".to_owned(),
             None => "not known".to_owned(),
             Some(outcome) if known.is_mixed() => format!("MIXED: {}", verdict(outcome)),
             Some(_) => "the same".to_owned(),
@@ -163,11 +164,11 @@ fn on_shard(out: &mut impl Write, shard: ShardId, row: &ShardTxn) -> io::Result<
             }
             writeln!(out, "  coordinator {coordinator}, asked {asked} times")
         }
-        ShardStage::ReadVoted { h, m, coordinator, asked } => {
+        ShardStage::ReadVoted { h, m, coordinator, asked, .. } => {
             writeln!(out, "has voted READ, without a decision for {since}")?;
             writeln!(out, "  h {h}, m {m}, coordinator {coordinator}, asked {asked} times")
         }
-        ShardStage::Resolved { verdict, participants, coordinator, asked } => {
+        ShardStage::Resolved { verdict, participants, coordinator, asked, .. } => {
             let verdict = self::verdict(*verdict);
             writeln!(out, "{verdict} by an operator, without a decision for {since}")?;
             let participants = names(participants.iter().copied());

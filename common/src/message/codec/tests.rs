@@ -156,6 +156,8 @@ fn samples() -> Vec<Message> {
         Reason::CheckFailed(Key::from("k")),
         Reason::NotLeader(None),
         Reason::NotLeader(Some("b:7401".to_owned())),
+        Reason::CoordinatorDecides,
+        Reason::AuditFull,
     ];
     let mut all: Vec<Message> = vec![
         ClientRequest::OpenSession.into(),
@@ -359,6 +361,7 @@ fn resolution() -> Resolution {
         why: "stuck".to_owned(),
         when: Wall(1_000),
         outcome: Some(Verdict::Abort),
+        read: true,
     }
 }
 
@@ -482,9 +485,15 @@ fn of_txns() -> Vec<Message> {
             protocol: Protocol::ThreePhase,
             site: Some(stable()),
         },
-        ShardStage::ReadVoted { h, m, coordinator, asked },
+        ShardStage::ReadVoted { h, m, coordinator, asked, protocol: Protocol::ThreePhase },
         ShardStage::OnePhase { h, m, coordinator, asked },
-        ShardStage::Resolved { verdict: Verdict::Abort, participants, coordinator, asked },
+        ShardStage::Resolved {
+            verdict: Verdict::Abort,
+            participants,
+            coordinator,
+            asked,
+            protocol: Protocol::ThreePhase,
+        },
     ]
     .map(on_shard);
     let protocol = Protocol::TwoPhase;
@@ -523,6 +532,7 @@ fn of_txns() -> Vec<Message> {
             commit: true,
             by: Some("ops".into()),
             why: "stuck".into(),
+            force: true,
         }
         .into(),
         DataRequest::Resolutions.into(),
