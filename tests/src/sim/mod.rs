@@ -78,5 +78,6 @@ pub mod reached;
 pub mod rng;
 pub mod run;
 pub mod server;
+pub mod sizes;
 pub mod trace;
 pub mod world;

@@ -16,7 +16,8 @@ use synod_common::time::Mono;
 use tokio::sync::oneshot;
 
 use super::super::super::rng::Rng;
-use super::super::super::world::{Phase, Protocols};
+use super::super::super::sizes::Protocols;
+use super::super::super::world::Phase;
 use super::notes::Note;
 
 /// What a program asks of the world.
