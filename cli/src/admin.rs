@@ -19,6 +19,7 @@ use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use synod_common::driver::log::LogCounters;
 use synod_common::driver::stats;
+use synod_common::refusal::Refusal;
 use synod_common::time::Timestamp;
 use synod_coordinator::Counts;
 use tokio::net::TcpListener;
@@ -154,6 +155,10 @@ fn export_net(name: &str, net: &stats::Stats) {
     total("synod_commit_messages_out_total", name, read(&net.commit_messages_out));
     total("synod_log_forced_total", name, read(&net.forced));
     total("synod_messages_dropped_total", name, read(&net.messages_dropped));
+    for why in Refusal::ALL {
+        let refused = counter!("synod_messages_refused_total", "server" => name.to_owned(), "reason" => why.name());
+        refused.absolute(read(net.messages_refused(why)));
+    }
     total("synod_bytes_in_total", name, read(&net.bytes_in));
     total("synod_bytes_out_total", name, read(&net.bytes_out));
     total("synod_links_up_total", name, read(&net.links_up));

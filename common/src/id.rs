@@ -70,6 +70,17 @@ impl fmt::Display for Peer {
 )]
 pub struct Epoch(pub u32);
 
+impl Epoch {
+    /// So many at most are begun before who takes part hears of one of them.
+    const MOST_UNHEARD: u32 = 1 << 20;
+
+    /// Whether it may have begun, for who has heard of no later one than `heard`. The last
+    /// number is none: no epoch could follow.
+    pub fn may_follow(self, heard: Epoch) -> bool {
+        self.0 <= heard.0.saturating_add(Epoch::MOST_UNHEARD) && self.0 < u32::MAX
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "e{}", self.0)

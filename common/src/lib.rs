@@ -11,6 +11,7 @@ pub mod limits;
 pub mod message;
 pub mod node;
 pub mod operation;
+pub mod refusal;
 pub mod route;
 pub mod sync;
 pub mod time;

@@ -15,6 +15,7 @@
 //!      out.checkpoint  write the next part of a checkpoint ──▶ Event::CheckpointWritten
 //!      out.neighbours  keep links to these servers ──▶ Event::Connected, Event::Disconnected
 //!      out.wake      call again with Event::Wake at that time
+//!      out.refused   messages that were not obeyed, for people
 //!      out.restart   make the node anew from its log
 //! ```
 //!
@@ -35,6 +36,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Corrupt;
 use crate::id::{Peer, RequestId};
 use crate::message::Message;
+use crate::refusal::{Refusal, Refused};
 use crate::time::{Mono, Now};
 
 /// The number of a record in a node's log, from 1. Zero is before the first.
@@ -223,6 +225,8 @@ pub struct Output {
     pub neighbours: Option<Vec<Neighbour>>,
     /// When to call with [`Event::Wake`]; overwritten by every call of `handle`.
     pub wake: Option<Mono>,
+    /// Messages that were not obeyed, and why: to be counted and written down.
+    pub refused: Vec<Refused>,
     /// What the node has in mind is not what its log will say. After all the above, the
     /// driver closes its links, and makes it anew from what is durable, as after a crash.
     pub restart: bool,
@@ -287,6 +291,11 @@ impl Output {
         message: impl Into<Message>,
     ) {
         self.held.push((lsn, Send { to, request, message: message.into() }));
+    }
+
+    /// A message was not obeyed.
+    pub fn refuse(&mut self, from: Peer, why: Refusal) {
+        self.refused.push(Refused { from, why });
     }
 
     /// Keeps links to these servers from now on, and to no others but those of

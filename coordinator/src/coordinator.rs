@@ -215,11 +215,6 @@ impl Coordinator {
                     self.admit_request(now, (from, request), asked, out);
                 }
             }
-            // There is a later leader, of which this one has not heard. It knows nothing of
-            // what that one has begun, and must not say so.
-            (Peer::Shard(_), Message::Commit(message))
-                if message.txn().is_some_and(|txn| txn.session.epoch > self.epoch) => {}
-            (Peer::Shard(_), Message::Site(message)) if message.txn.session.epoch > self.epoch => {}
             (Peer::Shard(shard), Message::Paxos(PaxosMessage::Propose { txn, vote, .. })) => {
                 self.vote(now, shard, txn, vote, out);
             }
@@ -405,7 +400,9 @@ impl Coordinator {
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
             | CommitMessage::SafePoint { .. }
-            | CommitMessage::Settled { .. } => {}
+            | CommitMessage::Settled { .. }
+            // The member of the group looks at that.
+            | CommitMessage::Stale { .. } => {}
         }
     }
 

@@ -23,6 +23,8 @@ use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::group::Promise;
 use synod_coordinator::{Member, Record, Settings};
 
+#[path = "group/deposed.rs"]
+mod deposed;
 #[path = "group/paxos.rs"]
 mod paxos;
 #[path = "group/rejoining.rs"]
@@ -467,29 +469,6 @@ fn who_does_not_know_the_later_leader_yet_sends_away_what_that_one_granted() {
     assert_eq!(group.outcome(1, TxnId { session, sequence: 1 }), std::slice::from_ref(&away));
     group.ask(1, ClientRequest::Heartbeat { session, oldest: 1 });
     assert_eq!(group.replies(1), [away]);
-}
-
-/// To say "forgotten" would abort what the later one may have committed, and what was voted
-/// above the own window would be taken for a bug.
-#[test]
-fn nor_does_it_say_anything_to_shards_about_that() {
-    let mut group = Group::led_by_c1();
-    let txn = TxnId { session: SessionId { epoch: Epoch(2), number: 1 }, sequence: 1 };
-    let (h, above) = (Timestamp(u64::MAX - 2), Timestamp(u64::MAX - 1));
-    let logged = group.nodes[0].log.len();
-    group.said.clear();
-    group.hear(1, 1, CommitMessage::Inquire { txn });
-    group.hear(1, 1, CommitMessage::OnePhaseDone { txn, vote: Vote::Yes(above) });
-    let mut outcomes = OnePhaseOutcomes::default();
-    outcomes.push(&OnePhaseOutcome { txn, h, committed: Some(above) });
-    let outcomes = outcomes.finish();
-    group.hear(1, 1, CommitMessage::OnePhaseOutcomes { nonce: 8, outcomes });
-    let say = Say::Elect { ballot: Ballot { round: 2, site: SiteId(0) } };
-    let message = Message::Site(SiteMessage { txn, h, say });
-    let from = Peer::Shard(ShardId(1));
-    group.event(1, Event::Message { from, request: RequestId(0), message });
-    assert_eq!(group.said, []);
-    assert_eq!(group.nodes[0].log.len(), logged);
 }
 
 /// In the own log they would count for what the member itself wrote, or for another epoch.

@@ -3,9 +3,22 @@
 //!
 //! The coordinator calls for its epoch, and the shard promises to begin no commit
 //! of an older one. It tells the one-phase commits that it remembers, then asks to
-//! join. So when it is taken in, no older commit is unknown there. A shard that restarted serves nothing until it is welcomed: the welcome
-//! closes the oracle's window, and the floor starts at its end, above every
-//! timestamp that was promised to anybody before the restart.
+//! join. So when it is taken in, no older commit is unknown there. A shard that restarted
+//! serves nothing until it is welcomed: the welcome closes the oracle's window, and the floor
+//! starts at its end, above every timestamp that was promised to anybody before the restart.
+//!
+//! Of a group it obeys the leader whose epoch is the latest that it was called for:
+//!
+//! | it follows | on                                          | do                        | then |
+//! |------------|---------------------------------------------|---------------------------|------|
+//! | nobody yet | CALL(e), and e is not the last number       | JOIN(e)                   | e    |
+//! | e          | CALL(e') with e' > e, by at most a million  | JOIN(e')                  | e'   |
+//! | e          | CALL(e') beyond that, or with the last number | nothing                 | e    |
+//! | e          | CALL, WELCOME of an older one               | STALE(e) to its sender    | e    |
+//! | e          | whatever else another coordinator says, but ACCEPTED | STALE(e) to its sender | e |
+//!
+//! What it refuses is counted (`synod_common::refusal`). A STALE is answered by nobody; whoever
+//! leads a later epoch than it says ignores it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,12 +26,14 @@ use std::time::Duration;
 use synod_common::deadlock::Handling;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, TxnId};
-use synod_common::message::CommitMessage;
 use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
+use synod_common::message::{CommitMessage, Message};
 use synod_common::node::{Neighbour, Output};
+use synod_common::refusal::Refusal;
 use synod_common::route::{Placement, Router};
 use synod_common::time::{Mono, Now, Timestamp};
 
+use crate::mutant::mutated;
 use crate::participant::Stage;
 use crate::record::Record;
 use crate::shard::{Shard, Timer};
@@ -118,7 +133,12 @@ impl Shard {
         epoch: Epoch,
         out: &mut Output,
     ) {
-        if epoch < self.epoch || epoch == self.epoch && leader == self.joining.leader {
+        let is_first = self.epoch == Epoch::default() && epoch < Epoch(u32::MAX);
+        if epoch < self.epoch {
+            return self.refuse_deposed(leader, Refusal::OldEpoch, out);
+        } else if !is_first && !epoch.may_follow(self.epoch) {
+            return out.refuse(Peer::Coordinator(leader), Refusal::EpochOutOfBounds);
+        } else if epoch == self.epoch && leader == self.joining.leader {
             return;
         }
         self.joining.leader = leader;
@@ -199,6 +219,9 @@ impl Shard {
         handling: Handling,
         out: &mut Output,
     ) {
+        if epoch < self.epoch {
+            return self.refuse_deposed(leader, Refusal::OldEpoch, out);
+        }
         if self.joining.nonce != Some(nonce) || epoch != self.epoch {
             return;
         }
@@ -221,6 +244,27 @@ impl Shard {
         self.window = self.window.max(floor);
         self.inquire_all(now, out);
         self.ask_window(now, out);
+    }
+
+    /// Whether this shard obeys a coordinator: only the one that leads, and any other that says
+    /// that it does now. All members of a group tell what they have accepted.
+    pub(crate) fn obeys(&self, coordinator: CoordinatorId, message: &Message) -> bool {
+        let is_leader = coordinator == self.joining.leader || mutated!(self, ObeysDeposed);
+        is_leader
+            || matches!(
+                message,
+                Message::Commit(CommitMessage::Call { .. } | CommitMessage::Welcome { .. })
+                    | Message::Paxos(_)
+            )
+    }
+
+    /// A coordinator that does not lead is told that another one does.
+    pub(crate) fn refuse_deposed(&self, who: CoordinatorId, why: Refusal, out: &mut Output) {
+        let who = Peer::Coordinator(who);
+        out.refuse(who, why);
+        if self.epoch > Epoch::default() {
+            out.send(who, RequestId::default(), CommitMessage::Stale { epoch: self.epoch });
+        }
     }
 
     /// Has links to the other shards made, for probes and for cooperative termination: of

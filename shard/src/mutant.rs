@@ -69,6 +69,9 @@ pub enum Mutant {
     AcceptedByOne,
     /// Who has voted READ and hears that the transaction is forgotten leaves its floor.
     ForgottenLeavesFloor,
+    /// A coordinator that leads no more is obeyed. What the simulator's say is not wrong by then,
+    /// for other reasons; a test of the shard shows that it would be noticed.
+    ObeysDeposed,
     /// A site does not lead the others, however long it misses the coordinator.
     SitesNeverLead,
     /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs

@@ -10,6 +10,7 @@ use synod_common::message::bulk::List;
 use synod_common::message::data::ShardStatus;
 use synod_common::message::{CommitMessage, DataReply, DataRequest, Message, PaxosMessage};
 use synod_common::node::{Event, Lsn, Node, Output, Recovered};
+use synod_common::refusal::Refusal;
 use synod_common::route::{Router, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp};
 use synod_common::timer::TimerTable;
@@ -450,7 +451,8 @@ impl Shard {
             | CommitMessage::OnePhaseDone { .. }
             | CommitMessage::Ack { .. }
             | CommitMessage::Inquire { .. }
-            | CommitMessage::AskWindow => {}
+            | CommitMessage::AskWindow
+            | CommitMessage::Stale { .. } => {}
         }
     }
 
@@ -514,14 +516,9 @@ impl Node for Shard {
                 (Peer::Client(_), Message::DataRequest(asked)) => {
                     self.data_request(now, from, request, asked, out);
                 }
-                // From who does not lead, only that it does now.
-                (Peer::Coordinator(id), Message::Commit(message))
-                    if id != self.joining.leader
-                        && !matches!(
-                            message,
-                            CommitMessage::Call { .. } | CommitMessage::Welcome { .. }
-                        ) => {}
-                (Peer::Coordinator(id), Message::Site(_)) if id != self.joining.leader => {}
+                (Peer::Coordinator(id), message) if !self.obeys(id, &message) => {
+                    self.refuse_deposed(id, Refusal::Deposed, out);
+                }
                 // Whoever leads by now, they had accepted it.
                 (Peer::Coordinator(id), Message::Paxos(PaxosMessage::Accepted { txn, at })) => {
                     self.votes_accepted(id, (txn, at), out);

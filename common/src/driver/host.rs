@@ -8,6 +8,7 @@
 //!                                             4 checkpoint ▶ log
 //!                                             5 neighbours ▶ who is dialed
 //!                                             6 wake ─────▶ timer
+//!                                             7 refused ──▶ counted, written down
 //! ```
 //!
 //! All on one thread, except the log's. The loop never waits for the disk: while
@@ -43,6 +44,7 @@ use super::stats::Stats;
 use crate::id::{Peer, RequestId};
 use crate::message::Message;
 use crate::node::{Event, Lsn, Node, Output, Send};
+use crate::refusal::{Refusal, Refused};
 use crate::sync::GroupCommit;
 use crate::time::{Mono, Now, Wall};
 
@@ -375,7 +377,23 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
         if let Some(neighbours) = self.out.neighbours.take() {
             self.handle.0.neighbours.send_replace(neighbours);
         }
+        self.refused();
         Ok(())
+    }
+
+    /// Counts what was not obeyed. What is of old epochs comes in numbers after an election.
+    fn refused(&mut self) {
+        for Refused { from, why } in self.out.refused.drain(..) {
+            Stats::add(self.handle.stats().messages_refused(why), 1);
+            match why {
+                Refusal::OldEpoch | Refusal::Deposed => {
+                    tracing::debug!(peer = %from, %why, "a message was refused");
+                }
+                Refusal::EpochOutOfBounds | Refusal::Stranger => {
+                    tracing::warn!(peer = %from, %why, "a message was refused");
+                }
+            }
+        }
     }
 
     fn checkpoint(&mut self) -> Result<(), HostError> {

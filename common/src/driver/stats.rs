@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::refusal::Refusal;
+
 /// Counts since the start. Read them one by one; they are not one snapshot.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -17,6 +19,8 @@ pub struct Stats {
     pub forced: AtomicU64,
     /// Messages that were dropped because no link to their receiver was up.
     pub messages_dropped: AtomicU64,
+    /// Messages that the core did not obey, by the reason.
+    messages_refused: [AtomicU64; Refusal::ALL.len()],
     /// Bytes of frames that were received.
     pub bytes_in: AtomicU64,
     /// Bytes of frames that were sent.
@@ -32,6 +36,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Messages that the core did not obey for this reason.
+    pub fn messages_refused(&self, why: Refusal) -> &AtomicU64 {
+        &self.messages_refused[why as usize]
+    }
+
     pub(super) fn add(counter: &AtomicU64, n: usize) {
         counter.fetch_add(n as u64, Ordering::Relaxed);
     }

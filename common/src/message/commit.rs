@@ -188,6 +188,12 @@ pub enum CommitMessage {
         #[serde(skip)]
         open: Bytes,
     },
+    /// Shard: I do not obey you, but the leader of this epoch. The answer to what a coordinator
+    /// says that leads no later one; it is not answered.
+    Stale {
+        /// The epoch.
+        epoch: Epoch,
+    },
 }
 
 /// What a client says of its transaction to all participants.
@@ -256,7 +262,8 @@ impl CommitMessage {
             | CommitMessage::OnePhaseDone { .. }
             | CommitMessage::Ack { .. }
             | CommitMessage::Inquire { .. }
-            | CommitMessage::AskWindow => true,
+            | CommitMessage::AskWindow
+            | CommitMessage::Stale { .. } => true,
             CommitMessage::Welcome { .. }
             | CommitMessage::Prepare { .. }
             | CommitMessage::CommitOnePhase { .. }
@@ -291,7 +298,8 @@ impl CommitMessage {
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
             | CommitMessage::SafePoint { .. }
-            | CommitMessage::Settled { .. } => None,
+            | CommitMessage::Settled { .. }
+            | CommitMessage::Stale { .. } => None,
         }
     }
 
@@ -314,7 +322,8 @@ impl CommitMessage {
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
-            | CommitMessage::SafePoint { .. } => None,
+            | CommitMessage::SafePoint { .. }
+            | CommitMessage::Stale { .. } => None,
         }
     }
 
@@ -337,7 +346,8 @@ impl CommitMessage {
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
-            | CommitMessage::SafePoint { .. } => None,
+            | CommitMessage::SafePoint { .. }
+            | CommitMessage::Stale { .. } => None,
         }
     }
 }

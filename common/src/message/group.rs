@@ -170,6 +170,29 @@ pub enum GroupMessage {
 }
 
 impl GroupMessage {
+    /// The epoch to which it belongs, if it is an answer to who leads it, or wants to.
+    pub fn answers(&self) -> Option<Epoch> {
+        match self {
+            GroupMessage::Would { epoch }
+            | GroupMessage::Elected { epoch, .. }
+            | GroupMessage::Appended { epoch, .. }
+            | GroupMessage::Missing { epoch, .. }
+            | GroupMessage::Confirmed { epoch, .. }
+            | GroupMessage::Taken { epoch, .. }
+            | GroupMessage::Copied { epoch, .. } => Some(*epoch),
+            GroupMessage::Canvass { .. }
+            | GroupMessage::Elect { .. }
+            | GroupMessage::Append { .. }
+            | GroupMessage::Confirm { .. }
+            | GroupMessage::Stale { .. }
+            | GroupMessage::State { .. }
+            | GroupMessage::Rejoin { .. }
+            | GroupMessage::Told { .. }
+            | GroupMessage::Readmit { .. }
+            | GroupMessage::Readmitted { .. } => None,
+        }
+    }
+
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
             GroupMessage::Append { entries: bulk, .. }

@@ -2,7 +2,7 @@
 //!
 //! | of a transaction     | on                                      | do                     | then     |
 //! |----------------------|-----------------------------------------|------------------------|----------|
-//! | any                  | a proposal of an epoch before the promised one | nothing         | the same |
+//! | any                  | a proposal of an epoch before the promised one | tell the leader of that that it is deposed | the same |
 //! | any                  | a proposal below the mark               | nothing                | the same |
 //! | unknown              | a proposal, and too much is collected or accepted | nothing      | unknown  |
 //! | unknown, collecting  | YES(m), READ(m), not the last           | count                  | collecting |
@@ -36,6 +36,8 @@ const MOST_VOTES: usize = 500_000;
 pub enum Answer {
     /// Nothing.
     Nothing,
+    /// The epoch of the proposal is over: tell the leader who counts it.
+    Stale,
     /// Force this, then tell the leader that it is accepted.
     Accept(Bundle),
     /// Tell the leader again, once all that was forced before is durable; it may commit at
@@ -76,7 +78,10 @@ impl Acceptor {
         participants: &[ShardId],
         (shard, vote): (ShardId, &Vote),
     ) -> Answer {
-        if !self.is_open(promised, txn, h, participants.len()) {
+        if self.is_stale(promised, txn) {
+            return Answer::Stale;
+        }
+        if !self.is_open(txn, h, participants.len()) {
             return Answer::Nothing;
         }
         let incomplete = mutated!(self, MissingAccepted);
@@ -106,7 +111,10 @@ impl Acceptor {
     /// The leader forwards what all participants have proposed.
     pub fn forward(&mut self, promised: Epoch, bundle: Bundle) -> Answer {
         let participants = bundle.yes.len() + bundle.read.len();
-        if !self.is_open(promised, bundle.txn, bundle.h, participants) {
+        if self.is_stale(promised, bundle.txn) {
+            return Answer::Stale;
+        }
+        if !self.is_open(bundle.txn, bundle.h, participants) {
             return Answer::Nothing;
         }
         match self.instances.get(&(bundle.h, bundle.txn)) {
@@ -153,11 +161,15 @@ impl Acceptor {
         }
     }
 
-    fn is_open(&self, promised: Epoch, txn: TxnId, h: Timestamp, participants: usize) -> bool {
+    /// Whether it has promised to accept no proposal of that epoch any more.
+    fn is_stale(&self, promised: Epoch, txn: TxnId) -> bool {
+        promised > txn.session.epoch && !mutated!(self, PromiseIgnored)
+    }
+
+    fn is_open(&self, txn: TxnId, h: Timestamp, participants: usize) -> bool {
         let known = self.instances.contains_key(&(h, txn));
         let room = known || self.votes + participants <= MOST_VOTES;
-        let in_time = promised <= txn.session.epoch || mutated!(self, PromiseIgnored);
-        in_time && h >= self.below && participants > 0 && room
+        h >= self.below && participants > 0 && room
     }
 
     fn accept(&mut self, bundle: Bundle) {

@@ -57,7 +57,7 @@ impl Group {
     }
 
     /// What a member would report with its promise.
-    fn accepted(&self, id: usize, (txn, _): (TxnId, Timestamp)) -> bool {
+    pub(super) fn accepted(&self, id: usize, (txn, _): (TxnId, Timestamp)) -> bool {
         self.nodes[id - 1].member.accepts().any(|bundle| bundle.txn == txn)
     }
 

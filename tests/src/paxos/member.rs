@@ -123,7 +123,7 @@ impl Member {
 
     /// Does what the replica asks for.
     fn carry_out(&mut self, now: Mono, step: Step, out: &mut Out) {
-        let Step { promise, cut, append, messages, turn } = step;
+        let Step { promise, cut, append, messages, turn, refused: _ } = step;
         if let Some(promise) = promise {
             self.disk.append(Record::Promise(promise));
         }
@@ -244,7 +244,8 @@ impl Member {
         out: &mut Out,
     ) {
         let written = match answer {
-            Answer::Nothing => return,
+            // A leader that is deposed hears of it soon enough.
+            Answer::Nothing | Answer::Stale => return,
             Answer::Accept(bundle) => self.disk.append(Record::Accepted(bundle)),
             Answer::Again(_) => self.disk.written(),
         };

@@ -143,6 +143,7 @@ fn aim_of(message: &Message) -> Option<Aim> {
         | CommitMessage::AskWindow
         | CommitMessage::Window { .. }
         | CommitMessage::SafePoint { .. }
-        | CommitMessage::Settled { .. } => None,
+        | CommitMessage::Settled { .. }
+        | CommitMessage::Stale { .. } => None,
     }
 }

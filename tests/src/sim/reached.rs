@@ -42,11 +42,17 @@ pub struct Reached {
     pub left_to_sites: u64,
     /// Votes that had to wait for who was gone.
     pub blocked: u64,
+    /// Messages that were refused because their epoch is over.
+    pub old_epochs: u64,
+    /// Messages of coordinators that shards did not obey, because another one leads.
+    pub deposed: u64,
+    /// Answers of shards that say so.
+    pub stale: u64,
 }
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 18] {
+    pub fn all(&self) -> [(&'static str, u64); 21] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
@@ -66,6 +72,9 @@ impl Reached {
             ("in doubt without their leader", self.left_by_leader),
             ("without any coordinator", self.left_to_sites),
             ("blocked, as nobody has promised otherwise", self.blocked),
+            ("refused of an old epoch", self.old_epochs),
+            ("of who leads no more", self.deposed),
+            ("told so by a shard", self.stale),
         ]
     }
 
@@ -89,6 +98,9 @@ impl Reached {
         self.left_by_leader += other.left_by_leader;
         self.left_to_sites += other.left_to_sites;
         self.blocked += other.blocked;
+        self.old_epochs += other.old_epochs;
+        self.deposed += other.deposed;
+        self.stale += other.stale;
     }
 
     /// A server sends this.
@@ -98,6 +110,7 @@ impl Reached {
                 self.left += u64::from(*after > Timestamp::ZERO);
             }
             Message::Commit(CommitMessage::AbortOnePhase { .. }) => self.withdrawn += 1,
+            Message::Commit(CommitMessage::Stale { .. }) => self.stale += 1,
             _ => {}
         }
     }

@@ -7,6 +7,7 @@ use synod_common::id::{ClusterId, CoordinatorId, Peer, RequestId, ShardId};
 use synod_common::key::Key;
 use synod_common::message::Message;
 use synod_common::node::{CheckpointStep, Event, Neighbour, Output};
+use synod_common::refusal::{Refusal, Refused};
 use synod_common::route::{CoordinatorAddress, Partition, Placement, Router, ShardAddress};
 use synod_coordinator::Member;
 
@@ -501,11 +502,28 @@ impl World {
             }
             self.send(index, send)?;
         }
+        self.refused(index)?;
         self.link(index, &neighbours.unwrap_or_default());
         self.release(index)?;
         if self.servers[index].life == life && self.servers[index].out.restart {
             self.trace.line(self.time, format_args!("{} starts anew", server::peer(index)));
             return self.crash(index, 0);
+        }
+        Ok(())
+    }
+
+    /// Looks at what a server did not obey. There are no strangers here.
+    fn refused(&mut self, index: usize) -> Check {
+        for Refused { from, why } in std::mem::take(&mut self.servers[index].out.refused) {
+            let name = server::peer(index);
+            self.trace.line(self.time, format_args!("{name} refuses {from}: {why}"));
+            match why {
+                Refusal::OldEpoch => self.reached.old_epochs += 1,
+                Refusal::Deposed => self.reached.deposed += 1,
+                Refusal::EpochOutOfBounds | Refusal::Stranger => {
+                    return Err(format!("{name} refuses what {from} has said: {why}"));
+                }
+            }
         }
         Ok(())
     }

@@ -317,6 +317,7 @@ fn samples() -> Vec<Message> {
             open: List::of(&[txn()]),
         }
         .into(),
+        CommitMessage::Stale { epoch: Epoch(3) }.into(),
     ];
     let place = LockPlace::Key(Key::from("k"));
     let row =

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::paxos::Bundle;
-use synod_common::message::{Message, PaxosMessage};
+use synod_common::message::{GroupMessage, Message, PaxosMessage};
 use synod_common::node::{Event, Lsn, Output};
+use synod_common::refusal::Refusal;
 use synod_common::time::Now;
 
 use super::Member;
@@ -30,9 +31,15 @@ impl Member {
         if self.replica.is_rejoining() {
             return;
         }
+        if !self.replica.may_be(txn.session.epoch) {
+            return out.refuse(Peer::Shard(shard), Refusal::EpochOutOfBounds);
+        }
         let promised = self.replica.promise().epoch;
         let vote = (shard, vote);
         let answer = self.acceptor.propose(promised, (*txn, *h), participants, vote);
+        if answer == Answer::Stale {
+            out.refuse(Peer::Shard(shard), Refusal::OldEpoch);
+        }
         let told = if *tell { &participants[..] } else { &[] };
         self.accept(*txn, (*leader, told), answer, out);
     }
@@ -42,8 +49,14 @@ impl Member {
         if self.replica.is_rejoining() {
             return;
         }
-        let txn = bundle.txn;
+        let (txn, from) = (bundle.txn, Peer::Coordinator(leader));
+        if !self.replica.may_be(txn.session.epoch) {
+            return out.refuse(from, Refusal::EpochOutOfBounds);
+        }
         let answer = self.acceptor.forward(self.replica.promise().epoch, bundle);
+        if answer == Answer::Stale {
+            out.refuse(from, Refusal::OldEpoch);
+        }
         self.accept(txn, (leader, &[]), answer, out);
     }
 
@@ -57,6 +70,7 @@ impl Member {
     ) {
         let (lsn, at) = match answer {
             Answer::Nothing => return,
+            Answer::Stale => return self.tell_stale(leader, out),
             Answer::Accept(bundle) if mutated!(self.core, AcceptedUnforced) => {
                 let at = bundle.at;
                 out.append(&Record::Accepted(bundle));
@@ -74,6 +88,14 @@ impl Member {
         let to = told.iter().map(|shard| Peer::Shard(*shard));
         for to in to.chain([Peer::Coordinator(leader)]) {
             out.send_after(lsn, to, RequestId::default(), PaxosMessage::Accepted { txn, at });
+        }
+    }
+
+    /// Who counts the votes of an epoch that is over leads no more.
+    fn tell_stale(&self, leader: CoordinatorId, out: &mut Output) {
+        if leader != self.core.settings.id {
+            let stale = GroupMessage::Stale { epoch: self.replica.promise().epoch };
+            out.send(Peer::Coordinator(leader), RequestId::default(), stale);
         }
     }
 

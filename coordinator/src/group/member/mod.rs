@@ -2,6 +2,7 @@
 //! replica and the core of a coordinator on the other. It computes nothing.
 
 mod accepting;
+mod deposing;
 mod restoring;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -189,7 +190,7 @@ impl Member {
 
     /// Does what the replica asks for, in the order that it says.
     fn carry_out(&mut self, now: Now, step: Step, out: &mut Output) {
-        let Step { promise, cut, append, messages, turn } = step;
+        let Step { promise, cut, append, messages, turn, refused: _ } = step;
         if let Some(promise) = promise {
             let lsn = out.force(&Record::Promised(promise));
             if self.rejoins && !self.replica.is_rejoining() {
@@ -465,7 +466,11 @@ impl Member {
                     self.found(member, *epoch, accepted);
                 }
                 let step = self.replica.hear(now.mono, member, message);
+                self.refuse(from, &step, out);
                 self.carry_out(now, step, out);
+            }
+            (Peer::Shard(_), message) if self.follows_later(&message) => {
+                self.deposed(now, from, &message, out);
             }
             (Peer::Client(_), Message::ClientRequest(asked))
                 if !leads

@@ -78,6 +78,7 @@ impl Member {
     ) {
         let GroupMessage::State { epoch, base, number, last, part } = message else { return };
         let (offer, step) = self.replica.offered_state(now.mono, from, *epoch, *base);
+        self.refuse(Peer::Coordinator(from), &step, out);
         self.carry_out(now, step, out);
         let taken = GroupMessage::Taken { epoch: *epoch, base: *base, number: *number };
         match offer {

@@ -21,11 +21,10 @@ impl Replica {
         step: &mut Step,
     ) {
         if epoch <= self.promise.epoch {
-            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
-            return step.messages.push((from, stale, When::Now));
+            return self.refuse_stale(from, step);
         }
         let lately = self.heard.is_some_and(|heard| now.since(heard) < self.pace.patience);
-        if last >= self.log.last() && !lately && !self.leads() && epoch <= self.seen {
+        if last >= self.log.last() && !lately && !self.leads() {
             step.messages.push((from, GroupMessage::Would { epoch }, When::Now));
         }
     }
@@ -55,11 +54,10 @@ impl Replica {
     ) {
         let again = epoch == self.promise.epoch && self.promise.to == Some(from);
         if epoch <= self.promise.epoch && !again && !mutated!(self, PromisesTwice) {
-            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
-            return step.messages.push((from, stale, When::Now));
+            return self.refuse_stale(from, step);
         }
         let complete = last >= self.log.last() || mutated!(self, ElectsAnybody);
-        if complete && epoch <= self.seen {
+        if complete {
             self.promise_to(now, epoch, from, step);
             let elected = GroupMessage::Elected { epoch, accepted: Bytes::new() };
             step.messages.push((from, elected, When::Durable));

@@ -18,16 +18,17 @@ impl Replica {
         epoch: Epoch,
         step: &mut Step,
     ) -> bool {
-        self.saw(epoch);
-        if self.is_rejoining() {
-            return epoch <= self.seen && self.copies(leader, epoch);
-        }
-        if epoch < self.promise.epoch && !mutated!(self, FollowsStale) {
-            let stale = GroupMessage::Stale { epoch: self.promise.epoch };
-            step.messages.push((leader, stale, When::Now));
+        if !self.saw(epoch, step) {
             return false;
         }
-        if epoch > self.seen || self.leads() && epoch == self.promise.epoch {
+        if self.is_rejoining() {
+            return self.copies(leader, epoch);
+        }
+        if epoch < self.promise.epoch && !mutated!(self, FollowsStale) {
+            self.refuse_stale(leader, step);
+            return false;
+        }
+        if self.leads() && epoch == self.promise.epoch {
             return false;
         }
         if epoch > self.promise.epoch {

@@ -209,6 +209,7 @@ mod tests {
 
     use bytes::Bytes;
     use synod_common::message::group::Position;
+    use synod_common::refusal::Refusal;
 
     use super::super::{Pace, Promise, Turn};
     use super::*;
@@ -219,6 +220,8 @@ mod tests {
     const C3: CoordinatorId = CoordinatorId(3);
     /// The one that c2 leads.
     const EPOCH: Epoch = Epoch(2);
+    /// As many epochs as may have begun without being heard of.
+    const UNHEARD: u32 = 1 << 20;
 
     /// c2 leads with this log, by the promise of c3.
     fn led_by_c2(log: Log) -> (Replica, Mono) {
@@ -270,6 +273,63 @@ mod tests {
         replica.hear(now, C3, canvass);
         let mut turn = |epoch| replica.hear(now, C3, GroupMessage::Stale { epoch }).turn;
         assert_eq!((turn(Epoch(1)), turn(EPOCH)), (None, None));
+        assert_eq!((turn(Epoch(5 + UNHEARD)), turn(Epoch(u32::MAX))), (None, None));
         assert_eq!(turn(Epoch(3)), Some(Turn::Stops));
+        assert_eq!(turn(Epoch(4 + UNHEARD)), Some(Turn::Stops), "behind epoch 4");
+    }
+
+    /// Nobody promises it, follows it, or would elect it, and who leads goes on.
+    #[test]
+    fn an_epoch_that_can_not_be_moves_nobody() {
+        let last = Position { epoch: EPOCH, index: 9 };
+        let of = |epoch| {
+            let entries = Bytes::new();
+            [
+                GroupMessage::Canvass { epoch, last },
+                GroupMessage::Elect { epoch, last },
+                GroupMessage::Append { epoch, before: last, committed: 9, entries },
+                GroupMessage::Confirm { epoch, round: 1, committed: 9 },
+                GroupMessage::Stale { epoch },
+                GroupMessage::Readmit { above: epoch },
+            ]
+        };
+        for epoch in [Epoch(3 + UNHEARD), Epoch(u32::MAX)] {
+            for message in of(epoch) {
+                let (mut replica, now) = led_by_c2(Log::default());
+                let step = replica.hear(now, C3, message.clone());
+                assert_eq!(step.refused, Some(Refusal::EpochOutOfBounds), "{message:?}");
+                assert_eq!((step.messages, step.turn, step.promise), (vec![], None, None));
+                assert_eq!(replica.promise().epoch, EPOCH);
+            }
+        }
+    }
+
+    /// They were given to who led then, or wanted to.
+    #[test]
+    fn answers_of_an_epoch_that_is_over_are_refused_and_not_answered() {
+        let (epoch, index) = (Epoch(1), 1);
+        let answers = [
+            GroupMessage::Would { epoch },
+            GroupMessage::Elected { epoch, accepted: Bytes::new() },
+            GroupMessage::Appended { epoch, index },
+            GroupMessage::Missing { epoch, index },
+            GroupMessage::Confirmed { epoch, round: 1 },
+            GroupMessage::Copied { epoch, index },
+        ];
+        for answer in answers {
+            let (mut replica, now) = led_by_c2(Log::default());
+            let step = replica.hear(now, C3, answer.clone());
+            assert_eq!(step.refused, Some(Refusal::OldEpoch), "{answer:?}");
+            assert_eq!((step.messages, step.turn), (vec![], None), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_none_of_the_group_is_not_heard() {
+        let (mut replica, now) = led_by_c2(Log::default());
+        for stranger in [C2, CoordinatorId(4)] {
+            let step = replica.hear(now, stranger, GroupMessage::Stale { epoch: Epoch(3) });
+            assert_eq!((step.refused, step.turn), (Some(Refusal::Stranger), None));
+        }
     }
 }

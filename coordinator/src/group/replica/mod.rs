@@ -23,11 +23,13 @@
 //! | any        | STATE(e, base, …), e ≥ promise, base ≥ the end of the log | *force* promise; all there is is that state now | Following |
 //! | Following  | that state is on its disk; before that, silence or another leader |               | starts anew |
 //! | any        | CONFIRM(e, r), e ≥ promise           | *force* promise; CONFIRMED(e, r)              | Following |
-//! | any        | any of these with e < promise        | STALE(promise)                                | the same |
+//! | any        | any of these with e < promise, or a vote proposed to an acceptor | STALE(promise)     | the same |
+//! | any        | any of these with an e that no epoch can have reached | nothing                      | the same |
+//! | any        | WOULD, ELECTED, APPENDED, MISSING, CONFIRMED of e < promise | nothing                | the same |
 //! | Leading    | new entries                          | *force* them; APPEND to who has taken what came before | the same |
 //! | Leading    | APPENDED(e, i)                       | committed := what a majority has, if it is of e | the same |
 //! | Leading    | CONFIRMED(e, r) of a majority        | it led when round r began                     | the same |
-//! | Leading    | STALE(e') or a promise of e' > e; no majority heard for long | stop          | starts anew |
+//! | Leading    | STALE(e') or a promise of e' > e, or a shard speaks of e' > e; no majority heard for long | stop | starts anew |
 //!
 //! An *epoch* is a term of office. A majority promises it to one member only, so it has
 //! one leader, who alone writes entries of it; and who promised it follows nobody older.
@@ -82,6 +84,7 @@ use bytes::Bytes;
 use synod_common::id::{CoordinatorId, Epoch};
 use synod_common::message::GroupMessage;
 use synod_common::message::group::Position;
+use synod_common::refusal::Refusal;
 use synod_common::time::Mono;
 
 use super::log::{Entry, Log};
@@ -92,8 +95,6 @@ use rejoining::Rejoining;
 const MESSAGE_BYTES: usize = 1 << 20;
 /// Messages with entries that may be on their way to one member.
 const MOST_IN_FLIGHT: u8 = 2;
-/// An epoch so far above all that was heard of is none.
-const MOST_EPOCHS: u32 = 1 << 20;
 
 /// What a member has promised: to follow nobody of an older epoch, and in this one, at
 /// most one.
@@ -130,6 +131,8 @@ pub struct Step {
     pub messages: Vec<(CoordinatorId, GroupMessage, When)>,
     /// What has become of the member.
     pub turn: Option<Turn>,
+    /// Why it does not do what it was told.
+    pub refused: Option<Refusal>,
 }
 
 /// When a message may leave.
@@ -323,11 +326,16 @@ impl Replica {
         step
     }
 
-    /// Hears a member. What comes from others, or can not be, is ignored.
+    /// Hears a member. What comes from others, or can not be, is refused.
     pub fn hear(&mut self, now: Mono, from: CoordinatorId, message: GroupMessage) -> Step {
         let mut step = Step::default();
         if from == self.me || !self.members.contains(&from) {
+            step.refused = Some(Refusal::Stranger);
             return step;
+        }
+        // None of them has an answer.
+        if message.answers().is_some_and(|epoch| epoch < self.promise.epoch) {
+            step.refused = Some(Refusal::OldEpoch);
         }
         match message {
             // Who has lost its promises gives none, and what it says must not be counted.
@@ -336,12 +344,14 @@ impl Replica {
             | GroupMessage::Rejoin { .. }
                 if self.is_rejoining() => {}
             GroupMessage::Canvass { epoch, last } => {
-                self.saw(epoch);
-                self.canvassed(now, from, epoch, last, &mut step);
+                if self.saw(epoch, &mut step) {
+                    self.canvassed(now, from, epoch, last, &mut step);
+                }
             }
             GroupMessage::Elect { epoch, last } => {
-                self.saw(epoch);
-                self.asked_to_elect(now, from, epoch, last, &mut step);
+                if self.saw(epoch, &mut step) {
+                    self.asked_to_elect(now, from, epoch, last, &mut step);
+                }
             }
             GroupMessage::Append { epoch, before, committed, entries } => {
                 if self.follow(now, from, epoch, &mut step) {
@@ -371,12 +381,7 @@ impl Replica {
             GroupMessage::Confirmed { epoch, round } => {
                 self.round_confirmed(now, from, epoch, round);
             }
-            GroupMessage::Stale { epoch } => {
-                self.saw(epoch);
-                if epoch > self.promise.epoch {
-                    self.stop(&mut step);
-                }
-            }
+            GroupMessage::Stale { epoch } => self.may_be_deposed(epoch, &mut step),
             GroupMessage::Rejoin { life } => {
                 let told = GroupMessage::Told { life, epoch: self.promise.epoch };
                 step.messages.push((from, told, When::Now));
@@ -393,6 +398,18 @@ impl Replica {
             GroupMessage::State { .. } | GroupMessage::Taken { .. } => {}
         }
         step
+    }
+
+    /// A shard follows the leader of this epoch, so there was one.
+    pub fn hear_of_leader(&mut self, epoch: Epoch) -> Step {
+        let mut step = Step::default();
+        self.may_be_deposed(epoch, &mut step);
+        step
+    }
+
+    /// Whether there may be such an epoch by now.
+    pub fn may_be(&self, epoch: Epoch) -> bool {
+        epoch.may_follow(self.seen)
     }
 
     /// The link to a member is up: what was on its way to it may be lost.
@@ -516,10 +533,28 @@ impl Replica {
         self.due = now + self.pace.patience + self.pace.patience.mul_f64(share);
     }
 
-    fn saw(&mut self, epoch: Epoch) {
-        if epoch.0 <= self.seen.0.saturating_add(MOST_EPOCHS) {
-            self.seen = self.seen.max(epoch);
+    /// Whether there may be such an epoch; one that follows those that it has heard of.
+    fn saw(&mut self, epoch: Epoch, step: &mut Step) -> bool {
+        let may_be = self.may_be(epoch);
+        match may_be {
+            true => self.seen = self.seen.max(epoch),
+            false => step.refused = Some(Refusal::EpochOutOfBounds),
         }
+        may_be
+    }
+
+    /// It is told of an epoch; if that is a later one than it leads, it leads no more.
+    fn may_be_deposed(&mut self, epoch: Epoch, step: &mut Step) {
+        if self.saw(epoch, step) && epoch > self.promise.epoch {
+            self.stop(step);
+        }
+    }
+
+    /// Tells who speaks for an epoch that is over.
+    fn refuse_stale(&self, who: CoordinatorId, step: &mut Step) {
+        let stale = GroupMessage::Stale { epoch: self.promise.epoch };
+        step.messages.push((who, stale, When::Now));
+        step.refused = Some(Refusal::OldEpoch);
     }
 
     fn stop(&mut self, step: &mut Step) {

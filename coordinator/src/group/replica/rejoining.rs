@@ -247,7 +247,9 @@ impl Replica {
 
     /// A member that lost its disk wants a later epoch than this one.
     pub(super) fn asked_to_readmit(&mut self, from: CoordinatorId, above: Epoch, step: &mut Step) {
-        self.saw(above);
+        if !self.saw(above, step) {
+            return;
+        }
         let epoch = self.promise.epoch;
         let is_later = epoch > above || mutated!(self, RejoinsSameEpoch) && epoch == above;
         let Role::Leading(leading) = &self.role else { return };
@@ -257,8 +259,7 @@ impl Replica {
                 step.messages.push((from, readmitted, When::Now));
             }
             None if is_later => {}
-            Some(_) | None if above <= self.seen => self.stop(step),
-            Some(_) | None => {}
+            Some(_) | None => self.stop(step),
         }
     }
 

@@ -123,7 +123,7 @@ impl State {
         let told = shards.filter(|_| tells).chain([leader]).filter(|_| leader != at);
         let told: Vec<usize> = told.collect();
         match answer {
-            Answer::Nothing => {}
+            Answer::Nothing | Answer::Stale => {}
             Answer::Accept(bundle) => {
                 self.members[at].dirty = Some((bundle, told));
                 if self.bug == Some(Bug::AcceptedUnforced) {
@@ -176,7 +176,7 @@ impl State {
         let mut empty = machine(self.bug, Acceptor::default());
         let only = ShardId(1);
         let answer = empty.propose(member.promised, (id, h), &[only], (only, &Vote::Yes(h)));
-        matches!(answer, Answer::Nothing)
+        matches!(answer, Answer::Nothing | Answer::Stale)
     }
 
     /// A member hears something of the transaction.
