@@ -72,6 +72,14 @@ pub enum Mutant {
     /// A coordinator that leads no more is obeyed. What the simulator's say is not wrong by then,
     /// for other reasons; a test of the shard shows that it would be noticed.
     ObeysDeposed,
+    /// What an operator has decided is in force before it is durable.
+    ResolvedUnforced,
+    /// What operators have decided is not in checkpoints.
+    ResolvedForgotten,
+    /// That the outcome differs from what an operator has decided is not noticed.
+    MixedUnnoticed,
+    /// Other participants are told what an operator has decided.
+    ResolvedForOutcome,
     /// A site does not lead the others, however long it misses the coordinator.
     SitesNeverLead,
     /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs
@@ -82,7 +90,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 31] = [
+    pub const ALL: [Mutant; 35] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -114,6 +122,10 @@ impl Mutant {
         Mutant::AcceptedByOne,
         Mutant::ForgottenLeavesFloor,
         Mutant::SitesNeverLead,
+        Mutant::ResolvedUnforced,
+        Mutant::ResolvedForgotten,
+        Mutant::MixedUnnoticed,
+        Mutant::ResolvedForOutcome,
     ];
 }
 

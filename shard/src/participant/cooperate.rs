@@ -116,6 +116,11 @@ impl Shard {
             Some(Stage::Prepared { .. }) if mutated!(self, PeerInDoubtAborts) => {
                 Some(Decision::Abort)
             }
+            Some(Stage::Prepared { resolved: Some(resolved), .. })
+                if mutated!(self, ResolvedForOutcome) =>
+            {
+                Some(resolved.verdict.into())
+            }
             Some(Stage::Prepared { .. } | Stage::ReadVoted { .. } | Stage::OnePhase { .. }) => None,
             // It may have come again after its end.
             _ if self.may_be_forgotten(h) => None,

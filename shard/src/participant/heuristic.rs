@@ -49,6 +49,7 @@ use synod_common::node::{Lsn, Output};
 use synod_common::time::{Now, Timestamp, Wall};
 
 use super::Stage;
+use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::Record;
 use crate::shard::{Shard, Timer};
@@ -154,6 +155,10 @@ impl Shard {
         let resolution = Resolution { txn, verdict, by, why, when, outcome: None, read };
         let lsn = out.force(&Record::Resolved(resolution.clone()));
         self.resolutions.insert(resolution);
+        if mutated!(self, ResolvedUnforced) {
+            self.put_in_force(txn);
+            return out.send(from.0, from.1, DataReply::Done);
+        }
         self.resolving.push_back((lsn, txn, from.0, from.1));
     }
 
@@ -258,7 +263,9 @@ impl Shard {
             self.settled.insert(txn, h, outcome);
         }
         self.over.insert(txn, h, End::Decided);
-        self.resolutions.ended(txn, outcome);
+        if !mutated!(self, MixedUnnoticed) {
+            self.resolutions.ended(txn, outcome);
+        }
         self.txns.remove(&txn);
     }
 
@@ -277,7 +284,9 @@ impl Shard {
     /// the log behind its start.
     pub(crate) fn saved_resolutions(&self) -> impl Iterator<Item = Record> {
         let is_durable = |known: &&Resolution| !self.is_resolving(known.txn);
-        self.resolutions.0.iter().filter(is_durable).flat_map(|known| {
+        let forgets = mutated!(self, ResolvedForgotten);
+        let kept = self.resolutions.0.iter().filter(is_durable).filter(move |_| !forgets);
+        kept.flat_map(|known| {
             let ended = known.outcome.map(|verdict| Record::Outcome { txn: known.txn, verdict });
             [Some(Record::Resolved(known.clone())), ended].into_iter().flatten()
         })

@@ -97,6 +97,9 @@ fn of_message(message: &Message) -> (String, Option<TxnId>) {
         Message::DataRequest(DataRequest::Abort { txn }) => {
             ("client's ABORT".to_owned(), Some(*txn))
         }
+        Message::DataRequest(message @ DataRequest::Resolve { txn, .. }) => {
+            (loud(&name(message)), Some(*txn))
+        }
         Message::DataRequest(message) => {
             let txn = match message {
                 DataRequest::Read { access, .. }

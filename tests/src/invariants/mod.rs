@@ -22,6 +22,7 @@
 //! | `drain`         | I24       | after the faults have ended                      |
 //! | `never_blocked` | I25       | while some servers are gone                      |
 //! | `sum`           | I27       | at the end, for every snapshot and full scan     |
+//! | `heuristic`     | I31       | an operator's decision becomes durable; at the end |
 //!
 //! Besides these, every assertion of the cores is one.
 
@@ -33,6 +34,7 @@ pub mod drain;
 pub mod force;
 pub mod forgetting;
 pub mod grants;
+pub mod heuristic;
 pub mod never_blocked;
 pub mod once;
 pub mod paxos;

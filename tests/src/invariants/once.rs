@@ -3,6 +3,7 @@
 //! Source: the log of a shard is its history; a second commit record of the same
 //! transaction would be a second application.
 
+use synod_common::commit::Verdict;
 use synod_shard::Record;
 
 use super::Check;
@@ -11,7 +12,9 @@ use crate::sim::ledger::{Fact, Facts};
 /// Called with a record that has become durable, before it is entered.
 pub fn check(facts: &Facts, fact: &Fact) -> Check {
     let (txn, known) = match fact {
-        Fact::Shard(Record::Committed { txn, .. }) => (txn, facts.committed.contains_key(txn)),
+        Fact::Shard(
+            Record::Committed { txn, .. } | Record::Outcome { txn, verdict: Verdict::Commit(_) },
+        ) => (txn, facts.committed.contains_key(txn)),
         Fact::Shard(Record::OnePhase(record)) => {
             (&record.txn, facts.one_phase.contains_key(&record.txn))
         }
@@ -23,7 +26,7 @@ pub fn check(facts: &Facts, fact: &Fact) -> Check {
             | Record::Shards(_)
             | Record::Site { .. }
             | Record::Resolved(_)
-            | Record::Outcome { .. },
+            | Record::Outcome { verdict: Verdict::Abort, .. },
         )
         | Fact::Coordinator(_) => {
             return Ok(());

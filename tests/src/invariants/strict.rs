@@ -8,13 +8,17 @@
 //! nothing that it wrote was written between that and its commit. One at the level
 //! `read-committed` read, of each key, a value that was committed then.
 //!
+//! Where an operator has decided, what a transaction writes is there as he has decided, and
+//! if that was wrong, what it has read there may have changed since.
+//!
 //! Together that is strict serializability: Papadimitriou (1979) with the real-time
 //! order of Herlihy and Wing (1990). Transactions of equal timestamps must not
 //! conflict, so their order does not matter else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use synod_common::commit::Verdict;
 use synod_common::id::TxnId;
 use synod_common::key::{Escaped, Key, KeyRange};
 use synod_common::message::client::Outcome;
@@ -28,23 +32,32 @@ use crate::sim::ledger::Ledger;
 
 type State = BTreeMap<Key, Bytes>;
 
+/// Committed transactions by timestamp.
+type Committed<'a> = BTreeMap<(Timestamp, TxnId), &'a Txn>;
+
+/// What is written when, by whom.
+type Written<'a> = BTreeMap<(Timestamp, TxnId), BTreeMap<&'a Key, &'a Vec<Deed>>>;
+
 /// Called at the end. Returns the final state.
 pub fn check(history: &History, ledger: &Ledger, router: &Router) -> Result<State, String> {
     let committed = committed(history, ledger);
     real_time(history, &committed)?;
-    first_committer_wins(&committed)?;
-    let (state, timeline) = replay(history, &committed, router)?;
-    read_committed(history, &committed, &timeline)?;
+    let there = There { ledger, router };
+    let written = there.written(history, &committed);
+    first_committer_wins(history, &written)?;
+    let (state, timeline) = replay(history, &committed, &written, &there)?;
+    read_committed(history, &committed, &written, &timeline)?;
     Ok(state)
 }
 
 /// Nothing that a transaction at the level `snapshot` wrote was written by others
 /// between its snapshot and its commit.
-fn first_committer_wins(committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check {
-    let mut written: BTreeMap<&Key, (Timestamp, TxnId)> = BTreeMap::new();
-    for ((at, id), txn) in committed {
-        for (key, deeds) in &txn.writes {
-            let before = written.insert(key, (*at, *id));
+fn first_committer_wins(history: &History, written: &Written<'_>) -> Check {
+    let mut newest: BTreeMap<&Key, (Timestamp, TxnId)> = BTreeMap::new();
+    for ((at, id), writes) in written {
+        let txn = &history.txns[id];
+        for (key, deeds) in writes {
+            let before = newest.insert(*key, (*at, *id));
             // Operations read nothing, so they do not mind.
             if !deeds.iter().any(|deed| matches!(deed, Deed::Put(_))) {
                 continue;
@@ -67,7 +80,8 @@ fn first_committer_wins(committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check
 /// nobody who was answered had touched the same.
 fn read_committed(
     history: &History,
-    committed: &BTreeMap<(Timestamp, TxnId), &Txn>,
+    committed: &Committed<'_>,
+    written: &Written<'_>,
     timeline: &Timeline,
 ) -> Check {
     for (id, txn) in history.txns.iter().filter(|(_, txn)| !txn.seen.loose.is_empty()) {
@@ -77,9 +91,9 @@ fn read_committed(
         for Loose { key, value, locked } in &txn.seen.loose {
             let over = |at: Timestamp| match locked {
                 false => at <= since,
-                true => committed
-                    .iter()
-                    .any(|((when, _), t)| *when == at && t.writes.contains_key(key) && before(t)),
+                true => written.iter().any(|((when, id), writes)| {
+                    *when == at && writes.contains_key(key) && before(&history.txns[id])
+                }),
             };
             let versions = timeline.get(key).map_or(&[][..], |list| list);
             let first = std::iter::once(&None).chain(versions.iter().map(|(_, version)| version));
@@ -93,8 +107,90 @@ fn read_committed(
     Ok(())
 }
 
+/// Where things are, and what operators have decided there.
+struct There<'a> {
+    ledger: &'a Ledger,
+    router: &'a Router,
+}
+
+impl There<'_> {
+    /// What there is on all shards: operators may have decided before the outcome was known.
+    fn written<'h>(&self, history: &'h History, committed: &Committed<'_>) -> Written<'h> {
+        let outcomes: BTreeMap<TxnId, Timestamp> =
+            committed.keys().map(|(at, id)| (*id, *at)).collect();
+        let mut written = Written::new();
+        for (id, txn) in history.txns.iter().filter(|(_, txn)| txn.asked) {
+            for (key, deeds) in &txn.writes {
+                let shard = usize::from(self.router.shard_of(key).0);
+                let at = match self.ledger.servers[shard].resolved.get(id) {
+                    Some(Verdict::Commit(at)) => Some(*at),
+                    Some(Verdict::Abort) => None,
+                    None => outcomes.get(id).copied(),
+                };
+                if let Some(at) = at {
+                    written.entry((at, *id)).or_default().insert(key, deeds);
+                }
+            }
+        }
+        written
+    }
+
+    /// Whether a transaction may have read something on a shard that had changed when it
+    /// committed.
+    fn is_damaged(&self, txn: Option<TxnId>, shard: usize) -> bool {
+        txn.is_some_and(|txn| self.ledger.mixed(shard, txn).is_some())
+    }
+
+    /// What somebody saw is what is there; of a transaction, where it is not damaged.
+    fn compare(
+        &self,
+        who: &str,
+        txn: Option<TxnId>,
+        seen: &Seen,
+        state: &State,
+        writers: &BTreeMap<Key, (Timestamp, TxnId)>,
+    ) -> Check {
+        let shard_of = |key: &Key| usize::from(self.router.shard_of(key).0);
+        let counts = |key: &Key| !self.is_damaged(txn, shard_of(key));
+        let wrong = |key: &Key, saw: Option<&Bytes>, is: Option<&Bytes>| {
+            let show = |value: Option<&Bytes>| {
+                value.map_or("nothing".to_owned(), |v| Escaped(v).to_string())
+            };
+            let writer = writers.get(key).map(|(at, id)| format!(", written by {id} at {at}"));
+            let writer = writer.unwrap_or_default();
+            Err(format!("I22: {who} saw {key} = {}; it is {}{writer}", show(saw), show(is)))
+        };
+        for (key, value) in seen.keys.iter().filter(|(key, _)| counts(key)) {
+            if state.get(key) != value.as_ref() {
+                return wrong(key, value.as_ref(), state.get(key));
+            }
+        }
+        for (key, deeds, value) in seen.after.iter().filter(|(key, ..)| counts(key)) {
+            let is = fold(deeds, state.get(key).cloned())?;
+            if is != *value {
+                return wrong(key, value.as_ref(), is.as_ref());
+            }
+        }
+        let ranges = seen.ranges.iter().filter(|(_, part, _)| !self.is_damaged(txn, *part));
+        for (range, part, rows) in ranges {
+            let mine = |key: &Key| shard_of(key) == *part;
+            let is: BTreeMap<&Key, &Bytes> =
+                within(state, range).filter(|(key, _)| mine(key)).collect();
+            for (key, value) in rows {
+                if is.get(key) != Some(&value) {
+                    return wrong(key, Some(value), is.get(key).copied());
+                }
+            }
+            if let Some((key, value)) = is.iter().find(|(key, _)| !rows.contains_key(**key)) {
+                return wrong(key, None, Some(value));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Committed transactions by timestamp.
-fn committed<'a>(history: &'a History, ledger: &Ledger) -> BTreeMap<(Timestamp, TxnId), &'a Txn> {
+fn committed<'a>(history: &'a History, ledger: &Ledger) -> Committed<'a> {
     let mut committed = BTreeMap::new();
     for (id, txn) in &history.txns {
         let at = match (&txn.told, ledger.committed.get(id)) {
@@ -119,7 +215,7 @@ struct Span {
     name: String,
 }
 
-fn real_time(history: &History, committed: &BTreeMap<(Timestamp, TxnId), &Txn>) -> Check {
+fn real_time(history: &History, committed: &Committed<'_>) -> Check {
     let mut spans: Vec<Span> = committed
         .iter()
         .map(|((at, id), txn)| Span {
@@ -166,8 +262,9 @@ fn real_time(history: &History, committed: &BTreeMap<(Timestamp, TxnId), &Txn>) 
 
 fn replay(
     history: &History,
-    committed: &BTreeMap<(Timestamp, TxnId), &Txn>,
-    router: &Router,
+    committed: &Committed<'_>,
+    written: &Written<'_>,
+    there: &There<'_>,
 ) -> Result<(State, Timeline), String> {
     let mut snapshots: Vec<(Timestamp, String, &Seen)> = history
         .snapshots
@@ -187,19 +284,22 @@ fn replay(
     let mut group: Group<'_> = BTreeMap::new();
     let mut timeline = Timeline::new();
     let mut now = Timestamp::ZERO;
-    for ((at, id), txn) in committed {
+    let all: BTreeSet<&(Timestamp, TxnId)> = committed.keys().chain(written.keys()).collect();
+    for (at, id) in all {
         if *at > now {
             apply(now, &mut state, &mut group, &mut timeline)?;
             while let Some((_, who, seen)) = snapshots.next_if(|snapshot| snapshot.0 < *at) {
-                compare(&who, seen, &state, router, &writers)?;
+                there.compare(&who, None, seen, &state, &writers)?;
             }
             now = *at;
         }
-        if !matches!(txn.reads_at, ReadsAt::Snapshot(_)) {
-            compare(&format!("{id} at {at}"), &txn.seen, &state, router, &writers)?;
+        if let Some(txn) = committed.get(&(*at, *id))
+            && !matches!(txn.reads_at, ReadsAt::Snapshot(_))
+        {
+            there.compare(&format!("{id} at {at}"), Some(*id), &txn.seen, &state, &writers)?;
         }
-        for (key, deeds) in &txn.writes {
-            let group = group.entry(key.clone()).or_default();
+        for (key, deeds) in written.get(&(*at, *id)).into_iter().flatten() {
+            let group = group.entry(Key::clone(key)).or_default();
             for (other, before) in &*group {
                 let mut pairs = before.iter().flat_map(|a| deeds.iter().map(move |b| (a, b)));
                 if !pairs.all(|(a, b)| a.commutes(b)) {
@@ -207,12 +307,12 @@ fn replay(
                 }
             }
             group.push((*id, deeds));
-            writers.insert(key.clone(), (*at, *id));
+            writers.insert(Key::clone(key), (*at, *id));
         }
     }
     apply(now, &mut state, &mut group, &mut timeline)?;
     for (_, who, seen) in snapshots {
-        compare(&who, seen, &state, router, &writers)?;
+        there.compare(&who, None, seen, &state, &writers)?;
     }
     Ok((state, timeline))
 }
@@ -240,47 +340,6 @@ fn apply(
         }
         let value = state.get(&key).cloned();
         timeline.entry(key).or_default().push((now, value));
-    }
-    Ok(())
-}
-
-fn compare(
-    who: &str,
-    seen: &Seen,
-    state: &State,
-    router: &Router,
-    writers: &BTreeMap<Key, (Timestamp, TxnId)>,
-) -> Check {
-    let wrong = |key: &Key, saw: Option<&Bytes>, is: Option<&Bytes>| {
-        let show =
-            |value: Option<&Bytes>| value.map_or("nothing".to_owned(), |v| Escaped(v).to_string());
-        let writer = writers.get(key).map(|(at, id)| format!(", written by {id} at {at}"));
-        let writer = writer.unwrap_or_default();
-        Err(format!("I22: {who} saw {key} = {}; it is {}{writer}", show(saw), show(is)))
-    };
-    for (key, value) in &seen.keys {
-        if state.get(key) != value.as_ref() {
-            return wrong(key, value.as_ref(), state.get(key));
-        }
-    }
-    for (key, deeds, value) in &seen.after {
-        let is = fold(deeds, state.get(key).cloned())?;
-        if is != *value {
-            return wrong(key, value.as_ref(), is.as_ref());
-        }
-    }
-    for (range, part, rows) in &seen.ranges {
-        let mine = |key: &Key| usize::from(router.shard_of(key).0) == *part;
-        let is: BTreeMap<&Key, &Bytes> =
-            within(state, range).filter(|(key, _)| mine(key)).collect();
-        for (key, value) in rows {
-            if is.get(key) != Some(&value) {
-                return wrong(key, Some(value), is.get(key).copied());
-            }
-        }
-        if let Some((key, value)) = is.iter().find(|(key, _)| !rows.contains_key(**key)) {
-            return wrong(key, None, Some(value));
-        }
     }
     Ok(())
 }

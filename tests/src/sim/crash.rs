@@ -273,6 +273,7 @@ impl World {
         if self.faults.every > 0 {
             self.after(self.faults.every, Happening::Fault);
         }
+        self.begin_operating();
         if self.sizes.loses {
             let soon = self.rng.within(100_000..=1_500_000);
             self.after(soon, Happening::Part);

@@ -14,6 +14,7 @@ impl World {
     /// A server sends.
     pub fn send(&mut self, from: usize, send: Send) -> Check {
         let send = self.mutate_send(from, send)?;
+        self.answers_operator(from, &send)?;
         if self.checks_messages() {
             force::check(&mut self.ledger, &mut self.handed_out, from, &send.message)?;
         }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use synod_common::commit::Protocol;
+use synod_common::commit::{Protocol, Verdict};
 use synod_common::id::{Epoch, ShardId, TxnId};
 use synod_common::node::{Lsn, Records};
 use synod_common::time::Timestamp;
@@ -12,7 +12,9 @@ use synod_shard::Record as ShardRecord;
 
 use super::group::GroupLog;
 use super::server::is_coordinator;
-use crate::invariants::{Check, agreement, decision, forgetting, once, paxos, sites, votes};
+use crate::invariants::{
+    Check, agreement, decision, forgetting, heuristic, once, paxos, sites, votes,
+};
 
 type CoordinatorRecord = synod_coordinator::Record;
 
@@ -37,6 +39,8 @@ pub struct Facts {
     pub prepared: BTreeMap<TxnId, synod_common::time::Timestamp>,
     /// What each of them writes, and the locks it needs after a restart.
     pub records: BTreeMap<TxnId, synod_shard::Prepared>,
+    /// Decided here by operators, who may be wrong.
+    pub resolved: BTreeMap<TxnId, Verdict>,
     /// Committed here in two phases.
     pub committed: BTreeMap<TxnId, Timestamp>,
     /// Aborted here after a YES vote.
@@ -103,11 +107,18 @@ impl Ledger {
                 CoordinatorRecord::Committed { txn, at, .. }
                 | CoordinatorRecord::Outcome { txn, at },
             )
-            | Fact::Shard(ShardRecord::Committed { txn, at }) = &fact
+            | Fact::Shard(
+                ShardRecord::Committed { txn, at }
+                | ShardRecord::Outcome { txn, verdict: Verdict::Commit(at) },
+            ) = &fact
             {
                 decision::check(self, *txn, *at)?;
             }
-            if let Fact::Shard(ShardRecord::Committed { txn, at }) = &fact {
+            if let Fact::Shard(
+                ShardRecord::Committed { txn, at }
+                | ShardRecord::Outcome { txn, verdict: Verdict::Commit(at) },
+            ) = &fact
+            {
                 paxos::carried_out(self, server, *txn, *at)?;
             }
             if let Fact::Coordinator(record) = &fact {
@@ -176,15 +187,41 @@ impl Ledger {
         Ok(())
     }
 
-    /// Prepared on a server, and not known to be over there.
+    /// How a transaction ended that has ended.
+    pub fn outcome(&self, txn: TxnId) -> Verdict {
+        self.committed.get(&txn).map_or(Verdict::Abort, |at| Verdict::Commit(*at))
+    }
+
+    /// What an operator has decided about it on a server that is not its outcome.
+    pub fn mixed(&self, server: usize, txn: TxnId) -> Option<Verdict> {
+        let resolved = self.servers[server].resolved.get(&txn).copied();
+        resolved.filter(|verdict| *verdict != self.outcome(txn))
+    }
+
+    /// Whether any transaction is mixed anywhere.
+    pub fn is_any_mixed(&self) -> bool {
+        let servers = self.servers.iter().enumerate();
+        let mut all =
+            servers.flat_map(|(at, facts)| facts.resolved.keys().map(move |txn| (at, *txn)));
+        all.any(|(at, txn)| self.mixed(at, txn).is_some())
+    }
+
+    /// Prepared on a server, and not known to be over there, nor decided by an operator.
     pub fn undecided(&self, server: usize) -> impl Iterator<Item = TxnId> {
         let facts = &self.servers[server];
-        let over = |txn: &TxnId| facts.committed.contains_key(txn) || facts.aborted.contains(txn);
+        let over = |txn: &TxnId| {
+            facts.committed.contains_key(txn)
+                || facts.aborted.contains(txn)
+                || facts.resolved.contains_key(txn)
+        };
         facts.prepared.keys().copied().filter(move |txn| !over(txn))
     }
 
     fn enter(&mut self, server: usize, fact: Fact) -> Check {
         once::check(&self.servers[server], &fact)?;
+        if let Fact::Shard(record) = &fact {
+            heuristic::check(&self.servers[server], record)?;
+        }
         if let Fact::Coordinator(CoordinatorRecord::Committed { txn, yes, .. }) = &fact {
             self.voters.entry(*txn).or_insert_with(|| yes.clone());
         }
@@ -229,18 +266,24 @@ impl Ledger {
                 facts.prepared.insert(record.txn, record.m);
                 facts.records.insert(record.txn, record);
             }
-            Fact::Shard(ShardRecord::Committed { txn, at }) => {
+            Fact::Shard(
+                ShardRecord::Committed { txn, at }
+                | ShardRecord::Outcome { txn, verdict: Verdict::Commit(at) },
+            ) => {
                 facts.committed.insert(txn, at);
                 agreement::check(self, txn)?;
             }
-            Fact::Shard(ShardRecord::Aborted { txn }) => {
+            Fact::Shard(
+                ShardRecord::Aborted { txn }
+                | ShardRecord::Outcome { txn, verdict: Verdict::Abort },
+            ) => {
                 facts.aborted.insert(txn);
                 self.aborted.insert(txn);
                 agreement::check(self, txn)?;
             }
             Fact::Shard(ShardRecord::Shards(_)) => {}
-            Fact::Shard(ShardRecord::Resolved(_) | ShardRecord::Outcome { .. }) => {
-                return Err("nobody here is an operator".to_owned());
+            Fact::Shard(ShardRecord::Resolved(resolution)) => {
+                facts.resolved.insert(resolution.txn, resolution.verdict);
             }
             Fact::Shard(ShardRecord::OnePhase(record)) => {
                 facts.one_phase.insert(record.txn, record.m);

@@ -26,7 +26,8 @@
 //!    drop, block one way or both, lose, delay and copy, clocks jump and drift,
 //!    clients vanish and commit twice. Leaders of a group stand still, or are cut off
 //!    from the others but from nobody else ([`ambush`]: while they write a checkpoint).
-//!    Some of its members never come back, or lose their disk and rejoin ([`loss`]).
+//!    Some of its members never come back, or lose their disk and rejoin ([`loss`]). In some
+//!    seeds an operator decides what is in doubt ([`operator`]).
 //! 3. *Half*, in some seeds: nothing goes wrong any more, but some servers are gone, perhaps
 //!    all coordinators ([`half`]). Whoever may rely on the others is not blocked.
 //! 4. *Healing*: nothing goes wrong any more, and everybody must come to an end.
@@ -74,6 +75,7 @@ pub mod ledger;
 pub mod loss;
 pub mod mutation;
 pub mod network;
+pub mod operator;
 pub mod reached;
 pub mod rng;
 pub mod run;

@@ -158,6 +158,20 @@ impl Mutation {
         }
     }
 
+    /// Whether it shows where operators decide, and there alone.
+    pub fn is_of_operators(self) -> bool {
+        match self {
+            #[cfg(feature = "mutants")]
+            Mutation::Shard(
+                synod_shard::Mutant::ResolvedUnforced
+                | synod_shard::Mutant::ResolvedForgotten
+                | synod_shard::Mutant::MixedUnnoticed
+                | synod_shard::Mutant::ResolvedForOutcome,
+            ) => true,
+            _ => false,
+        }
+    }
+
     /// The hook in the coordinator, if it is one.
     #[cfg(feature = "mutants")]
     pub fn of_coordinator(self) -> Option<synod_coordinator::Mutant> {

@@ -40,6 +40,10 @@ pub struct Reached {
     pub left_by_leader: u64,
     /// Those in three phases, of which all coordinators went.
     pub left_to_sites: u64,
+    /// Decisions of operators.
+    pub resolved: u64,
+    /// Those that were wrong.
+    pub mixed: u64,
     /// Votes that had to wait for who was gone.
     pub blocked: u64,
     /// Messages that were refused because their epoch is over.
@@ -52,7 +56,7 @@ pub struct Reached {
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 21] {
+    pub fn all(&self) -> [(&'static str, u64); 23] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
@@ -72,6 +76,8 @@ impl Reached {
             ("in doubt without their leader", self.left_by_leader),
             ("without any coordinator", self.left_to_sites),
             ("blocked, as nobody has promised otherwise", self.blocked),
+            ("decisions of operators", self.resolved),
+            ("mixed", self.mixed),
             ("refused of an old epoch", self.old_epochs),
             ("of who leads no more", self.deposed),
             ("told so by a shard", self.stale),
@@ -98,6 +104,8 @@ impl Reached {
         self.left_by_leader += other.left_by_leader;
         self.left_to_sites += other.left_to_sites;
         self.blocked += other.blocked;
+        self.resolved += other.resolved;
+        self.mixed += other.mixed;
         self.old_epochs += other.old_epochs;
         self.deposed += other.deposed;
         self.stale += other.stale;

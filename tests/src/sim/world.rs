@@ -22,6 +22,7 @@ use super::ledger::Ledger;
 use super::loss::Loss;
 use super::mutation::Mutation;
 use super::network::{Link, Node};
+use super::operator::Operator;
 use super::reached::Reached;
 use super::rng::Rng;
 use super::server::{self, Core, MOST_SHARDS, Server};
@@ -89,6 +90,8 @@ pub enum Happening {
     Lose,
     /// The faults end, and only some of the servers go on.
     Halve,
+    /// An operator looks for something that is in doubt.
+    Operate,
     /// Time to see whether anything blocks them.
     Halved,
     /// A member of a group loses its disk.
@@ -163,6 +166,8 @@ pub struct World {
     pub(super) loss: Loss,
     /// Who goes on without the others.
     pub(super) half: Half,
+    /// Who decides what is in doubt, without waiting.
+    pub(super) operator: Operator,
     /// Sizes and times that differ from seed to seed.
     pub sizes: Sizes,
     pub(crate) notes: super::mutation::Notes,
@@ -213,6 +218,7 @@ impl World {
             reached: Reached::default(),
             loss: Loss::default(),
             half: Half::draw(seed),
+            operator: Operator::draw(seed, mutation),
             sizes,
             notes: super::mutation::Notes::default(),
             queue: BTreeMap::new(),
@@ -388,6 +394,7 @@ impl World {
             Happening::Lose => self.lose(),
             Happening::Halve => self.halve(),
             Happening::Halved => self.halved(),
+            Happening::Operate => self.operate(),
             Happening::LoseDisk => self.lose_disk(),
             Happening::Heal => self.heal(),
             Happening::Watch => self.watch_deadlocks(),
