@@ -7,11 +7,7 @@
 //! ```
 //!
 //! Each model must fail when what it guards is taken away. Three mutants stand in
-//! the code behind `--cfg synod_mutant="..."`. Run one with
-//!
-//! ```text
-//! RUSTFLAGS='--cfg synod_loom --cfg synod_mutant="<mutant>"' cargo test -p synod-common --release --test loom --target-dir target/loom
-//! ```
+//! the code; with `SYNOD_MUTANT=<mutant>` in the environment the same command runs one.
 //!
 //! A deadlock ends the whole test process: loom panics again while it unwinds.
 //!

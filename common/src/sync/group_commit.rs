@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::atomic::{AtomicU64, Ordering};
-use super::{Condvar, Mutex, MutexGuard};
+use super::{Condvar, Mutex, MutexGuard, mutated};
 use crate::node::{CheckpointStep, Lsn, Records};
 
 /// The meeting point of a core, its log's thread and its checkpoint's thread.
@@ -183,7 +183,7 @@ impl GroupCommit {
         state.urgent += usize::from(urgent);
         let submitted = state.submitted;
         let enough = urgent && state.awaited.is_none_or(|awaited| state.urgent >= awaited);
-        if cfg!(not(synod_mutant = "group_commit_no_notify")) && (enough || state.asleep) {
+        if !mutated("group_commit_no_notify") && (enough || state.asleep) {
             self.notify_log(&mut state);
         }
         Ok(submitted)
@@ -360,7 +360,7 @@ impl GroupCommit {
         state.idle = false;
         state.taken = state.submitted;
         state.taken_bytes += records.bytes.len();
-        if cfg!(synod_mutant = "group_commit_early_durable") {
+        if mutated("group_commit_early_durable") {
             self.durable.fetch_max(state.taken.0, Ordering::Release);
         }
         Batch { records, last: state.taken, urgent }

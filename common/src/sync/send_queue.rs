@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 
-use super::Mutex;
+use super::{Mutex, mutated};
 
 /// A bounded queue of encoded frames with many producers and one consumer.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl SendQueue {
         encode(&mut state.buffer);
         let waker = state.waker.take();
         drop(state);
-        if cfg!(not(synod_mutant = "send_queue_no_wake"))
+        if !mutated("send_queue_no_wake")
             && let Some(waker) = waker
         {
             waker.wake();

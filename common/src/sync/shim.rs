@@ -1,10 +1,18 @@
 //! parking_lot's interface over loom's locks.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use loom::sync::{Arc, atomic};
 pub use loom::thread;
+
+/// Whether a deliberate bug is switched on: the one that the environment names, so that all of
+/// them are built at once.
+pub fn mutated(bug: &str) -> bool {
+    static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
+    CHOSEN.get_or_init(|| std::env::var("SYNOD_MUTANT").ok()).as_deref() == Some(bug)
+}
 
 /// A mutex.
 #[derive(Debug)]
