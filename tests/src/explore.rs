@@ -29,6 +29,9 @@
 //! *Deliberately absent*: schedules that learn from others, and smaller ones made of those
 //! that fail. A second seed is cheaper.
 
+pub mod chances;
+pub mod net;
+
 use std::fmt::Debug;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use synod_common::time::Mono;
 
-use super::net::Cut;
 use super::world::World;
+use crate::explore::net::Cut;
 
 /// It is whole within so many times the patience of its members.
 const PATIENCE: u32 = 50;

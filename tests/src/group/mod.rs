@@ -45,13 +45,11 @@ mod bug;
 mod check;
 mod heal;
 mod loss;
-mod net;
 mod node;
 mod rush;
 mod weights;
 mod world;
 
 pub use bug::Bug;
-pub(crate) use net::Cut;
 pub(crate) use node::record;
 pub use world::World;

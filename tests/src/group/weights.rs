@@ -1,10 +1,10 @@
-//! What happens how often: each schedule draws its own, so that some are calm and some are
-//! wild in one way only.
+//! What happens how often in a schedule.
 
 use std::time::Duration;
 
 use synod_coordinator::group::Pace;
 
+use crate::explore::chances::{Chances, Mood};
 use crate::sim::rng::Rng;
 
 /// What happens next.
@@ -40,28 +40,10 @@ pub enum Kind {
     Forget,
 }
 
-const KINDS: [Kind; 14] = [
-    Kind::Deliver,
-    Kind::Lose,
-    Kind::Double,
-    Kind::Flush,
-    Kind::Crash,
-    Kind::Restart,
-    Kind::LoseDisk,
-    Kind::HandOver,
-    Kind::Tick,
-    Kind::Rush,
-    Kind::Cut,
-    Kind::Append,
-    Kind::Confirm,
-    Kind::Forget,
-];
-
 /// How often what happens in a schedule.
 #[derive(Debug)]
 pub struct Weights {
-    of: [u64; KINDS.len()],
-    total: u64,
+    of: Chances<Kind, 14>,
     /// A crash in the moment of a write, or of a message, in 1 of 10,000.
     pub aimed: u32,
     /// The newest message is the next to arrive, likewise: so that old ones come late.
@@ -79,34 +61,29 @@ pub struct Weights {
 impl Weights {
     /// Those of one schedule.
     pub fn draw(rng: &mut Rng) -> Weights {
-        let wild = rng.chance(4_000);
-        let mut some = |most: u64| match (wild, rng.chance(4_000)) {
-            (true, _) => rng.within(0..=most),
-            (false, true) => 0,
-            (false, false) => rng.skewed(most),
-        };
+        let mood = Mood::draw(rng);
+        let mut some = |most| mood.some(rng, most);
         let (lose, double, crash, cut) = (some(10), some(10), some(10), some(8));
         let (append, confirm, forget, rush) = (some(12), some(8), some(6), some(12));
         let (lose_disk, hand_over) = (some(6), some(20));
-        let of = [
-            100,
-            lose,
-            double,
-            rng.within(10..=60),
-            crash,
-            rng.within(2..=30),
-            lose_disk,
-            hand_over,
-            rng.within(3..=25),
-            rush,
-            cut,
-            append,
-            confirm,
-            forget,
-        ];
+        let of = Chances::new([
+            (Kind::Deliver, 100),
+            (Kind::Lose, lose),
+            (Kind::Double, double),
+            (Kind::Flush, rng.within(10..=60)),
+            (Kind::Crash, crash),
+            (Kind::Restart, rng.within(2..=30)),
+            (Kind::LoseDisk, lose_disk),
+            (Kind::HandOver, hand_over),
+            (Kind::Tick, rng.within(3..=25)),
+            (Kind::Rush, rush),
+            (Kind::Cut, cut),
+            (Kind::Append, append),
+            (Kind::Confirm, confirm),
+            (Kind::Forget, forget),
+        ]);
         Weights {
             of,
-            total: of.iter().sum(),
             aimed: rng.pick(&[0, 0, 200, 500, 1_000]),
             newest: rng.pick(&[0, 0, 5_000, 8_000]),
             orderly: rng.pick(&[3_000, 7_000, 9_000, 9_700]),
@@ -118,14 +95,7 @@ impl Weights {
 
     /// What happens next.
     pub fn next(&self, rng: &mut Rng) -> Kind {
-        let mut chosen = rng.below(self.total);
-        for (kind, weight) in KINDS.into_iter().zip(self.of) {
-            if chosen < weight {
-                return kind;
-            }
-            chosen -= weight;
-        }
-        Kind::Deliver
+        self.of.next(rng)
     }
 }
 

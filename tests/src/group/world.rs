@@ -9,14 +9,17 @@ use synod_coordinator::group::{Pace, Replica, Step, Turn};
 
 use super::bug::Bug;
 use super::check::Check;
-use super::net::{Cut, Letter, Net};
 use super::node::{Addressed, Node, record};
 use super::weights::{Kind, Weights, pace};
+use crate::explore::net::{self, Cut, Net};
 use crate::explore::{Reached, Schedule};
 use crate::sim::rng::Rng;
 
 /// Messages on their way, from which on some must arrive first.
 const MANY: usize = 60;
+
+/// A message on its way.
+pub(super) type Letter = net::Letter<GroupMessage>;
 
 /// Everything there is in one schedule.
 pub struct World {
@@ -24,7 +27,7 @@ pub struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) pace: Pace,
     pub(super) now: Mono,
-    pub(super) net: Net,
+    pub(super) net: Net<Letter>,
     pub(super) weights: Weights,
     /// What the next entry says.
     number: u32,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use synod_common::time::Mono;
 
 use super::world::World;
-use crate::group::Cut;
+use crate::explore::net::Cut;
 
 /// All is decided within so many times the patience of the members.
 const PATIENCE: u32 = 50;

@@ -1,6 +1,6 @@
-//! What happens how often: each schedule draws its own, so that some are calm and some are
-//! wild in one way only.
+//! What happens how often in a schedule.
 
+use crate::explore::chances::{Chances, Mood};
 use crate::sim::rng::Rng;
 
 /// What happens next.
@@ -34,27 +34,10 @@ pub enum Kind {
     Mark,
 }
 
-const KINDS: [Kind; 13] = [
-    Kind::Deliver,
-    Kind::Lose,
-    Kind::Double,
-    Kind::Flush,
-    Kind::Crash,
-    Kind::Restart,
-    Kind::LoseDisk,
-    Kind::Tick,
-    Kind::Rush,
-    Kind::Cut,
-    Kind::Begin,
-    Kind::Wait,
-    Kind::Mark,
-];
-
 /// How often what happens in a schedule.
 #[derive(Debug)]
 pub struct Weights {
-    of: [u64; KINDS.len()],
-    total: u64,
+    of: Chances<Kind, 13>,
     /// A crash in the moment of a write, or of a message, in 1 of 10,000.
     pub aimed: u32,
     /// The newest message is the next to arrive, likewise: so that old ones come late.
@@ -70,21 +53,29 @@ pub struct Weights {
 impl Weights {
     /// Those of one schedule.
     pub fn draw(rng: &mut Rng) -> Weights {
-        let wild = rng.chance(4_000);
-        let mut some = |most: u64| match (wild, rng.chance(4_000)) {
-            (true, _) => rng.within(0..=most),
-            (false, true) => 0,
-            (false, false) => rng.skewed(most),
-        };
+        let mood = Mood::draw(rng);
+        let mut some = |most| mood.some(rng, most);
         let (lose, double, crash, tick) = (some(10), some(10), some(10), some(10));
         let (rush, cut, wait, mark) = (some(30), some(8), some(20), some(10));
         let disk = some(6);
         let (flush, restart, begin) = (rng.within(10..=60), rng.within(2..=30), 30);
-        let of =
-            [100, lose, double, flush, crash, restart, disk, tick, rush, cut, begin, wait, mark];
+        let of = Chances::new([
+            (Kind::Deliver, 100),
+            (Kind::Lose, lose),
+            (Kind::Double, double),
+            (Kind::Flush, flush),
+            (Kind::Crash, crash),
+            (Kind::Restart, restart),
+            (Kind::LoseDisk, disk),
+            (Kind::Tick, tick),
+            (Kind::Rush, rush),
+            (Kind::Cut, cut),
+            (Kind::Begin, begin),
+            (Kind::Wait, wait),
+            (Kind::Mark, mark),
+        ]);
         Weights {
             of,
-            total: of.iter().sum(),
             aimed: rng.pick(&[0, 0, 200, 500, 1_500]),
             newest: rng.pick(&[0, 0, 5_000, 8_000]),
             partial: rng.pick(&[0, 2_000, 5_000]),
@@ -95,13 +86,6 @@ impl Weights {
 
     /// What happens next.
     pub fn next(&self, rng: &mut Rng) -> Kind {
-        let mut chosen = rng.below(self.total);
-        for (kind, weight) in KINDS.into_iter().zip(self.of) {
-            if chosen < weight {
-                return kind;
-            }
-            chosen -= weight;
-        }
-        Kind::Deliver
+        self.of.next(rng)
     }
 }

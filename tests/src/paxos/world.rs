@@ -10,12 +10,12 @@ use super::bug::Bug;
 use super::check::Check;
 use super::leader::{News, Out};
 use super::member::Member;
-use super::net::{Addressed, Letter, Net, member};
+use super::net::{Addressed, Letter, member};
 use super::participant::Participant;
 use super::txn::{MOST, Txn};
 use super::weights::{Kind, Weights};
+use crate::explore::net::{Cut, Net};
 use crate::explore::{Reached, Schedule};
-use crate::group::Cut;
 use crate::sim::rng::Rng;
 
 /// Messages on their way, from which on some must arrive first.
@@ -31,7 +31,7 @@ pub struct World {
     wanted: usize,
     pub(super) pace: Pace,
     pub(super) now: Mono,
-    pub(super) net: Net,
+    pub(super) net: Net<Letter>,
     pub(super) weights: Weights,
     pub(super) out: Out,
     /// What the judge has seen.

@@ -2,7 +2,7 @@
 //! all that they began.
 
 use super::world::World;
-use crate::group::Cut;
+use crate::explore::net::Cut;
 
 /// All is over within so many rounds of waiting.
 const ROUNDS: usize = 60;

@@ -8,7 +8,7 @@ use synod_common::id::SessionId;
 
 use super::bug::Bug;
 use super::client::Client;
-use super::net::Net;
+use super::net::Links;
 use super::server::Server;
 use super::world::World;
 use crate::sim::rng::Rng;
@@ -19,7 +19,7 @@ pub struct Template {
     /// The servers.
     pub servers: Vec<Server>,
     /// Their links; nothing is on its way.
-    pub net: Net,
+    pub links: Links,
     /// The client's session.
     pub session: Option<SessionId>,
 }
@@ -59,7 +59,7 @@ impl Template {
         if let Err(violation) = started {
             panic!("{violation}");
         }
-        let World { servers, net, client: Client { session, .. }, .. } = world;
-        Template { servers, net, session }
+        let World { servers, links, client: Client { session, .. }, .. } = world;
+        Template { servers, links, session }
     }
 }

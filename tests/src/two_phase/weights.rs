@@ -1,8 +1,8 @@
-//! What happens how often: each schedule draws its own, so that some are calm and some are
-//! wild in one way only.
+//! What happens how often in a schedule.
 
 use super::client::Op;
 use super::net::MOST_SHARDS;
+use crate::explore::chances::{Chances, Mood};
 use crate::sim::rng::Rng;
 
 /// What happens next.
@@ -34,26 +34,10 @@ pub enum Kind {
     Resolve,
 }
 
-const KINDS: [Kind; 12] = [
-    Kind::Deliver,
-    Kind::Lose,
-    Kind::Double,
-    Kind::Flush,
-    Kind::Crash,
-    Kind::Restart,
-    Kind::Wait,
-    Kind::Cut,
-    Kind::Begin,
-    Kind::Look,
-    Kind::Ask,
-    Kind::Resolve,
-];
-
 /// How often what happens in a schedule.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    of: [u64; KINDS.len()],
-    total: u64,
+    of: Chances<Kind, 12>,
     /// A crash in the moment of a write, or of a message, in 1 of 10,000.
     pub aimed: u32,
     /// The newest message is the next to arrive, likewise: so that old ones come late.
@@ -78,20 +62,28 @@ const OPS: [&[Op]; 3] = [
 impl Weights {
     /// Those of one schedule.
     pub fn draw(rng: &mut Rng) -> Weights {
-        let wild = rng.chance(4_000);
-        let mut some = |most: u64| match (wild, rng.chance(4_000)) {
-            (true, _) => rng.within(0..=most),
-            (false, true) => 0,
-            (false, false) => rng.skewed(most),
-        };
+        let mood = Mood::draw(rng);
+        let mut some = |most| mood.some(rng, most);
         let (lose, double, crash, wait) = (some(10), some(15), some(10), some(25));
         let (cut, ask, look) = (some(8), some(15), some(6));
         let (flush, restart, begin) = (rng.within(10..=60), rng.within(4..=30), 12);
         let resolve = rng.pick(&[0, 0, 0, 0, 0, 0, 0, 10]);
-        let of = [100, lose, double, flush, crash, restart, wait, cut, begin, look, ask, resolve];
+        let of = Chances::new([
+            (Kind::Deliver, 100),
+            (Kind::Lose, lose),
+            (Kind::Double, double),
+            (Kind::Flush, flush),
+            (Kind::Crash, crash),
+            (Kind::Restart, restart),
+            (Kind::Wait, wait),
+            (Kind::Cut, cut),
+            (Kind::Begin, begin),
+            (Kind::Look, look),
+            (Kind::Ask, ask),
+            (Kind::Resolve, resolve),
+        ]);
         Weights {
             of,
-            total: of.iter().sum(),
             aimed: rng.pick(&[0, 0, 200, 500, 1_500]),
             newest: rng.pick(&[0, 0, 5_000, 8_000]),
             partial: rng.pick(&[0, 2_000]),
@@ -104,8 +96,7 @@ impl Weights {
     /// Those of a search, to which nothing happens by chance.
     pub fn none() -> Weights {
         Weights {
-            of: [0; KINDS.len()],
-            total: 0,
+            of: Chances::new([(Kind::Deliver, 0); 12]),
             aimed: 0,
             newest: 0,
             partial: 0,
@@ -117,14 +108,7 @@ impl Weights {
 
     /// What happens next.
     pub fn next(&self, rng: &mut Rng) -> Kind {
-        let mut chosen = rng.below(self.total);
-        for (kind, weight) in KINDS.into_iter().zip(self.of) {
-            if chosen < weight {
-                return kind;
-            }
-            chosen -= weight;
-        }
-        Kind::Deliver
+        self.of.next(rng)
     }
 
     /// What a transaction does on these shards: something.

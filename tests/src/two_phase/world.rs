@@ -8,12 +8,12 @@ use super::bug::Bug;
 use super::check::Check;
 use super::client::{About, Asked, Client};
 use super::mutate::Notes;
-use super::net::{CLIENT, COORDINATOR, Letter, Net, peer, site};
+use super::net::{CLIENT, COORDINATOR, Letter, Links, peer, site};
 use super::server::Server;
 use super::template::Template;
 use super::weights::{Kind, Weights};
+use crate::explore::net::{Cut, Net};
 use crate::explore::{Reached, Schedule};
-use crate::group::Cut;
 use crate::sim::rng::Rng;
 
 /// So many messages may be on their way before nothing but them happens.
@@ -25,7 +25,8 @@ pub struct World {
     pub(super) rng: Rng,
     pub(super) servers: Vec<Server>,
     pub(super) client: Client,
-    pub(super) net: Net,
+    pub(super) net: Net<Letter>,
+    pub(super) links: Links,
     pub(super) weights: Weights,
     pub(super) check: Check,
     pub(super) bug: Option<Bug>,
@@ -70,10 +71,10 @@ impl Schedule for World {
 impl World {
     /// One with so many shards, which have started.
     pub(super) fn started(rng: Rng, shards: usize, bug: Option<Bug>) -> World {
-        let Template { servers, net, session } = &*Template::of(shards, bug);
+        let Template { servers, links, session } = &*Template::of(shards, bug);
         World {
             servers: servers.clone(),
-            net: net.clone(),
+            links: *links,
             client: Client { session: *session, ..Client::default() },
             ..World::empty(rng, bug)
         }
@@ -85,6 +86,7 @@ impl World {
             servers: Vec::new(),
             client: Client::default(),
             net: Net::new(),
+            links: Links::default(),
             weights: Weights::draw(&mut rng),
             check: Check::default(),
             bug,
@@ -296,7 +298,7 @@ impl World {
             self.check.told(&letter)?;
         }
         // Drivers drop what there is no link for.
-        if self.net.is_linked(from, letter.to) {
+        if self.links.is_up(from, letter.to) {
             self.check.count(&letter);
             self.net.post(letter);
         }
@@ -358,7 +360,7 @@ impl World {
         self.check.seen.survived += u64::from(some > 0);
         self.write(site, some)?;
         self.servers[site].crash();
-        self.net.forget(site);
+        self.links.forget(site);
         self.line(|_| format!("{} crashes; of {dirty} records {some} are there", peer(site)));
         self.link_all()
     }
@@ -399,7 +401,7 @@ impl World {
             for other in one + 1..self.servers.len() {
                 let there = self.servers[one].is_up() && self.servers[other].is_up();
                 let can = there && !self.net.cut.parts(one, other);
-                let linked = [self.net.is_linked(one, other), self.net.is_linked(other, one)];
+                let linked = [self.links.is_up(one, other), self.links.is_up(other, one)];
                 if linked == [can; 2] {
                     continue;
                 }
@@ -418,18 +420,18 @@ impl World {
     }
 
     fn link(&mut self, end: usize, far: usize) -> Result<(), String> {
-        self.net.link(end, far, true);
+        self.links.set(end, far, true);
         self.servers[end].handle(Event::Connected(peer(far)));
         self.carry_out(end).map(drop)
     }
 
     /// It notices that a link is gone.
     fn unlink(&mut self, end: usize, far: usize) -> Result<(), String> {
-        if !self.servers[end].is_up() || !self.net.is_linked(end, far) {
+        if !self.servers[end].is_up() || !self.links.is_up(end, far) {
             return Ok(());
         }
         self.line(|_| format!("{} misses {}", peer(end), peer(far)));
-        self.net.link(end, far, false);
+        self.links.set(end, far, false);
         self.servers[end].handle(Event::Disconnected(peer(far)));
         self.carry_out(end).map(drop)
     }

@@ -1,6 +1,4 @@
-//! The links between the members: what is on its way, and who can not reach whom.
-
-use synod_common::message::GroupMessage;
+//! The links between the sites of a schedule: what is on its way, and who can not reach whom.
 
 use crate::sim::rng::Rng;
 
@@ -9,7 +7,7 @@ use crate::sim::rng::Rng;
 pub enum Cut {
     /// Everybody can reach everybody.
     None,
-    /// Not one side the other; a bit for each member.
+    /// Not one side the other; a bit for each site.
     Sides(u64),
     /// Not these two each other.
     Link(usize, usize),
@@ -17,11 +15,11 @@ pub enum Cut {
 
 impl Cut {
     /// Two sides, the leader cut off, or one link.
-    pub fn draw(rng: &mut Rng, members: u64, leader: Option<usize>) -> Cut {
+    pub fn draw(rng: &mut Rng, sites: u64, leader: Option<usize>) -> Cut {
         match leader {
             Some(leader) if rng.chance(5_000) => Cut::Sides(1 << leader),
-            _ if rng.chance(6_000) => Cut::Sides(rng.below(1 << members)),
-            _ => Cut::Link(rng.below(members) as usize, rng.below(members) as usize),
+            _ if rng.chance(6_000) => Cut::Sides(rng.below(1 << sites)),
+            _ => Cut::Link(rng.below(sites) as usize, rng.below(sites) as usize),
         }
     }
 
@@ -37,27 +35,27 @@ impl Cut {
 
 /// A message on its way.
 #[derive(Clone, Debug)]
-pub struct Letter {
-    /// Who sent it; the first member is 0.
+pub struct Letter<M> {
+    /// Who sent it, by place.
     pub from: usize,
     /// Who is to hear it.
     pub to: usize,
     /// What it says.
-    pub message: GroupMessage,
+    pub message: M,
 }
 
 /// All that is on its way, and what is in the way.
-#[derive(Debug)]
-pub struct Net {
-    bag: Vec<Letter>,
+#[derive(Clone, Debug)]
+pub struct Net<L> {
+    bag: Vec<L>,
     /// Who can not reach whom.
     pub cut: Cut,
 }
 
-impl Net {
+impl<L> Net<L> {
     /// One on which nothing was said yet.
-    pub fn new() -> Net {
-        Net { bag: Vec::new(), cut: Cut::None }
+    pub fn new() -> Net<L> {
+        Net { bag: Vec::with_capacity(64), cut: Cut::None }
     }
 
     /// How much is on its way.
@@ -70,13 +68,18 @@ impl Net {
         self.bag.is_empty()
     }
 
+    /// All that is.
+    pub fn letters(&mut self) -> &mut Vec<L> {
+        &mut self.bag
+    }
+
     /// Something more is.
-    pub fn post(&mut self, letter: Letter) {
+    pub fn post(&mut self, letter: L) {
         self.bag.push(letter);
     }
 
     /// Any letter; the newest with this chance, so that old ones come late.
-    pub fn take(&mut self, rng: &mut Rng, newest: u32) -> Option<Letter> {
+    pub fn take(&mut self, rng: &mut Rng, newest: u32) -> Option<L> {
         if self.bag.is_empty() {
             return None;
         }
@@ -87,19 +90,32 @@ impl Net {
         Some(self.bag.swap_remove(i))
     }
 
-    /// A letter between two of this side.
-    pub fn take_between(&mut self, side: u64) -> Option<Letter> {
-        let within = |member: usize| side >> member & 1 == 1;
-        let between = |letter: &Letter| within(letter.from) && within(letter.to);
-        let i = self.bag.iter().position(between)?;
-        Some(self.bag.swap_remove(i))
+    /// The first of these.
+    pub fn take_if(&mut self, is: impl Fn(&L) -> bool) -> Option<L> {
+        let place = self.bag.iter().position(is)?;
+        Some(self.bag.remove(place))
     }
 
     /// One that can not arrive now will do so later.
-    pub fn keep(&mut self, letter: Letter) {
+    pub fn keep(&mut self, letter: L) {
         self.bag.push(letter);
         // Not as the newest, or nothing else would arrive.
         let last = self.bag.len() - 1;
         self.bag.swap(0, last);
+    }
+}
+
+impl<M> Net<Letter<M>> {
+    /// A letter between two of this side.
+    pub fn take_between(&mut self, side: u64) -> Option<Letter<M>> {
+        let within = |site: usize| side >> site & 1 == 1;
+        let i = self.bag.iter().position(|letter| within(letter.from) && within(letter.to))?;
+        Some(self.bag.swap_remove(i))
+    }
+}
+
+impl<L> Default for Net<L> {
+    fn default() -> Net<L> {
+        Net::new()
     }
 }
