@@ -42,6 +42,7 @@ pub mod exhaust;
 pub mod explore;
 pub mod group;
 pub mod invariants;
+pub mod parallel;
 pub mod paxos;
 pub mod sim;
 pub mod stage;

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
@@ -11,6 +10,7 @@ use synod_common::commit::{Protocol, Rule};
 use synod_tests::diagrams::{self, Transitions};
 use synod_tests::exhaust::{Exhausted, State, exhaust};
 use synod_tests::explore::{Bug, Schedule, explore, trace};
+use synod_tests::parallel::in_order;
 use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::reached::Reached;
 use synod_tests::sim::run::{Report, quiet_panics, run};
@@ -45,7 +45,11 @@ enum Command {
         threads: usize,
     },
     /// Runs seeds against deliberately broken servers; each must be caught.
-    Mutants,
+    Mutants {
+        /// Mutants at once; one per processor if not given.
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+    },
     /// Runs schedules of one transaction, without servers: the commit protocol alone.
     Core {
         /// Which: 2pc, 3pc, paxos or 3pc-classical. The last runs until a schedule decides both ways.
@@ -150,7 +154,7 @@ fn main() -> ExitCode {
             let seeds = seeds.or_else(|| seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
             run_seeds(seeds, trace, mutant, threads)
         }
-        Command::Mutants => mutants(),
+        Command::Mutants { threads } => mutants(threads),
         Command::Core {
             protocol,
             exhaustive,
@@ -244,11 +248,14 @@ impl Schedules {
     }
 
     /// Runs all that there are from here.
-    fn exhaust<B: Bug, S: State>(&self, start: impl FnOnce(Option<B>) -> S) -> ExitCode {
+    fn exhaust<B: Bug, S: State>(&self, start: impl Fn(Option<B>) -> S + Sync) -> ExitCode {
         let bug = match self.bug() {
             Ok(bug) => bug,
             Err(code) => return code,
         };
+        if self.mutants {
+            return self.exhaust_mutants(start);
+        }
         let clock = Instant::now();
         let Exhausted { states, transitions, depth, calm, violation } = exhaust(&start(bug));
         let violations = u32::from(violation.is_some());
@@ -262,6 +269,27 @@ impl Schedules {
             clock.elapsed().as_secs_f64()
         );
         if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Runs all that there are for each deliberate bug, until it is caught.
+    fn exhaust_mutants<B: Bug, S: State>(&self, start: impl Fn(Option<B>) -> S + Sync) -> ExitCode {
+        let list = B::all();
+        let find = |number: u64| exhaust(&start(Some(list[number as usize].0))).violation;
+        let mut escaped = 0;
+        in_order(0..list.len() as u64, threads_or_all(self.threads), find, |number, violation| {
+            let (bug, _) = list[number as usize];
+            match violation {
+                Some((events, violation)) => {
+                    println!("{bug:?}: caught after {} events: {violation}", events.len());
+                }
+                None => {
+                    escaped += 1;
+                    println!("{bug:?}: ESCAPED all schedules");
+                }
+            }
+        });
+        println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
+        if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     fn run_all<S: Schedule>(&self, command: &str, bug: Option<S::Bug>) -> ExitCode {
@@ -373,26 +401,19 @@ fn run_seeds(seeds: Range<u64>, trace: bool, mutant: Option<Mutation>, threads: 
     let start = Instant::now();
     let threads = threads_or_all(threads);
     let many = seeds.end.saturating_sub(seeds.start) >= MANY_SEEDS && mutant.is_none();
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        let mut reports = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return reports;
-            }
-            let report = run(seed, mutant, trace);
+    let mut reports = Vec::new();
+    in_order(
+        seeds,
+        threads,
+        |seed| run(seed, mutant, trace),
+        |seed, report| {
             if let Some(violation) = &report.violation {
                 println!("seed {seed}: {violation}");
                 println!("  repeat it with: synod-sim run --seed {seed} --trace");
             }
             reports.push(Report { lines: Vec::new(), ..show(report, trace) });
-        }
-    };
-    let reports: Vec<Report> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
-    });
+        },
+    );
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let violations = reports.iter().filter(|report| report.violation.is_some()).count();
     let seconds = start.elapsed().as_secs_f64();
@@ -423,12 +444,17 @@ fn show(report: Report, trace: bool) -> Report {
     report
 }
 
-fn mutants() -> ExitCode {
+fn mutants(threads: usize) -> ExitCode {
     quiet_panics();
     let mut escaped = 0;
     let list = Mutation::all();
-    for &(mutation, within) in &list {
-        match (0..within).map(|seed| run(seed, Some(mutation), false)).find_map(caught) {
+    let find = |number: u64| {
+        let (mutation, within) = list[number as usize];
+        (0..within).map(|seed| run(seed, Some(mutation), false)).find_map(caught)
+    };
+    in_order(0..list.len() as u64, threads_or_all(threads), find, |number, found| {
+        let (mutation, within) = list[number as usize];
+        match found {
             Some((seed, violation)) => {
                 let violation: String = violation.chars().take(100).collect();
                 println!("{mutation:?}: caught by seed {seed} of 0..{within}: {violation}");
@@ -438,7 +464,7 @@ fn mutants() -> ExitCode {
                 println!("{mutation:?}: ESCAPED seeds 0..{within}");
             }
         }
-    }
+    });
     println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
     if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
