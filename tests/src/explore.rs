@@ -47,6 +47,11 @@ const FEW: usize = 10;
 pub trait Bug: Copy + Debug + Send + Sync + 'static {
     /// All of them, each with the number of schedules within which it must be caught.
     fn all() -> Vec<(Self, u64)>;
+
+    /// Whether a search through all small schedules must find it, too.
+    fn is_small(self) -> bool {
+        false
+    }
 }
 
 /// How often what was reached, each with its name.

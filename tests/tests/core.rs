@@ -76,14 +76,3 @@ fn the_shortest_schedule_of_a_bug_is_found() {
     assert_eq!(events.len(), 4, "{events:#?}");
     assert!(violation.starts_with("I2"), "{violation}");
 }
-
-/// With one crash and one election all of them show.
-#[cfg(feature = "mutants")]
-#[test]
-fn every_bug_of_the_machine_has_a_small_schedule() {
-    let bounds = Bounds { crashes: 1, elections: 1 };
-    for mutant in synod_common::commit::mutant::Mutant::ALL {
-        let found = exhaust(&State::new(bounds, Some(Bug::Site(mutant))));
-        assert!(found.violation.is_some(), "{mutant:?}");
-    }
-}

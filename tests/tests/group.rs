@@ -20,19 +20,3 @@ fn what_a_member_does_wrong_shows() {
         schedules::show::<World>(bug);
     }
 }
-
-/// Those that show at once; `synod-sim group --mutants` waits for the rare ones.
-#[cfg(feature = "mutants")]
-#[test]
-fn what_the_machine_does_wrong_shows() {
-    use synod_coordinator::group::Mutant;
-    let at_once = [
-        Mutant::MinorityDecides,
-        Mutant::OwnUnforced,
-        Mutant::NeverConfirms,
-        Mutant::RejoinsSameEpoch,
-    ];
-    for mutant in at_once {
-        schedules::show::<World>(Bug::Replica(mutant));
-    }
-}

@@ -46,24 +46,3 @@ fn the_shortest_schedule_of_a_bug_is_found() {
     assert!(violation.starts_with("I14"), "{violation}");
     assert_eq!(events.len(), 8, "{events:#?}");
 }
-
-/// Those that show at once; `synod-sim core --protocol paxos --mutants` waits for the others.
-#[cfg(feature = "mutants")]
-#[test]
-fn what_the_machines_do_wrong_shows() {
-    use synod_coordinator::paxos::Mutant;
-    for mutant in [Mutant::MinorityAccepts, Mutant::MissingAccepted, Mutant::FoundIgnored] {
-        schedules::show::<World>(Bug::Paxos(mutant));
-    }
-}
-
-/// With one election all of them show.
-#[cfg(feature = "mutants")]
-#[test]
-fn every_bug_of_the_machines_has_a_small_schedule() {
-    let bounds = Bounds { crashes: 0, elections: 1, faster: false };
-    for mutant in synod_coordinator::paxos::Mutant::ALL {
-        let found = exhaust(&State::new(bounds, Some(Bug::Paxos(mutant))));
-        assert!(found.violation.is_some(), "{mutant:?}");
-    }
-}

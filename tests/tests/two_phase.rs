@@ -44,13 +44,3 @@ fn the_shortest_schedule_of_a_bug_is_found() {
     assert_eq!(events.len(), 4, "{events:#?}");
     assert!(violation.starts_with("I2"), "{violation}");
 }
-
-/// Those that show at once; `synod-sim core --protocol 2pc --mutants` waits for the others.
-#[cfg(feature = "mutants")]
-#[test]
-fn what_the_cores_do_wrong_shows() {
-    use synod_shard::Mutant;
-    for mutant in [Mutant::PeerInDoubtAborts, Mutant::EarlyRelease, Mutant::VoteIgnoresFloor] {
-        schedules::show::<World>(Bug::Shard(mutant));
-    }
-}

@@ -30,4 +30,8 @@ impl explore::Bug for Bug {
         };
         list
     }
+
+    fn is_small(self) -> bool {
+        true
+    }
 }

@@ -75,6 +75,15 @@ impl explore::Bug for Bug {
         };
         list
     }
+
+    /// Others need a crash as well, or a disk that is lost.
+    fn is_small(self) -> bool {
+        match self {
+            #[cfg(feature = "mutants")]
+            Bug::Paxos(_) => true,
+            _ => self == Bug::Canary,
+        }
+    }
 }
 
 /// A replica, with the bug if it is one in the group.
