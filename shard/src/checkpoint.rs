@@ -118,30 +118,21 @@ impl Shard {
     /// Everything durable that is not in the index. What is logged but not yet
     /// durable lies behind the start, and is replayed if it survives.
     fn meta(&self) -> Part {
-        let open = self.txns.values().flat_map(|participant| match &participant.stage {
-            Stage::Prepared { lsn, record, site, .. } if *lsn <= self.durable => {
-                let txn = record.txn;
-                // What of it is not durable may come to nothing, but is not wrong.
-                let site = site.as_ref().map(|site| Record::Site { txn, stable: site.stable() });
-                [Some(Record::Prepared(record.clone())), site]
-            }
-            Stage::OnePhase { lsn, record, .. } if *lsn <= self.durable => {
-                [Some(Record::OnePhase(record.clone())), None]
-            }
-            Stage::Prepared { .. }
-            | Stage::OnePhase { .. }
-            | Stage::Active
-            | Stage::Preparing(_)
-            | Stage::ReadVoted { .. } => [None, None],
-        });
-        let open = open.flatten();
+        let is_open = |stage: &&Stage| match stage {
+            // These stand with what was decided about them.
+            Stage::Prepared { resolved: Some(resolved), .. } if resolved.in_force => false,
+            Stage::Prepared { lsn, .. } | Stage::OnePhase { lsn, .. } => *lsn <= self.durable,
+            Stage::Active | Stage::Preparing(_) | Stage::ReadVoted { .. } => false,
+        };
+        let stages = self.txns.values().map(|participant| &participant.stage);
+        let open = stages.filter(is_open).flat_map(Stage::saved);
         let one_phase = self.over.one_phase().filter_map(|outcome| {
             outcome.committed.map(|m| OnePhaseEnd { txn: outcome.txn, h: outcome.h, m })
         });
         let shards = Record::Shards(self.shards.clone());
         let sites = self.settled.all().map(|(txn, h, verdict)| SiteEnd { txn, h, verdict });
         Part::Meta {
-            open: open.chain(self.saved_resolutions()).chain([shards]).collect(),
+            open: self.saved_resolutions().chain(open).chain([shards]).collect(),
             one_phase: one_phase.collect(),
             sites: sites.collect(),
             low_water: self.over.low_water(),

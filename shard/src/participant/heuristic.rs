@@ -280,15 +280,18 @@ impl Shard {
         }
     }
 
-    /// All that are remembered, as records for a checkpoint. What is not durable stands in
-    /// the log behind its start.
+    /// All that are remembered, as records for a checkpoint, each behind the vote that it is
+    /// about if that has no outcome: its locks are free, and others may have them by now. What
+    /// is not durable stands in the log behind its start.
     pub(crate) fn saved_resolutions(&self) -> impl Iterator<Item = Record> {
         let is_durable = |known: &&Resolution| !self.is_resolving(known.txn);
         let forgets = mutated!(self, ResolvedForgotten);
-        let kept = self.resolutions.0.iter().filter(is_durable).filter(move |_| !forgets);
-        kept.flat_map(|known| {
+        self.resolutions.0.iter().filter(is_durable).flat_map(move |known| {
+            let stage = self.txns.get(&known.txn).map(|participant| &participant.stage);
+            let vote = stage.into_iter().flat_map(Stage::saved);
             let ended = known.outcome.map(|verdict| Record::Outcome { txn: known.txn, verdict });
-            [Some(Record::Resolved(known.clone())), ended].into_iter().flatten()
+            let resolved = [Some(Record::Resolved(known.clone())), ended].into_iter().flatten();
+            vote.chain(resolved.filter(move |_| !forgets))
         })
     }
 

@@ -40,7 +40,7 @@ use synod_common::time::{Mono, Now, Timestamp};
 use self::heuristic::Resolved;
 use crate::mutant::mutated;
 use crate::mvcc::By;
-use crate::record;
+use crate::record::{self, Record};
 use crate::shard::Shard;
 use crate::wait::WaitId;
 
@@ -176,6 +176,21 @@ impl Stage {
             Stage::Prepared { lsn, .. } | Stage::OnePhase { lsn, .. } => *lsn <= durable,
             Stage::Active | Stage::Preparing(_) | Stage::ReadVoted { .. } => false,
         }
+    }
+
+    /// The records of a vote, for a checkpoint.
+    pub fn saved(&self) -> impl Iterator<Item = Record> {
+        let records = match self {
+            Stage::Prepared { record, site, .. } => {
+                let txn = record.txn;
+                // What of it is not durable may come to nothing, but is not wrong.
+                let site = site.as_ref().map(|site| Record::Site { txn, stable: site.stable() });
+                [Some(Record::Prepared(record.clone())), site]
+            }
+            Stage::OnePhase { record, .. } => [Some(Record::OnePhase(record.clone())), None],
+            Stage::Active | Stage::Preparing(_) | Stage::ReadVoted { .. } => [None, None],
+        };
+        records.into_iter().flatten()
     }
 
     /// Whether it may be aborted here, alone.

@@ -268,3 +268,26 @@ fn who_voted_read_lets_go_without_a_risk() {
     world.welcome(2, 3000);
     assert_eq!(world.resolutions(), audit);
 }
+
+/// Those have the locks by now that were freed, and the first two no outcome yet.
+#[test]
+fn a_checkpoint_keeps_who_came_after_an_operator() {
+    let settings = Settings { checkpoint_bytes: 1, ..settings() };
+    let mut world = World::recover(settings, vec![], None);
+    world.welcome(1, 1000);
+    for (sequence, h, value) in [(1, 1100, "a"), (2, 1200, "b"), (3, 1300, "c")] {
+        world.prepare(txn(sequence), h, None, writes(&[("k", Some(value))]));
+        world.sync();
+        if sequence < 3 {
+            world.resolve(txn(sequence), true);
+        }
+    }
+    world.put(9, 1400, "other", "x");
+    let mut world = world.crash();
+    assert_eq!(world.shard.stats().in_doubt, 1);
+    world.welcome(2, 2000);
+    assert!(world.is_locked("k"));
+    world.decide(txn(3), Decision::Commit(Timestamp(1300)));
+    assert_eq!(value_of(world.snapshot(1900, "k")).as_deref(), Some("c"));
+    assert_eq!(world.resolutions().len(), 2);
+}
