@@ -23,21 +23,30 @@ impl HandedOut {
     pub fn by_group() -> HandedOut {
         HandedOut(Timestamp::ZERO, true)
     }
+
+    /// Called with every message that leaves a server.
+    pub fn check(&mut self, message: &Message) -> Check {
+        let (Message::ClientReply(ClientReply::Timestamp(at))
+        | Message::ClientReply(ClientReply::SessionOpened { now: at, .. })) = message
+        else {
+            return Ok(());
+        };
+        match std::mem::replace(&mut self.0, *at) {
+            before if before < *at || self.1 => Ok(()),
+            before => Err(format!("I19: {at} is handed out after {before}")),
+        }
+    }
 }
 
-/// Called with every message that leaves a server.
-pub fn check(
-    ledger: &mut Ledger,
-    handed_out: &mut HandedOut,
-    server: usize,
-    message: &Message,
-) -> Check {
+/// Called with every message that leaves a server, unless something about that is broken on
+/// purpose.
+pub fn check(ledger: &mut Ledger, server: usize, message: &Message) -> Check {
     let facts = &ledger.servers[server];
     let fine = match message {
         Message::ClientReply(ClientReply::SessionOpened { session, now, .. }) => {
-            session.epoch <= ledger.epoch && handed_out.next(ledger, *now)
+            session.epoch <= ledger.epoch && *now < ledger.hi
         }
-        Message::ClientReply(ClientReply::Timestamp(at)) => handed_out.next(ledger, *at),
+        Message::ClientReply(ClientReply::Timestamp(at)) => *at < ledger.hi,
         Message::ClientReply(ClientReply::Outcome(Outcome::Committed(at))) => *at < ledger.hi,
         Message::Commit(message) => match message {
             CommitMessage::Vote { txn, vote: Vote::Yes(m) } => facts.prepared.get(txn) == Some(m),
@@ -75,12 +84,4 @@ pub fn check(
         _ => true,
     };
     if fine { Ok(()) } else { Err(format!("I6: sent before it was durable: {message:?}")) }
-}
-
-impl HandedOut {
-    fn next(&mut self, ledger: &Ledger, at: Timestamp) -> bool {
-        let fine = (at > self.0 || self.1) && at < ledger.hi;
-        self.0 = at;
-        fine
-    }
 }

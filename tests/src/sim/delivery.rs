@@ -15,8 +15,9 @@ impl World {
     pub fn send(&mut self, from: usize, send: Send) -> Check {
         let send = self.mutate_send(from, send)?;
         self.answers_operator(from, &send)?;
+        self.handed_out.check(&send.message)?;
         if self.checks_messages() {
-            force::check(&mut self.ledger, &mut self.handed_out, from, &send.message)?;
+            force::check(&mut self.ledger, from, &send.message)?;
         }
         if let (Message::Deadlock(message), Some(to)) = (&send.message, index(send.to)) {
             let servers = &self.servers;

@@ -124,6 +124,8 @@ impl Facts {
 #[derive(Clone, Debug, Default)]
 pub struct Check {
     facts: [Facts; MOST],
+    /// The newest timestamp that was handed out.
+    drawn: Timestamp,
     /// What this schedule has reached.
     pub seen: Seen,
 }
@@ -314,8 +316,22 @@ impl Check {
         }
     }
 
+    /// I19: timestamps leave in order, whoever leads.
+    fn draws(&mut self, at: Timestamp) -> Checked {
+        match std::mem::replace(&mut self.drawn, at) {
+            before if before < at => Ok(()),
+            before => Err(format!("I19: {at} is handed out after {before}")),
+        }
+    }
+
     /// I4: what a client is told of a transaction is true, and stays so.
     pub fn told(&mut self, letter: &Letter) -> Checked {
+        if let Message::ClientReply(
+            ClientReply::Timestamp(at) | ClientReply::SessionOpened { now: at, .. },
+        ) = &letter.message
+        {
+            return self.draws(*at);
+        }
         let Message::ClientReply(ClientReply::Outcome(outcome)) = &letter.message else {
             return Ok(());
         };

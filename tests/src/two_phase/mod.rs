@@ -35,6 +35,9 @@
 //! *Every schedule* begins with servers that know each other: what comes before is the same in
 //! all, and is done once for each thread.
 //!
+//! *Windows* of the oracle have four timestamps in some schedules, so that what is next to their
+//! end is used.
+//!
 //! *Time* is another one on each server, and only moves when one has waited: so nothing rests
 //! on who is the faster.
 //!

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::bug::Bug;
 use super::net::COORDINATOR;
-use super::settings;
+use super::settings::{self, Shape};
 use crate::sim::ledger::{Fact, parse};
 use crate::sim::server::Core;
 
@@ -181,13 +181,13 @@ impl Server {
     pub fn start(
         &mut self,
         site: usize,
-        shards: usize,
+        shape: Shape,
         seed: u64,
         bug: Option<Bug>,
     ) -> Result<(), String> {
         let mut core = match site {
             COORDINATOR => {
-                Core::Coordinator(Box::new(Member::new(settings::coordinator(shards, bug))))
+                Core::Coordinator(Box::new(Member::new(settings::coordinator(shape, bug))))
             }
             shard => Core::Shard(Box::new(Shard::new(settings::shard(shard, bug)))),
         };

@@ -13,6 +13,15 @@ const CLUSTER: ClusterId = ClusterId(1);
 /// The keys of each shard.
 pub const KEYS: [[&[u8]; 2]; 3] = [[b"a1", b"a2"], [b"b1", b"b2"], [b"c1", b"c2"]];
 
+/// Which cluster a schedule has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How many shards there are.
+    pub shards: usize,
+    /// Whether a window has only a few timestamps, and so is used up.
+    pub narrow: bool,
+}
+
 /// The map.
 fn placement(shards: usize) -> Placement {
     let address = |id| ShardAddress { id: ShardId(id), address: String::new() };
@@ -25,12 +34,15 @@ fn placement(shards: usize) -> Placement {
 }
 
 /// The coordinator's.
-pub fn coordinator(shards: usize, bug: Option<Bug>) -> synod_coordinator::Settings {
+pub fn coordinator(shape: Shape, bug: Option<Bug>) -> synod_coordinator::Settings {
+    let Shape { shards, narrow } = shape;
     let settings = synod_coordinator::Settings {
         vote_timeout: Duration::from_millis(20),
         resend: Duration::from_millis(10),
         ..synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement(shards))
     };
+    let window = if narrow { Duration::ZERO } else { settings.window };
+    let settings = synod_coordinator::Settings { window, ..settings };
     #[cfg(feature = "mutants")]
     let settings =
         synod_coordinator::Settings { mutant: bug.and_then(Bug::of_coordinator), ..settings };

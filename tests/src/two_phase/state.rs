@@ -40,6 +40,7 @@ use super::bug::Bug;
 use super::client::{Op, Stage};
 use super::net::{Letter, MOST_SHARDS};
 use super::server::Server;
+use super::settings::Shape;
 use super::weights::Weights;
 use super::world::World;
 use crate::exhaust;
@@ -132,7 +133,7 @@ fn is_of_joining(letter: &Letter) -> bool {
 impl State {
     /// The servers have started, and the client has a session.
     pub fn new(bounds: Bounds, bug: Option<Bug>) -> State {
-        let mut world = World::started(Rng::new(0), SHARDS, bug);
+        let mut world = World::started(Rng::new(0), Shape { shards: SHARDS, narrow: false }, bug);
         world.weights = Weights::none();
         let mut state =
             State { world, servers: [0; SHARDS + 1], letters: Vec::new(), left: bounds };

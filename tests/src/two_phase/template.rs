@@ -10,6 +10,7 @@ use super::bug::Bug;
 use super::client::Client;
 use super::net::Links;
 use super::server::Server;
+use super::settings::Shape;
 use super::world::World;
 use crate::sim::rng::Rng;
 
@@ -24,8 +25,8 @@ pub struct Template {
     pub session: Option<SessionId>,
 }
 
-/// A template, for how many shards it is, and what is wrong in it.
-type Known = (usize, Option<Bug>, Rc<Template>);
+/// A template, for which cluster it is, and what is wrong in it.
+type Known = (Shape, Option<Bug>, Rc<Template>);
 
 thread_local! {
     /// Those of this thread.
@@ -33,25 +34,25 @@ thread_local! {
 }
 
 impl Template {
-    /// The template for so many shards.
-    pub fn of(shards: usize, bug: Option<Bug>) -> Rc<Template> {
+    /// The template for such a cluster.
+    pub fn of(shape: Shape, bug: Option<Bug>) -> Rc<Template> {
         let known = KNOWN.with_borrow(|all| {
-            let found = all.iter().find(|(of, with, _)| (*of, *with) == (shards, bug));
+            let found = all.iter().find(|(of, with, _)| (*of, *with) == (shape, bug));
             found.map(|(.., template)| Rc::clone(template))
         });
         known.unwrap_or_else(|| {
-            let template = Rc::new(Template::new(shards, bug));
-            KNOWN.with_borrow_mut(|all| all.push((shards, bug, Rc::clone(&template))));
+            let template = Rc::new(Template::new(shape, bug));
+            KNOWN.with_borrow_mut(|all| all.push((shape, bug, Rc::clone(&template))));
             template
         })
     }
 
     /// All start, and nothing goes wrong.
-    fn new(shards: usize, bug: Option<Bug>) -> Template {
-        let mut world = World::empty(Rng::new(0), bug);
+    fn new(shape: Shape, bug: Option<Bug>) -> Template {
+        let mut world = World::empty(Rng::new(0), shape, bug);
         world.weights.aimed = 0;
-        world.servers = (0..=shards).map(|_| Server::new()).collect();
-        let started = (0..=shards).try_for_each(|site| world.restart(site)).and_then(|()| {
+        world.servers = (0..=shape.shards).map(|_| Server::new()).collect();
+        let started = (0..=shape.shards).try_for_each(|site| world.restart(site)).and_then(|()| {
             world.settle()?;
             world.ask(|_, out| Client::open(out));
             world.settle()

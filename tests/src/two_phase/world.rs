@@ -10,6 +10,7 @@ use super::client::{About, Asked, Client};
 use super::mutate::Notes;
 use super::net::{CLIENT, COORDINATOR, Letter, Links, peer, site};
 use super::server::Server;
+use super::settings::Shape;
 use super::template::Template;
 use super::weights::{Kind, Weights};
 use crate::explore::net::{Cut, Net};
@@ -29,6 +30,7 @@ pub struct World {
     pub(super) links: Links,
     pub(super) weights: Weights,
     pub(super) check: Check,
+    pub(super) shape: Shape,
     pub(super) bug: Option<Bug>,
     pub(super) notes: Notes,
     asked: Vec<Asked>,
@@ -42,8 +44,8 @@ impl Schedule for World {
 
     fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
         let mut rng = Rng::new(seed);
-        let shards = rng.pick(&[2, 2, 3]);
-        World { lines: traced.then(Vec::new), ..World::started(rng, shards, bug) }
+        let shape = Shape { shards: rng.pick(&[2, 2, 3]), narrow: rng.chance(3_000) };
+        World { lines: traced.then(Vec::new), ..World::started(rng, shape, bug) }
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -69,19 +71,19 @@ impl Schedule for World {
 }
 
 impl World {
-    /// One with so many shards, which have started.
-    pub(super) fn started(rng: Rng, shards: usize, bug: Option<Bug>) -> World {
-        let Template { servers, links, session } = &*Template::of(shards, bug);
+    /// One whose servers have started.
+    pub(super) fn started(rng: Rng, shape: Shape, bug: Option<Bug>) -> World {
+        let Template { servers, links, session } = &*Template::of(shape, bug);
         World {
             servers: servers.clone(),
             links: *links,
             client: Client { session: *session, ..Client::default() },
-            ..World::empty(rng, bug)
+            ..World::empty(rng, shape, bug)
         }
     }
 
     /// One without servers.
-    pub(super) fn empty(mut rng: Rng, bug: Option<Bug>) -> World {
+    pub(super) fn empty(mut rng: Rng, shape: Shape, bug: Option<Bug>) -> World {
         World {
             servers: Vec::new(),
             client: Client::default(),
@@ -89,6 +91,7 @@ impl World {
             links: Links::default(),
             weights: Weights::draw(&mut rng),
             check: Check::default(),
+            shape,
             bug,
             notes: Notes::default(),
             asked: Vec::new(),
@@ -145,7 +148,7 @@ impl World {
 
     /// How many shards there are.
     pub(super) fn shards(&self) -> usize {
-        self.servers.len() - 1
+        self.shape.shards
     }
 
     pub(super) fn line(&mut self, line: impl FnOnce(&World) -> String) {
@@ -375,8 +378,8 @@ impl World {
             return Ok(());
         }
         self.line(|_| format!("{} is back", peer(site)));
-        let (seed, shards, bug) = (self.rng.bits(), self.shards(), self.bug);
-        self.servers[site].start(site, shards, seed, bug)?;
+        let (seed, shape, bug) = (self.rng.bits(), self.shape, self.bug);
+        self.servers[site].start(site, shape, seed, bug)?;
         self.check.reinstated(site, &self.servers[site], &self.client)?;
         let in_doubt = self.servers[site].shard().is_some_and(|it| it.known().next().is_some());
         self.check.seen.in_doubt += u64::from(in_doubt);
