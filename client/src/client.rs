@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) timestamps: Arc<Timestamps>,
     session: Mutex<Option<Arc<Session>>>,
     opening: tokio::sync::Mutex<()>,
+    #[cfg(feature = "mutants")]
+    pub(crate) mutant: Option<crate::Mutant>,
 }
 
 impl Client {
@@ -56,7 +58,24 @@ impl Client {
         let timestamps = Timestamps::new(Arc::clone(&net), Arc::clone(&coordinators));
         let session = Mutex::new(None);
         let opening = tokio::sync::Mutex::new(());
-        Client { shared: Arc::new(Shared { net, coordinators, timestamps, session, opening }) }
+        let shared = Shared {
+            net,
+            coordinators,
+            timestamps,
+            session,
+            opening,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        };
+        Client { shared: Arc::new(shared) }
+    }
+
+    /// With a deliberate bug, if nobody shares it yet.
+    #[cfg(feature = "mutants")]
+    pub fn mutated(mut self, mutant: Option<crate::Mutant>) -> Client {
+        let shared = Arc::get_mut(&mut self.shared).expect("it is not shared yet");
+        shared.mutant = mutant;
+        self
     }
 
     /// Runs `work` as a transaction and commits it. If it is aborted and may be

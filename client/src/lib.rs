@@ -41,6 +41,7 @@ mod error;
 mod isolation;
 mod key;
 mod locking;
+mod mutant;
 pub mod net;
 mod options;
 mod quic;
@@ -63,6 +64,8 @@ pub use client::{Client, LockPage};
 pub use error::{Error, Refusal};
 pub use isolation::{BadIsolation, Isolation};
 pub use key::{AsKey, KeyTuple};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use options::Options;
 pub use quic::Credentials;
 pub use range::{AsRange, prefix};

@@ -14,6 +14,7 @@ use synod_common::message::bulk::{Found, Keys, Values};
 use synod_common::message::data::{Access, LockWait};
 use synod_common::message::{DataReply, DataRequest, Message};
 
+use crate::mutant::mutated;
 use crate::net::{Reply, Unreachable};
 use crate::savepoint::Return;
 use crate::workspace::Written;
@@ -273,7 +274,7 @@ impl Txn {
             txn: self.held.id,
             standing: self.standing(),
             holds_elsewhere,
-            incarnation,
+            incarnation: incarnation.filter(|_| !mutated!(self.held.shared, LastStayCounts)),
             map_epoch: self.held.session.router.epoch(),
             wait,
             snapshot: state.snapshot,
@@ -334,6 +335,7 @@ impl Txn {
         let known = state.used.entry(shard).or_insert(None);
         match (*known, given) {
             (None, Some(_)) => *known = given,
+            (Some(_), Some(_)) if mutated!(self.held.shared, LastStayCounts) => *known = given,
             (Some(known), Some(given)) if known == given => {}
             _ => {
                 drop(state);

@@ -421,6 +421,9 @@ impl Coordinator {
         }
         let floor = match boot {
             true if mutated!(self, NoFloor) => Timestamp::ZERO,
+            true if mutated!(self, FreshFloor) => {
+                self.oracle.draw(now).unwrap_or(self.oracle.last())
+            }
             true => self.oracle.close(),
             false => Timestamp::ZERO,
         };

@@ -10,6 +10,19 @@ pub enum Mutant {
     /// A shard that restarted gets no floor. Rare in the simulator; a test of the
     /// coordinator shows that it would be noticed.
     NoFloor,
+    /// A shard that restarted gets a fresh timestamp for its floor, and the window stays open.
+    FreshFloor,
+    /// The oracle moves past a commit timestamp when a participant has acknowledged it. (Who
+    /// only moves it behind the messages that tell does no harm: a step is one.)
+    AdvancesLate,
+    /// What a shard remembers and tells when it joins does not move the oracle. (What is read
+    /// in the log never has to: it lies below the window that a new leader begins above.)
+    RememberedLeavesOracle,
+    /// The first timestamp of a new leader is the last one of the window before it.
+    BeginsInOldWindow,
+    /// What has no end when a leader begins is told at a timestamp that is drawn anew, whatever
+    /// its record says.
+    RedrawsCommits,
     /// YES votes do not count for the commit timestamp.
     YesLeftOut,
     /// READ votes do not count for the commit timestamp.
@@ -58,9 +71,11 @@ pub enum Mutant {
 
 #[cfg(feature = "mutants")]
 impl Mutant {
-    /// Those that the simulator is to catch.
-    pub const ALL: [Mutant; 21] = [
+    /// Those that the simulator is to catch. Others show in the explorers, or in a test.
+    pub const ALL: [Mutant; 23] = [
         Mutant::NoAdvance,
+        Mutant::AdvancesLate,
+        Mutant::RedrawsCommits,
         Mutant::YesLeftOut,
         Mutant::ReadLeftOut,
         Mutant::NoConfirmation,

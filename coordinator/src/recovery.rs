@@ -32,7 +32,10 @@ impl Coordinator {
     pub(crate) fn apply(&mut self, lsn: Lsn, record: Record) {
         match record {
             Record::Started { epoch } => self.epoch = self.epoch.max(epoch),
-            Record::Window { hi } => self.oracle.recovered(hi),
+            Record::Window { hi } => {
+                let lower = if mutated!(self, BeginsInOldWindow) { 2 } else { 0 };
+                self.oracle.recovered(Timestamp(hi.0.saturating_sub(lower)));
+            }
             Record::Committed { txn, at, yes } => {
                 self.outcomes.insert(txn, at);
                 let stage = Stage::Committing { at, unacknowledged: yes };
@@ -90,6 +93,12 @@ impl Coordinator {
     /// What it has read, and its epoch, are durable: what is open goes on.
     pub(crate) fn begin_serving(&mut self, now: Now, out: &mut Output) {
         self.serving = Serving::Yes;
+        let redraws = mutated!(self, RedrawsCommits);
+        for commit in self.commits.values_mut().filter(|_| redraws) {
+            if let Stage::Committing { at, .. } = &mut commit.stage {
+                *at = self.oracle.draw(now).unwrap_or(*at);
+            }
+        }
         // What was taken over is told at once, and then resent.
         let told = |commit: &Commit| !matches!(commit.stage, Stage::Deciding { .. });
         for (&txn, _) in self.commits.iter().filter(|(_, commit)| told(commit)) {

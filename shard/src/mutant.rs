@@ -82,6 +82,13 @@ pub enum Mutant {
     ResolvedForOutcome,
     /// A site does not lead the others, however long it misses the coordinator.
     SitesNeverLead,
+    /// Asked about what it does not know, it says that it will never commit that in one phase,
+    /// and does not remember it.
+    InquiryUnmarked,
+    /// A vote that is repeated after a restart says `h` in place of the `m` in its record. Who
+    /// restarts loses its link, and so the transaction is given up, or has the vote; a test of
+    /// the shard shows that it would be noticed, and the explorer of Paxos Commit what comes of it.
+    RepeatsWithoutM,
     /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs
     /// are never that late; a test of the shard shows that it would be noticed.
     NeverVotesForgotten,
@@ -89,7 +96,7 @@ pub enum Mutant {
 
 #[cfg(feature = "mutants")]
 impl Mutant {
-    /// Those that the simulator is to catch.
+    /// Those that the simulator is to catch. Others show in the explorers, or in a test.
     pub const ALL: [Mutant; 35] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,

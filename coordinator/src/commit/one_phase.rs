@@ -22,6 +22,7 @@ use synod_common::time::{Now, Timestamp};
 
 use super::{Commit, PartWrites, Stage, Then};
 use crate::coordinator::{Coordinator, Deadline};
+use crate::mutant::mutated;
 use crate::outcomes::Known;
 use crate::record::Record;
 
@@ -138,7 +139,9 @@ impl Coordinator {
             // Also if its neighbours are forgotten: this one may never have been
             // recorded, and the note about them does not survive a restart.
             Known::NotCommitted | Known::Forgotten => {
-                self.advance(at);
+                if !mutated!(self, RememberedLeavesOracle) {
+                    self.advance(at);
+                }
                 self.one_phase_committed(txn, h, at, out);
             }
         }

@@ -122,7 +122,9 @@ impl Coordinator {
         if let Some(last) = self.take_last_agent(txn) {
             return self.hand_over(now, txn, &last, (at, read), out);
         }
-        self.advance(at);
+        if yes.is_empty() || !mutated!(self, AdvancesLate) {
+            self.advance(at);
+        }
         match protocol {
             Protocol::Auto | Protocol::TwoPhase => {}
             Protocol::ThreePhase | Protocol::ClassicalThreePhase => {
@@ -187,6 +189,11 @@ impl Coordinator {
     /// A participant has made the commit durable.
     pub(crate) fn acknowledged(&mut self, now: Now, shard: ShardId, txn: TxnId, out: &mut Output) {
         self.decided_by_participant(now, shard, txn, out);
+        if mutated!(self, AdvancesLate)
+            && let Known::Committed(at) = self.outcomes.get(txn)
+        {
+            self.advance(at);
+        }
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let Stage::Committing { unacknowledged, .. } = &mut commit.stage else { return };
         unacknowledged.retain(|missing| *missing != shard);

@@ -15,6 +15,7 @@ use synod_common::node::{Lsn, Output};
 use synod_common::time::{Now, Timestamp};
 
 use super::Stage;
+use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::{OnePhase, Record};
 use crate::shard::{Shard, Timer};
@@ -110,13 +111,14 @@ impl Shard {
             ) => return,
             None => {}
         }
-        if self.over.get(txn).is_none() {
+        if self.over.get(txn).is_none() && !mutated!(self, InquiryUnmarked) {
             self.over.insert(txn, h, End::OnePhaseNo(reason.clone()));
         }
         let vote = match self.over.get(txn) {
             Some(End::OnePhase(m)) => Vote::Yes(*m),
             Some(End::OnePhaseRead(m)) => Vote::Read(*m),
             Some(End::OnePhaseNo(reason)) => Vote::No(reason.clone()),
+            None if mutated!(self, InquiryUnmarked) => Vote::No(reason.clone()),
             Some(End::VotedNo(_) | End::Decided) | None => return,
         };
         let to = self.coordinator();

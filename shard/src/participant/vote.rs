@@ -251,11 +251,18 @@ impl Shard {
 
     /// The same request again: the same vote again, from the record.
     fn repeat_vote(&mut self, txn: TxnId, preparing: &Preparing, out: &mut Output) {
-        let (lsn, vote) = match self.txns.get(&txn).map(|participant| &participant.stage) {
-            Some(Stage::Prepared { lsn, record, .. }) => (*lsn, Vote::Yes(record.m)),
-            Some(Stage::ReadVoted { m, .. }) => (Lsn::default(), Vote::Read(*m)),
+        let Some(participant) = self.txns.get(&txn) else { return };
+        let is_restored = participant.since.is_none();
+        let (lsn, vote) = match &participant.stage {
+            Stage::Prepared { lsn, record, .. }
+                if is_restored && mutated!(self, RepeatsWithoutM) =>
+            {
+                (*lsn, Vote::Yes(record.h))
+            }
+            Stage::Prepared { lsn, record, .. } => (*lsn, Vote::Yes(record.m)),
+            Stage::ReadVoted { m, .. } => (Lsn::default(), Vote::Read(*m)),
             // The answer to the first one is still to come.
-            Some(Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. }) | None => return,
+            Stage::Active | Stage::Preparing(_) | Stage::OnePhase { .. } => return,
         };
         for (to, vote) in preparing.votes(txn, &vote) {
             out.send_after(lsn, to, NO_REPLY, vote);

@@ -59,6 +59,36 @@ fn who_may_have_lost_a_vote_of_read_in_a_crash_does_not_say_no() {
     assert!(matches!(world.votes()[..], [Vote::No(_)]));
 }
 
+/// One acceptor may have the first vote, and another one the second.
+#[test]
+fn a_vote_that_is_repeated_after_a_restart_is_that_of_the_record() {
+    votes_again(&settings());
+}
+
+/// Rare in the simulator, so it is shown here that it would be noticed.
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "not the vote of its record")]
+fn one_that_says_something_else_is_noticed() {
+    votes_again(&Settings { mutant: Some(synod_shard::Mutant::RepeatsWithoutM), ..settings() });
+}
+
+fn votes_again(settings: &Settings) {
+    let mut world = World::recover(settings.clone(), vec![], None);
+    world.welcome(1, 1000);
+    world.hear(CommitMessage::Window { hi: Timestamp(2000) });
+    assert_eq!(value_of(world.snapshot(1150, "k")), None);
+    let put = writes(&[("k", Some("v"))]);
+    world.prepare_by(Protocol::PaxosCommit, (txn(1), 1100), None, put.clone());
+    world.sync();
+    let before = world.proposed();
+    assert_eq!(before[0], (COORDINATOR, Vote::Yes(Timestamp(1151))));
+    let mut world = World::recover(settings.clone(), world.log, world.checkpoint);
+    world.welcome(1, 2000);
+    world.prepare_by(Protocol::PaxosCommit, (txn(1), 1100), None, put);
+    assert_eq!(world.proposed(), before, "not the vote of its record");
+}
+
 impl World {
     /// A member tells that it has accepted the votes of all.
     fn accepted(&mut self, acceptor: u16, txn: TxnId, at: u64) {

@@ -133,9 +133,11 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 }
 
 fn parse_mutant(text: &str) -> Result<Mutation, String> {
-    let all = Mutation::all();
-    let found = all.iter().find(|(mutation, _)| format!("{mutation:?}") == text);
-    found.map(|(mutation, _)| *mutation).ok_or_else(|| "there is no such mutant".to_owned())
+    let all = Mutation::all().into_iter().map(|(mutation, _)| mutation);
+    #[cfg(feature = "mutants")]
+    let all = all.chain(Mutation::elsewhere().into_iter().map(|(mutation, _)| mutation));
+    let mut found = all.filter(|mutation| format!("{mutation:?}") == text);
+    found.next().ok_or_else(|| "there is no such mutant".to_owned())
 }
 
 fn parse_bug<B: Bug>(text: &str) -> Result<B, String> {
@@ -470,6 +472,10 @@ fn mutants(threads: usize) -> ExitCode {
             }
         }
     });
+    #[cfg(feature = "mutants")]
+    for (mutation, by) in Mutation::elsewhere() {
+        println!("{mutation:?}: not looked for here; caught by {by}");
+    }
     println!("{} mutants, {} caught, {escaped} escaped", list.len(), list.len() - escaped);
     if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

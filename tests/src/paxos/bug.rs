@@ -17,6 +17,9 @@ pub enum Bug {
     ProposesUnforced,
     /// X6: a participant that has lost its vote in a crash votes again.
     VotesAgain,
+    /// A participant that is asked again after a crash votes as it did, but not at the
+    /// timestamp that its record says.
+    RepeatsWithoutM,
     /// A participant that may have lost a vote in a crash says NO.
     RefusesLater,
     /// X3: a member says that it has accepted before that is durable.
@@ -53,6 +56,7 @@ impl explore::Bug for Bug {
             (Bug::Canary, 100),
             (Bug::ProposesUnforced, 100_000),
             (Bug::VotesAgain, 100_000),
+            (Bug::RepeatsWithoutM, 100_000),
             (Bug::RefusesLater, 3_000_000),
             (Bug::AcceptedUnforced, 100_000),
             (Bug::AcceptedForgotten, 100_000),

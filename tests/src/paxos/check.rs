@@ -238,7 +238,11 @@ impl Check {
             let sound = match txn.reads(*shard) {
                 true => bundle.read.contains(shard),
                 false => {
-                    let prepared = matches!(vote, Stage::Prepared(_) | Stage::Over(_));
+                    let prepared = match vote {
+                        Stage::Prepared(m) => m <= bundle.at,
+                        Stage::Over(_) => true,
+                        _ => false,
+                    };
                     prepared && bundle.yes.contains(shard)
                 }
             };

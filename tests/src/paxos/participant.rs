@@ -179,6 +179,9 @@ impl Participant {
             | Stage::Over(_) => {}
         }
         let vote = match self.stages[number] {
+            Stage::Prepared(voted) if voted != at && self.bug == Some(Bug::RepeatsWithoutM) => {
+                Vote::Yes(txn.h)
+            }
             Stage::Prepared(at) => Vote::Yes(at),
             Stage::ReadVoted(at) => Vote::Read(at),
             Stage::Never => return out.push((site(txn.leader), Message::No(number))),

@@ -48,6 +48,9 @@ pub enum Mutation {
     AbortPrepared,
     /// P9: a shard that has lost the locks of a transaction votes YES on it.
     YesAfterLoss,
+    /// Clients name no stay when they read, and the last one that they heard of when they
+    /// commit.
+    LastStayCounts,
     /// Asking for an outcome says aborted and does not fence.
     NoFence,
     /// One-phase commits are not told when joining.
@@ -90,6 +93,7 @@ impl Mutation {
             (M::CommitOnFewerVotes, 50),
             (M::AbortPrepared, 50),
             (M::YesAfterLoss, 500),
+            (M::LastStayCounts, 500),
             (M::NoFence, 800),
             (M::OnePhaseForgotten, 500),
             (M::OnePhasePresumed, 200),
@@ -152,7 +156,9 @@ impl Mutation {
                 | synod_coordinator::Mutant::AcceptedByAll
                 | synod_coordinator::Mutant::FoundNotTold,
             )
-            | Mutation::Shard(synod_shard::Mutant::AcceptedByOne) => 3,
+            | Mutation::Shard(
+                synod_shard::Mutant::AcceptedByOne | synod_shard::Mutant::RepeatsWithoutM,
+            ) => 3,
             Mutation::RejoinsAsNew => 3,
             _ => 1,
         }
@@ -170,6 +176,32 @@ impl Mutation {
             ) => true,
             _ => false,
         }
+    }
+
+    /// Those that whole clusters show too rarely, and what catches them.
+    #[cfg(feature = "mutants")]
+    pub fn elsewhere() -> Vec<(Mutation, &'static str)> {
+        use synod_coordinator::Mutant as C;
+        use synod_shard::Mutant as S;
+        let two_phase = "synod-sim core --protocol 2pc --mutants";
+        vec![
+            (Mutation::Coordinator(C::NoFloor), two_phase),
+            (Mutation::Coordinator(C::FreshFloor), two_phase),
+            (Mutation::Coordinator(C::RememberedLeavesOracle), two_phase),
+            (Mutation::Coordinator(C::BeginsInOldWindow), two_phase),
+            (Mutation::Shard(S::InquiryUnmarked), two_phase),
+            (Mutation::Coordinator(C::SettledBeforeEnd), "a test of the coordinator"),
+            (Mutation::Shard(S::ValidateBelowSafePoint), "a test of the shard"),
+            (Mutation::Shard(S::NeverVotesForgotten), "a test of the shard"),
+            (Mutation::Shard(S::RepeatsWithoutM), "a test of the shard"),
+            (Mutation::Shard(S::ObeysDeposed), "a test of the shard"),
+        ]
+    }
+
+    /// The hook in the client library, if it has one.
+    #[cfg(feature = "mutants")]
+    pub fn of_client(self) -> Option<synod_client::Mutant> {
+        (self == Mutation::LastStayCounts).then_some(synod_client::Mutant::LastStayCounts)
     }
 
     /// The hook in the coordinator, if it is one.
@@ -197,7 +229,7 @@ pub struct Notes {
 }
 
 impl World {
-    fn is(&self, mutation: Mutation) -> bool {
+    pub(super) fn is(&self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
     }
 

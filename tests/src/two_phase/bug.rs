@@ -63,16 +63,21 @@ pub enum Bug {
 
 /// Those of the coordinator's that show in two-phase commit, with one coordinator.
 #[cfg(feature = "mutants")]
-const OF_COORDINATOR: [synod_coordinator::Mutant; 4] = [
+const OF_COORDINATOR: [synod_coordinator::Mutant; 9] = [
     synod_coordinator::Mutant::NoAdvance,
     synod_coordinator::Mutant::NoFloor,
+    synod_coordinator::Mutant::FreshFloor,
+    synod_coordinator::Mutant::AdvancesLate,
+    synod_coordinator::Mutant::RememberedLeavesOracle,
+    synod_coordinator::Mutant::BeginsInOldWindow,
+    synod_coordinator::Mutant::RedrawsCommits,
     synod_coordinator::Mutant::YesLeftOut,
     synod_coordinator::Mutant::ReadLeftOut,
 ];
 
 /// Likewise of the shard's.
 #[cfg(feature = "mutants")]
-const OF_SHARD: [synod_shard::Mutant; 10] = [
+const OF_SHARD: [synod_shard::Mutant; 11] = [
     synod_shard::Mutant::SnapshotLeavesFloor,
     synod_shard::Mutant::ReaderIgnoresPrepared,
     synod_shard::Mutant::OnlyDurableCounts,
@@ -83,6 +88,7 @@ const OF_SHARD: [synod_shard::Mutant; 10] = [
     synod_shard::Mutant::ForgetReadLocks,
     synod_shard::Mutant::PeerInDoubtAborts,
     synod_shard::Mutant::ForgottenLeavesFloor,
+    synod_shard::Mutant::InquiryUnmarked,
 ];
 
 impl explore::Bug for Bug {

@@ -14,6 +14,7 @@ use synod_common::message::{ClientReply, ClientRequest, DataReply, DataRequest, 
 use synod_common::time::Timestamp;
 
 use super::super::history::{ReadsAt, Seen, Txn};
+use super::super::mutation::Mutation;
 use super::super::network::Node;
 use super::super::world::{LONG_WAIT_MS, Phase, World};
 use super::work::{Access, Work};
@@ -126,11 +127,12 @@ impl World {
     }
 
     fn access(&mut self, active: &Active, server: usize, access: &Access) -> DataRequest {
+        let known = active.incarnations.get(&server).copied();
         let header = data::Access {
             txn: active.id,
             standing: standing(active.id),
             holds_elsewhere: active.incarnations.keys().any(|other| *other != server),
-            incarnation: active.incarnations.get(&server).copied(),
+            incarnation: known.filter(|_| !self.is(Mutation::LastStayCounts)),
             map_epoch: self.router.epoch(),
             snapshot: None,
             wait: data::LockWait::Millis(active.wait_ms),
@@ -170,6 +172,9 @@ impl World {
             self.give_up(client, &active);
             return Ok(());
         };
+        if self.is(Mutation::LastStayCounts) {
+            active.incarnations.insert(server, incarnation);
+        }
         if *active.incarnations.entry(server).or_insert(incarnation) != incarnation {
             self.give_up(client, &active);
             return Ok(());

@@ -33,6 +33,8 @@ use synod_common::id::RequestId;
 use synod_common::message::{ClientRequest, Message};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "mutants")]
+use super::super::mutation::Mutation;
 use super::super::network::Node;
 use super::super::rng::Rng;
 use super::super::server::{COORDINATOR, index};
@@ -117,6 +119,8 @@ impl World {
         let mut executor = Executor::default();
         let workers = program.rng.within(1..=3) as usize;
         let database = database(&net);
+        #[cfg(feature = "mutants")]
+        let database = database.mutated(self.mutation.and_then(Mutation::of_client));
         for _ in 0..workers {
             let rng = Rng::new(program.rng.bits());
             let left = left / workers as u32 + 1;
