@@ -132,6 +132,33 @@ fn tables_in_the_documentation_are_those_of_the_code() {
     }
 }
 
+/// What the documentation calls a mutant is a switch, and each rule has one.
+#[test]
+fn mutants_in_the_documentation_are_switches() {
+    let files = [
+        "client/src/mutant.rs",
+        "common/src/commit/mutant.rs",
+        "coordinator/src/mutant.rs",
+        "coordinator/src/paxos/mutant.rs",
+        "shard/src/mutant.rs",
+        "tests/src/core/bug.rs",
+        "tests/src/paxos/bug.rs",
+        "tests/src/sim/mutation.rs",
+    ];
+    let switches: String = files.into_iter().map(read).collect();
+    let page = read("docs/mutants.md");
+    let is_rule = |row: &&str| row.starts_with(['E', 'P', 'X', 'T']);
+    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| ")).collect();
+    let rows: Vec<_> = rows.iter().filter(|row| is_rule(row)).collect();
+    assert_eq!(rows.len(), 50, "{rows:#?}");
+    for row in rows {
+        let named = row.split(" | ").nth(2).unwrap().split(", ");
+        for name in named.map(|name| name.trim_matches('`')) {
+            assert!(switches.contains(&format!("    {name},\n")), "{name} is no mutant: {row}");
+        }
+    }
+}
+
 /// The test command of the README is what CI runs.
 #[test]
 fn ci_runs_the_test_command_of_the_readme() {
