@@ -34,6 +34,8 @@ pub struct Found {
 /// Called with a record of a shard that has become durable, before it is entered.
 pub fn check(facts: &Facts, record: &Record) -> Check {
     match record {
+        // Who has voted READ drops its locks; that decides nothing.
+        Record::Resolved(Resolution { read: true, .. }) => Ok(()),
         Record::Resolved(Resolution { txn, verdict, .. }) => {
             let over = facts.committed.contains_key(txn) || facts.aborted.contains(txn);
             let known = facts.resolved.contains_key(txn);
@@ -67,7 +69,8 @@ pub fn audit(
     now: Now,
     told: &[TxnId],
 ) -> Result<Found, String> {
-    let listed = list(shard, now);
+    let mut listed = list(shard, now);
+    listed.retain(|known| !known.read);
     let resolved = &ledger.servers[server].resolved;
     if let Some(txn) = told.iter().find(|txn| !resolved.contains_key(txn)) {
         return Err(format!("I31: s{server} has forgotten what was decided about {txn}"));

@@ -9,7 +9,9 @@
 //! `read-committed` read, of each key, a value that was committed then.
 //!
 //! Where an operator has decided, what a transaction writes is there as he has decided, and
-//! if that was wrong, what it has read there may have changed since.
+//! if that was wrong, what it has read there may have changed since. The shard may have had
+//! the outcome already, and have lost it in a crash before he came: then others have seen the
+//! truth. So where he was wrong a key may be as he has decided, or as it truly was.
 //!
 //! Together that is strict serializability: Papadimitriou (1979) with the real-time
 //! order of Herlihy and Wing (1990). Transactions of equal timestamps must not
@@ -43,11 +45,14 @@ pub fn check(history: &History, ledger: &Ledger, router: &Router) -> Result<Stat
     let committed = committed(history, ledger);
     real_time(history, &committed)?;
     let there = There { ledger, router };
-    let written = there.written(history, &committed);
+    let written = there.written(history, &committed, true);
     first_committer_wins(history, &written)?;
-    let (state, timeline) = replay(history, &committed, &written, &there)?;
-    read_committed(history, &committed, &written, &timeline)?;
-    Ok(state)
+    let truly = ledger.is_any_mixed().then(|| there.written(history, &committed, false));
+    let (is, truly) = replay(history, &committed, &written, truly.as_ref(), &there)?;
+    let timelines: Vec<&Timeline> =
+        std::iter::once(&is).chain(&truly).map(|world| &world.timeline).collect();
+    read_committed(history, &committed, &written, &timelines)?;
+    Ok(is.state)
 }
 
 /// Nothing that a transaction at the level `snapshot` wrote was written by others
@@ -82,7 +87,7 @@ fn read_committed(
     history: &History,
     committed: &Committed<'_>,
     written: &Written<'_>,
-    timeline: &Timeline,
+    timelines: &[&Timeline],
 ) -> Check {
     for (id, txn) in history.txns.iter().filter(|(_, txn)| !txn.seen.loose.is_empty()) {
         let before = |t: &Txn| t.answered.is_some_and(|at| at < txn.begun);
@@ -95,11 +100,15 @@ fn read_committed(
                     *when == at && writes.contains_key(key) && before(&history.txns[id])
                 }),
             };
-            let versions = timeline.get(key).map_or(&[][..], |list| list);
-            let first = std::iter::once(&None).chain(versions.iter().map(|(_, version)| version));
-            let mut replaced = versions.iter().map(|(at, _)| *at);
-            let mut seen = first.map(|version| (version, replaced.next()));
-            if !seen.any(|(version, until)| version == value && !until.is_some_and(over)) {
+            let was = |timeline: &&Timeline| {
+                let versions = timeline.get(key).map_or(&[][..], |list| list);
+                let first =
+                    std::iter::once(&None).chain(versions.iter().map(|(_, version)| version));
+                let mut replaced = versions.iter().map(|(at, _)| *at);
+                let mut seen = first.map(|version| (version, replaced.next()));
+                seen.any(|(version, until)| version == value && !until.is_some_and(over))
+            };
+            if !timelines.iter().any(was) {
                 return Err(format!("I22: {id} read {key} = {value:?}, which it was not then"));
             }
         }
@@ -114,15 +123,22 @@ struct There<'a> {
 }
 
 impl There<'_> {
-    /// What there is on all shards: operators may have decided before the outcome was known.
-    fn written<'h>(&self, history: &'h History, committed: &Committed<'_>) -> Written<'h> {
+    /// What there is on all shards, as operators have decided, perhaps before the outcome was
+    /// known; or as it would be without them.
+    fn written<'h>(
+        &self,
+        history: &'h History,
+        committed: &Committed<'_>,
+        operators: bool,
+    ) -> Written<'h> {
         let outcomes: BTreeMap<TxnId, Timestamp> =
             committed.keys().map(|(at, id)| (*id, *at)).collect();
         let mut written = Written::new();
         for (id, txn) in history.txns.iter().filter(|(_, txn)| txn.asked) {
             for (key, deeds) in &txn.writes {
                 let shard = usize::from(self.router.shard_of(key).0);
-                let at = match self.ledger.servers[shard].resolved.get(id) {
+                let resolved = self.ledger.servers[shard].resolved.get(id);
+                let at = match resolved.filter(|_| operators) {
                     Some(Verdict::Commit(at)) => Some(*at),
                     Some(Verdict::Abort) => None,
                     None => outcomes.get(id).copied(),
@@ -141,48 +157,55 @@ impl There<'_> {
         txn.is_some_and(|txn| self.ledger.mixed(shard, txn).is_some())
     }
 
-    /// What somebody saw is what is there; of a transaction, where it is not damaged.
+    /// What somebody saw is what is there, or truly was; of a transaction, where it is not
+    /// damaged.
     fn compare(
         &self,
         who: &str,
         txn: Option<TxnId>,
         seen: &Seen,
-        state: &State,
-        writers: &BTreeMap<Key, (Timestamp, TxnId)>,
+        is: &World<'_>,
+        truly: Option<&World<'_>>,
     ) -> Check {
         let shard_of = |key: &Key| usize::from(self.router.shard_of(key).0);
         let counts = |key: &Key| !self.is_damaged(txn, shard_of(key));
-        let wrong = |key: &Key, saw: Option<&Bytes>, is: Option<&Bytes>| {
+        let wrong = |key: &Key, saw: Option<&Bytes>, is_there: Option<&Bytes>| {
             let show = |value: Option<&Bytes>| {
                 value.map_or("nothing".to_owned(), |v| Escaped(v).to_string())
             };
-            let writer = writers.get(key).map(|(at, id)| format!(", written by {id} at {at}"));
+            let writer = is.writers.get(key).map(|(at, id)| format!(", written by {id} at {at}"));
             let writer = writer.unwrap_or_default();
-            Err(format!("I22: {who} saw {key} = {}; it is {}{writer}", show(saw), show(is)))
+            let (saw, is_there) = (show(saw), show(is_there));
+            Err(format!("I22: {who} saw {key} = {saw}; it is {is_there}{writer}"))
+        };
+        let was = |key: &Key, value: Option<&Bytes>| {
+            is.state.get(key) == value || truly.is_some_and(|truly| truly.state.get(key) == value)
         };
         for (key, value) in seen.keys.iter().filter(|(key, _)| counts(key)) {
-            if state.get(key) != value.as_ref() {
-                return wrong(key, value.as_ref(), state.get(key));
+            if !was(key, value.as_ref()) {
+                return wrong(key, value.as_ref(), is.state.get(key));
             }
         }
         for (key, deeds, value) in seen.after.iter().filter(|(key, ..)| counts(key)) {
-            let is = fold(deeds, state.get(key).cloned())?;
-            if is != *value {
-                return wrong(key, value.as_ref(), is.as_ref());
+            let folded = fold(deeds, is.state.get(key).cloned())?;
+            let truly = truly.map(|truly| fold(deeds, truly.state.get(key).cloned()));
+            if folded != *value && truly.transpose()?.as_ref() != Some(value) {
+                return wrong(key, value.as_ref(), folded.as_ref());
             }
         }
         let ranges = seen.ranges.iter().filter(|(_, part, _)| !self.is_damaged(txn, *part));
         for (range, part, rows) in ranges {
-            let mine = |key: &Key| shard_of(key) == *part;
-            let is: BTreeMap<&Key, &Bytes> =
-                within(state, range).filter(|(key, _)| mine(key)).collect();
             for (key, value) in rows {
-                if is.get(key) != Some(&value) {
-                    return wrong(key, Some(value), is.get(key).copied());
+                let mine = range.contains(key) && shard_of(key) == *part;
+                if !mine || !was(key, Some(value)) {
+                    return wrong(key, Some(value), is.state.get(key));
                 }
             }
-            if let Some((key, value)) = is.iter().find(|(key, _)| !rows.contains_key(**key)) {
-                return wrong(key, None, Some(value));
+            let mine = within(&is.state, range).filter(|(key, _)| shard_of(key) == *part);
+            for (key, value) in mine.filter(|(key, _)| !rows.contains_key(*key)) {
+                if !was(key, None) {
+                    return wrong(key, None, Some(value));
+                }
             }
         }
         Ok(())
@@ -260,12 +283,15 @@ fn real_time(history: &History, committed: &Committed<'_>) -> Check {
     Ok(())
 }
 
-fn replay(
+/// Transactions run one after the other: as it is on the shards, and if operators were wrong
+/// as it would be without them.
+fn replay<'a>(
     history: &History,
     committed: &Committed<'_>,
-    written: &Written<'_>,
+    written: &Written<'a>,
+    truly_written: Option<&Written<'a>>,
     there: &There<'_>,
-) -> Result<(State, Timeline), String> {
+) -> Result<(World<'a>, Option<World<'a>>), String> {
     let mut snapshots: Vec<(Timestamp, String, &Seen)> = history
         .snapshots
         .iter()
@@ -279,69 +305,87 @@ fn replay(
     }));
     snapshots.sort_by_key(|(at, _, _)| *at);
     let mut snapshots = snapshots.into_iter().peekable();
-    let mut state = State::new();
-    let mut writers: BTreeMap<Key, (Timestamp, TxnId)> = BTreeMap::new();
-    let mut group: Group<'_> = BTreeMap::new();
-    let mut timeline = Timeline::new();
+    let mut is = World::default();
+    let mut truly = truly_written.map(|_| World::default());
     let mut now = Timestamp::ZERO;
-    let all: BTreeSet<&(Timestamp, TxnId)> = committed.keys().chain(written.keys()).collect();
+    let all: BTreeSet<&(Timestamp, TxnId)> = committed
+        .keys()
+        .chain(written.keys())
+        .chain(truly_written.into_iter().flat_map(Written::keys))
+        .collect();
     for (at, id) in all {
         if *at > now {
-            apply(now, &mut state, &mut group, &mut timeline)?;
+            is.apply(now)?;
+            truly.iter_mut().try_for_each(|truly| truly.apply(now))?;
             while let Some((_, who, seen)) = snapshots.next_if(|snapshot| snapshot.0 < *at) {
-                there.compare(&who, None, seen, &state, &writers)?;
+                there.compare(&who, None, seen, &is, truly.as_ref())?;
             }
             now = *at;
         }
         if let Some(txn) = committed.get(&(*at, *id))
             && !matches!(txn.reads_at, ReadsAt::Snapshot(_))
         {
-            there.compare(&format!("{id} at {at}"), Some(*id), &txn.seen, &state, &writers)?;
+            let who = format!("{id} at {at}");
+            there.compare(&who, Some(*id), &txn.seen, &is, truly.as_ref())?;
         }
-        for (key, deeds) in written.get(&(*at, *id)).into_iter().flatten() {
-            let group = group.entry(Key::clone(key)).or_default();
+        is.write(*at, *id, written)?;
+        if let (Some(truly), Some(written)) = (&mut truly, truly_written) {
+            truly.write(*at, *id, written)?;
+        }
+    }
+    is.apply(now)?;
+    truly.iter_mut().try_for_each(|truly| truly.apply(now))?;
+    for (_, who, seen) in snapshots {
+        there.compare(&who, None, seen, &is, truly.as_ref())?;
+    }
+    Ok((is, truly))
+}
+
+/// The values of every key, each with when it began.
+type Timeline = BTreeMap<Key, Vec<(Timestamp, Option<Bytes>)>>;
+
+/// What there is, while transactions run one after the other.
+#[derive(Default)]
+struct World<'a> {
+    state: State,
+    /// Who has written it last.
+    writers: BTreeMap<Key, (Timestamp, TxnId)>,
+    /// What is written at one timestamp, by transaction.
+    group: BTreeMap<Key, Vec<(TxnId, &'a Vec<Deed>)>>,
+    timeline: Timeline,
+}
+
+impl<'a> World<'a> {
+    fn write(&mut self, at: Timestamp, id: TxnId, written: &Written<'a>) -> Check {
+        for (key, deeds) in written.get(&(at, id)).into_iter().flatten() {
+            let group = self.group.entry(Key::clone(key)).or_default();
             for (other, before) in &*group {
                 let mut pairs = before.iter().flat_map(|a| deeds.iter().map(move |b| (a, b)));
                 if !pairs.all(|(a, b)| a.commutes(b)) {
                     return Err(format!("I21: {other} and {id} both wrote {key} at {at}"));
                 }
             }
-            group.push((*id, deeds));
-            writers.insert(Key::clone(key), (*at, *id));
+            group.push((id, deeds));
+            self.writers.insert(Key::clone(key), (at, id));
         }
+        Ok(())
     }
-    apply(now, &mut state, &mut group, &mut timeline)?;
-    for (_, who, seen) in snapshots {
-        there.compare(&who, None, seen, &state, &writers)?;
-    }
-    Ok((state, timeline))
-}
 
-/// What is written at one timestamp, by transaction.
-type Group<'a> = BTreeMap<Key, Vec<(TxnId, &'a Vec<Deed>)>>;
-
-/// The values of every key, each with when it began.
-type Timeline = BTreeMap<Key, Vec<(Timestamp, Option<Bytes>)>>;
-
-/// Operations of one timestamp are done in the order of their transactions.
-fn apply(
-    now: Timestamp,
-    state: &mut State,
-    group: &mut Group<'_>,
-    timeline: &mut Timeline,
-) -> Check {
-    for (key, writers) in std::mem::take(group) {
-        for (id, deeds) in writers {
-            let value = fold(deeds, state.get(&key).cloned());
-            match value.map_err(|what| format!("I21: {id} did {what} to {key}"))? {
-                Some(value) => state.insert(key.clone(), value),
-                None => state.remove(&key),
-            };
+    /// Operations of one timestamp are done in the order of their transactions.
+    fn apply(&mut self, now: Timestamp) -> Check {
+        for (key, writers) in std::mem::take(&mut self.group) {
+            for (id, deeds) in writers {
+                let value = fold(deeds, self.state.get(&key).cloned());
+                match value.map_err(|what| format!("I21: {id} did {what} to {key}"))? {
+                    Some(value) => self.state.insert(key.clone(), value),
+                    None => self.state.remove(&key),
+                };
+            }
+            let value = self.state.get(&key).cloned();
+            self.timeline.entry(key).or_default().push((now, value));
         }
-        let value = state.get(&key).cloned();
-        timeline.entry(key).or_default().push((now, value));
+        Ok(())
     }
-    Ok(())
 }
 
 fn within<'a>(state: &'a State, range: &'a KeyRange) -> impl Iterator<Item = (&'a Key, &'a Bytes)> {

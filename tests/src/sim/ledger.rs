@@ -283,7 +283,9 @@ impl Ledger {
             }
             Fact::Shard(ShardRecord::Shards(_)) => {}
             Fact::Shard(ShardRecord::Resolved(resolution)) => {
-                facts.resolved.insert(resolution.txn, resolution.verdict);
+                if !resolution.read {
+                    facts.resolved.insert(resolution.txn, resolution.verdict);
+                }
             }
             Fact::Shard(ShardRecord::OnePhase(record)) => {
                 facts.one_phase.insert(record.txn, record.m);

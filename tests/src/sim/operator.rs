@@ -104,7 +104,7 @@ impl World {
         let request = RequestId(operator.requests);
         operator.asked.insert(request, (at, txn));
         let (by, why) = (Some("ops".to_owned()), "it takes too long".to_owned());
-        let message = DataRequest::Resolve { txn, commit, by, why }.into();
+        let message = DataRequest::Resolve { txn, commit, by, why, force: true }.into();
         self.trace.line(self.time, format_args!("an operator resolves {txn} on s{at}: {commit}"));
         if self.operator.rng.chance(2_000) {
             let (soon, life) = (self.operator.rng.skewed(2_000), self.servers[at].life);
@@ -113,7 +113,7 @@ impl World {
         self.feed(at, Event::Message { from: OPERATOR, request, message })
     }
 
-    /// A shard answers somebody; perhaps him. Who has voted READ had nothing to write down.
+    /// A shard answers somebody; perhaps him. Of who has voted READ nothing was decided.
     pub(super) fn answers_operator(&mut self, from: usize, send: &Send) -> Check {
         if send.to != OPERATOR {
             return Ok(());
