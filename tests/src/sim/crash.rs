@@ -223,7 +223,8 @@ impl World {
     }
 
     /// A coordinator stands still for a while, or is cut off from the others of its group,
-    /// but from nobody else.
+    /// perhaps from the shards as well: these would tell it that another one leads. It always
+    /// hears clients.
     fn disturb_group(&mut self) {
         let all: Vec<usize> = self.coordinators().collect();
         let leads = |at: &&usize| {
@@ -244,8 +245,11 @@ impl World {
             time += self.rng.below(400_000);
         }
         if both || !pauses {
-            self.trace.line(self.time, format_args!("{} ALONE {time} us", peer(victim)));
-            self.cut_off(victim, &all, time);
+            let deaf = self.rng.chance(5_000);
+            let group = if deaf { (0..self.servers.len()).collect() } else { all };
+            let who = peer(victim);
+            self.trace.line(self.time, format_args!("{who} ALONE {time} us, of {group:?}"));
+            self.cut_off(victim, &group, time);
         }
     }
 

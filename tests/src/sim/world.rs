@@ -175,6 +175,9 @@ pub struct World {
     queued: u64,
 }
 
+/// More is a storm: messages that beget messages. Seeds have some ten thousand.
+const MOST_EVENTS: u64 = 2_000_000;
+
 impl World {
     /// The world of a seed before anything happened.
     pub fn new(seed: u64, mutation: Option<Mutation>, keep_trace: bool) -> World {
@@ -346,7 +349,7 @@ impl World {
             self.time = time;
             self.events += 1;
             self.happen(what)?;
-            if self.time > self.sizes.heal_at + 120_000_000 {
+            if self.time > self.sizes.heal_at + 120_000_000 || self.events > MOST_EVENTS {
                 return Err(format!("I24: stuck in phase {:?}: {}", self.phase, self.stuck()));
             }
         }
