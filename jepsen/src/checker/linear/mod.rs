@@ -1,0 +1,1 @@
+//! Is each object linearizable?

@@ -1,0 +1,218 @@
+//! The checkers, and what they find.
+
+pub mod linear;
+pub mod model;
+pub mod txn;
+
+use std::path::Path;
+
+use crate::budget::Budget;
+use crate::history::edn::{Next, Reader};
+use crate::history::{self, Form, Format, Malformed, Sink, Tape};
+use crate::level::Level;
+
+/// What can be said of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is what the level promises.
+    Valid,
+    /// It is not.
+    Invalid,
+    /// Neither could be shown.
+    Unknown,
+}
+
+impl Verdict {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Valid => "valid",
+            Verdict::Invalid => "invalid",
+            Verdict::Unknown => "unknown",
+        }
+    }
+}
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Anomaly {
+    /// Its name in the literature: `G1a`, `G-single-item-realtime`, `lost-update`.
+    pub name: String,
+    /// What happened, in words: the operations, with their lines, and why it is wrong.
+    pub words: String,
+    /// The levels that it breaks, without those that contain them.
+    pub breaks: Vec<Level>,
+    /// An SVG picture of it, where there is something to draw.
+    pub picture: Option<String>,
+}
+
+/// What a checker has found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Whether the level holds that was asked for.
+    pub verdict: Verdict,
+    /// That level.
+    pub level: Level,
+    /// What is wrong, also where a weaker level was asked for that allows it.
+    pub anomalies: Vec<Anomaly>,
+    /// All levels that are broken.
+    pub violated: Vec<Level>,
+    /// How many operations there are: invocations, or transactions.
+    pub ops: u64,
+    /// Why it is unknown.
+    pub reason: Option<String>,
+}
+
+impl Finding {
+    /// The verdict on `level` by these anomalies; `unknown` says why the level cannot be
+    /// judged if none of them breaks it.
+    pub fn new(
+        level: Level,
+        anomalies: Vec<Anomaly>,
+        ops: u64,
+        unknown: Option<String>,
+    ) -> Finding {
+        let broken: Vec<Level> = anomalies.iter().flat_map(|found| found.breaks.clone()).collect();
+        let violated = Level::violated(&broken);
+        let (verdict, reason) = match (violated.contains(&level), unknown) {
+            (true, _) => (Verdict::Invalid, None),
+            (false, Some(reason)) => (Verdict::Unknown, Some(reason)),
+            (false, None) => (Verdict::Valid, None),
+        };
+        Finding { verdict, level, anomalies, violated, ops, reason }
+    }
+
+    /// The names of what is wrong, each once.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.anomalies.iter().map(|found| found.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Takes a history and judges it.
+pub trait Checker: Sink {
+    /// The verdict, when all events are there.
+    fn finish(self: Box<Self>, budget: &mut Budget) -> Finding;
+}
+
+/// What a register's versions are assumed to be ordered by, beside what reads show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Assume {
+    /// Who reads a version and writes another one of that key writes a later one.
+    pub wfr_keys: bool,
+    /// A process writes its versions of a key one after the other.
+    pub sequential_keys: bool,
+    /// Each key is linearizable.
+    pub linearizable_keys: bool,
+}
+
+/// How a history is to be judged.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The name of the model.
+    pub model: String,
+    /// The level; the strongest that the model has if none is named.
+    pub level: Option<Level>,
+    /// The state before the first operation, as EDN; that of the model if none is named.
+    pub initial: Option<String>,
+    /// What may be assumed of versions.
+    pub assume: Assume,
+    /// Whether values may be read that nobody wrote: of a history that is only a part.
+    pub allow_unwritten: bool,
+    /// Whether a compare-and-set that failed did not happen, in place of having seen
+    /// another value.
+    pub cas_drop: bool,
+}
+
+impl Options {
+    /// Those of a model of this name; none if there is none.
+    pub fn new(model: &str) -> Option<Options> {
+        MODELS.iter().any(|(name, _)| *name == model).then(|| Options {
+            model: model.to_owned(),
+            level: None,
+            initial: None,
+            assume: Assume::default(),
+            allow_unwritten: false,
+            cas_drop: false,
+        })
+    }
+
+    /// Reads the initial state, if one is named, and gives it to `take`.
+    pub(crate) fn initial<T>(
+        &self,
+        take: impl FnOnce(Option<Form<'_>>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let Some(text) = &self.initial else { return take(None) };
+        // What is a vector would be taken for the history's.
+        let wrapped = format!("#{{{text}}}");
+        let mut tape = Tape::new();
+        match Reader::new(wrapped.as_bytes()).next(&mut tape) {
+            Ok(Next::Form(mark, _)) => match tape.form(mark).array() {
+                Some([form]) => take(Some(form)),
+                None => Err(format!("{text:?} is not one value")),
+            },
+            Ok(_) => Err(format!("{text:?} is no value")),
+            Err(malformed) => Err(format!("{text:?}: {}", malformed.reason)),
+        }
+    }
+}
+
+type Build = fn(&Options) -> Result<Box<dyn Checker>, String>;
+
+/// The models, by name.
+pub const MODELS: &[(&str, Build)] = &[("list-append", txn::list_append)];
+
+/// The checker that the options ask for.
+///
+/// # Errors
+///
+/// What the model cannot do: a level that it does not know, an initial state that it
+/// cannot have.
+pub fn checker(options: &Options) -> Result<Box<dyn Checker>, String> {
+    let build = MODELS.iter().find(|(name, _)| *name == options.model).map(|(_, build)| build);
+    build.ok_or_else(|| format!("no model is called {:?}", options.model))?(options)
+}
+
+/// Why a history was not judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It cannot be read.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// The options are not those of the model.
+    #[error("{0}")]
+    Options(String),
+}
+
+/// Judges the history at `path`.
+///
+/// # Errors
+///
+/// Nothing is concluded from a history that cannot be read.
+pub fn check(
+    path: &Path,
+    format: Format,
+    options: &Options,
+    budget: &mut Budget,
+) -> Result<Finding, Refused> {
+    let mut options = options.clone();
+    if format.begins_with_zero() && options.initial.is_none() {
+        options.initial = Some("0".to_owned());
+    }
+    let mut checker = checker(&options).map_err(Refused::Options)?;
+    history::read(path, format, &mut *checker)?;
+    Ok(checker.finish(budget))
+}
+
+/// Judges a history that is EDN.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_text(text: &str, options: &Options, budget: &mut Budget) -> Result<Finding, Refused> {
+    let mut checker = checker(options).map_err(Refused::Options)?;
+    history::read_text(text, &mut *checker)?;
+    Ok(checker.finish(budget))
+}
