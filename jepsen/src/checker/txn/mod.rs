@@ -1,6 +1,21 @@
-//! Transactions.
+//! Transactions: which anomalies are there, and which levels are broken?
+
+mod anomaly;
+mod atom;
+mod cycle;
+mod graph;
+mod judge;
+mod list;
+mod table;
+mod words;
+
 use super::{Checker, Options};
-/// Lists.
-pub fn list_append(_: &Options) -> Result<Box<dyn Checker>, String> {
-    Err("none".into())
+
+/// The checker of lists to which transactions append.
+///
+/// # Errors
+///
+/// A level that it does not know, or lists that do not begin empty.
+pub fn list_append(options: &Options) -> Result<Box<dyn Checker>, String> {
+    Ok(Box::new(list::Lists::new(options)?))
 }
