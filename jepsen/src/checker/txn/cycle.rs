@@ -47,6 +47,15 @@ pub enum Extra {
     Realtime,
 }
 
+/// The order beside that of data that an edge is, or follows from.
+fn extra_of(arc: Arc) -> Extra {
+    match arc.edge {
+        Edge::Ww | Edge::Wr | Edge::Rw => arc.by,
+        Edge::Process => Extra::Process,
+        Edge::Realtime => Extra::Realtime,
+    }
+}
+
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
@@ -102,49 +111,49 @@ impl Rule {
     }
 
     /// Whether a walk may begin with this edge: one that the cycle must have.
-    fn begins(self, edge: Edge) -> bool {
+    fn begins(self, arc: Arc) -> bool {
+        let edge = arc.edge;
         match (self.has_rw(), self.needs_extra, self.goal) {
             (true, ..) => edge == Edge::Rw,
-            (false, true, _) => self.wanted(edge),
+            (false, true, _) => self.wanted(arc),
             (false, false, Goal::Shape(Shape::G0)) => edge == Edge::Ww,
             (false, false, _) => edge == Edge::Wr,
         }
     }
 
-    fn wanted(self, edge: Edge) -> bool {
-        match self.extra {
-            Extra::None => false,
-            Extra::Process => edge == Edge::Process,
-            Extra::Realtime => edge == Edge::Realtime,
-        }
+    /// Whether it is, or follows from, the order that must be in the cycle.
+    fn wanted(self, arc: Arc) -> bool {
+        self.needs_extra && self.extra != Extra::None && extra_of(arc) == self.extra
     }
 
-    /// The walk's state behind its first edge.
-    fn first(self, edge: Edge) -> u8 {
-        match (edge, self.goal) {
+    /// The walk's state behind its first edge, if it may be there.
+    fn first(self, arc: Arc) -> Option<u8> {
+        let state = match (arc.edge, self.goal) {
             (Edge::Rw, Goal::Prefix) => SHUT,
             (Edge::Rw, _) => LAST_RW,
-            _ => self.step(0, edge).unwrap_or(0),
-        }
+            _ => return self.step(0, arc),
+        };
+        let extra = if self.wanted(arc) { EXTRA } else { 0 };
+        (extra_of(arc) <= self.extra).then_some(state | extra)
     }
 
     /// The walk's state behind the next edge, if it may go there.
-    fn step(self, state: u8, edge: Edge) -> Option<u8> {
+    fn step(self, state: u8, arc: Arc) -> Option<u8> {
         let shape = match self.goal {
             Goal::Shape(shape) => Some(shape),
             Goal::Causal | Goal::Prefix => None,
         };
+        let edge = arc.edge;
         let allowed = match edge {
             Edge::Ww => self.goal != Goal::Causal,
             Edge::Wr => shape != Some(Shape::G0),
             Edge::Rw => self.has_rw() && !self.once(),
-            Edge::Process => self.extra != Extra::None,
-            Edge::Realtime => self.extra == Extra::Realtime,
+            Edge::Process | Edge::Realtime => true,
         };
-        if !allowed {
+        if !allowed || extra_of(arc) > self.extra {
             return None;
         }
-        let extra = if self.needs_extra && self.wanted(edge) { EXTRA } else { 0 };
+        let extra = if self.wanted(arc) { EXTRA } else { 0 };
         let wr = if edge == Edge::Wr && shape == Some(Shape::G1c) { WR } else { 0 };
         let seen = (state & !(LAST_RW | SHUT)) | extra | wr;
         if self.goal == Goal::Prefix {
@@ -192,13 +201,7 @@ pub fn shape_of(cycle: &Cycle) -> (Shape, Extra) {
         _ if adjacent => Shape::G2,
         _ => Shape::GNonadjacent,
     };
-    let extra = if edges.contains(&Edge::Realtime) {
-        Extra::Realtime
-    } else if edges.contains(&Edge::Process) {
-        Extra::Process
-    } else {
-        Extra::None
-    };
+    let extra = cycle.iter().map(|(_, arc)| extra_of(*arc)).max().unwrap_or(Extra::None);
     (shape, extra)
 }
 
@@ -246,8 +249,8 @@ impl<'a> Part<'a> {
         &self.arcs[from as usize..to as usize]
     }
 
-    fn step(&self, rule: Rule, node: u32, state: u8, edge: Edge) -> Option<u8> {
-        if self.passed[node as usize] { Some(state) } else { rule.step(state, edge) }
+    fn step(&self, rule: Rule, node: u32, state: u8, arc: Arc) -> Option<u8> {
+        if self.passed[node as usize] { Some(state) } else { rule.step(state, arc) }
     }
 
     /// The shortest cycle that the rule accepts, or a short one where finding the
@@ -263,8 +266,8 @@ impl<'a> Part<'a> {
             if self.passed[node as usize] {
                 continue;
             }
-            for arc in self.arcs(node).iter().filter(|arc| rule.begins(arc.edge)) {
-                let state = rule.first(arc.edge);
+            for arc in self.arcs(node).iter().filter(|arc| rule.begins(**arc)) {
+                let Some(state) = rule.first(*arc) else { continue };
                 let goal = component[place(node, 0)];
                 let reaches = |node: u32, state: u8| {
                     let here = component[place(node, state)];
@@ -301,7 +304,7 @@ impl<'a> Part<'a> {
                 (true, _) => LAST_RW,
             };
             for arc in self.arcs(node) {
-                if let Some(state) = self.step(rule, node, state, arc.edge) {
+                if let Some(state) = self.step(rule, node, state, *arc) {
                     let to = 2 * arc.to + rule.layer(state);
                     if to != place {
                         into.push(to);
@@ -354,7 +357,7 @@ impl<'a> Part<'a> {
                 continue;
             }
             for arc in self.arcs(visit.node) {
-                let Some(state) = self.step(rule, visit.node, visit.state, arc.edge) else {
+                let Some(state) = self.step(rule, visit.node, visit.state, *arc) else {
                     continue;
                 };
                 if !reaches(arc.to, state) {

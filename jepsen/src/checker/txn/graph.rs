@@ -6,6 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::cycle::Extra;
 use super::table::{NONE, Status, Table};
 use crate::budget::Budget;
 
@@ -41,13 +42,15 @@ pub struct Arc {
     pub key: u32,
     /// Its kind.
     pub edge: Edge,
+    /// The order, beside that of data, by which the version is known to come before.
+    pub by: Extra,
 }
 
 impl Edges {
     /// Adds one; nobody comes before itself.
-    pub fn add(&mut self, from: u32, to: u32, edge: Edge, key: u32) {
-        if from != to {
-            self.list.push((from, Arc { to, key, edge }));
+    pub fn add(&mut self, from: u32, arc: Arc) {
+        if from != arc.to {
+            self.list.push((from, arc));
         }
     }
 
@@ -84,7 +87,7 @@ impl<'a> Graph<'a> {
             starts[place] += starts[place - 1];
         }
         let mut next = starts.clone();
-        let nowhere = Arc { to: NONE, key: NONE, edge: Edge::Ww };
+        let nowhere = Arc { to: NONE, key: NONE, edge: Edge::Ww, by: Extra::None };
         let mut arcs = vec![nowhere; edges.list.len()];
         for (from, arc) in edges.list {
             let place = &mut next[from as usize];
@@ -106,7 +109,7 @@ impl<'a> Graph<'a> {
 
     /// Calls `take` with all edges that leave a node, in a fixed order.
     pub fn arcs(&self, node: u32, mut take: impl FnMut(Arc)) {
-        let time = |to, edge| Arc { to, key: NONE, edge };
+        let time = |to, edge| Arc { to, key: NONE, edge, by: Extra::None };
         if node >= self.barriers {
             let barrier = node - self.barriers;
             if barrier + 1 < self.table.barriers() {

@@ -3,6 +3,7 @@
 mod anomaly;
 mod atom;
 mod cycle;
+mod fan;
 mod graph;
 mod judge;
 mod list;

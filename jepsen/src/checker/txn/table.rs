@@ -22,6 +22,8 @@ use crate::history::Kind;
 pub type TxnNo = u32;
 /// No transaction, no barrier, no key.
 pub const NONE: u32 = u32::MAX;
+/// Not one transaction but several.
+pub const SEVERAL: TxnNo = NONE - 1;
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,187 @@
+//! What is wrong with a read, or with a list, by itself.
+
+use super::super::anomaly;
+use super::super::atom::Atom;
+use super::super::table::{Act, NONE, SEVERAL, Status, TxnNo};
+use super::Lists;
+use crate::checker::Anomaly;
+
+/// A history of which all events are there.
+pub(super) struct Finished<'a> {
+    pub(super) lists: &'a Lists,
+    pub(super) found: Vec<Anomaly>,
+}
+
+impl<'a> Finished<'a> {
+    pub(super) fn new(lists: &'a Lists, found: Vec<Anomaly>) -> Finished<'a> {
+        Finished { lists, found }
+    }
+
+    pub(super) fn status(&self, txn: TxnNo) -> Status {
+        self.lists.table.txn(txn).status
+    }
+
+    /// Whether it is known that this one wrote it, and did not fail.
+    pub(super) fn is_known(&self, writer: TxnNo) -> bool {
+        writer < SEVERAL && self.status(writer) != Status::Fail
+    }
+
+    fn failed(&self, writer: TxnNo) -> bool {
+        writer < SEVERAL && self.status(writer) == Status::Fail
+    }
+
+    pub(super) fn writer(&self, key: u32, place: usize) -> TxnNo {
+        let key = &self.lists.keys[key as usize];
+        key.order.get(place).map_or(NONE, |atom| key.elements[atom].writer)
+    }
+
+    pub(super) fn line(&self, txn: TxnNo) -> u64 {
+        self.lists.table.txn(txn).line
+    }
+
+    pub(super) fn key_text(&self, key: u32) -> String {
+        self.lists.atoms.text(self.lists.numbers.atom(key))
+    }
+
+    pub(super) fn report(&mut self, name: &str, words: String) {
+        if self.found.len() < anomaly::MOST {
+            self.found.push(anomaly::single(name, words));
+        }
+    }
+
+    /// What is wrong with a read, or a list, by itself.
+    pub(super) fn single_reads(&mut self) {
+        self.incompatible();
+        for key in 0..self.lists.keys.len() as u32 {
+            self.aborted(key);
+        }
+        let first_bad = self.first_bad();
+        for (txn, row) in self.lists.table.iter() {
+            if row.status == Status::Ok {
+                self.reads(txn, &first_bad);
+            }
+        }
+    }
+
+    fn incompatible(&mut self) {
+        for other in &self.lists.others {
+            let key = &self.lists.keys[other.key as usize];
+            let (line, name) = (self.line(other.txn), self.key_text(other.key));
+            let list = self.lists.atoms.list(&other.list);
+            let mut sorted = other.list.clone();
+            sorted.sort_unstable();
+            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+                let twice = self.lists.atoms.text(twice[0]);
+                let words =
+                    format!("line {line} read {list} of key {name}: {twice} is there twice");
+                self.report("duplicate-elements", words);
+            }
+            if !key.order.starts_with(&other.list) {
+                let order = self.lists.atoms.list(&key.order);
+                let words = format!(
+                    "line {line} read {list} of key {name}, another one {order}: neither is a \
+                     prefix of the other"
+                );
+                self.report("incompatible-order", words);
+            }
+            for atom in &other.list {
+                let writer = key.elements.get(atom).map_or(NONE, |element| element.writer);
+                self.read_of(other.txn, other.key, *atom, writer);
+            }
+        }
+    }
+
+    /// A read of something that is not there to be read.
+    fn read_of(&mut self, reader: TxnNo, key: u32, atom: Atom, writer: TxnNo) {
+        let (line, name) = (self.line(reader), self.key_text(key));
+        let value = self.lists.atoms.text(atom);
+        if writer == NONE {
+            if !self.lists.allow_unwritten {
+                let words = format!("line {line} read {value} of key {name}, which nobody wrote");
+                self.report("garbage-read", words);
+            }
+        } else if self.failed(writer) {
+            let wrote = self.line(writer);
+            let words = format!(
+                "line {line} read {value} of key {name}, which the failed transaction of line \
+                 {wrote} wrote"
+            );
+            self.report("G1a", words);
+        }
+    }
+
+    /// Elements of failed transactions in the order, and of nobody.
+    fn aborted(&mut self, number: u32) {
+        let key = &self.lists.keys[number as usize];
+        let mut failed = None;
+        for place in 0..key.order.len() {
+            let writer = self.writer(number, place);
+            if writer >= SEVERAL {
+                continue;
+            }
+            match (self.status(writer), failed) {
+                (Status::Fail, None) => failed = Some(writer),
+                (Status::Ok | Status::Info, Some(aborted)) => {
+                    let words = format!(
+                        "key {} has what line {} appended, which failed, and line {} appended to it",
+                        self.key_text(number),
+                        self.line(aborted),
+                        self.line(writer),
+                    );
+                    self.report("dirty-update", words);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn reads(&mut self, txn: TxnNo, first_bad: &[usize]) {
+        let lists = self.lists;
+        for (place, mop) in lists.table.mops(txn).iter().enumerate() {
+            let Act::ReadList(length) = mop.act else { continue };
+            let key = &lists.keys[mop.key as usize];
+            let bad = first_bad[mop.key as usize];
+            if bad < length as usize {
+                self.read_of(txn, mop.key, key.order[bad], self.writer(mop.key, bad));
+            }
+            let Some(last) = (length as usize).checked_sub(1).map(|last| key.order[last]) else {
+                continue;
+            };
+            let writer = key.elements[&last].writer;
+            if writer >= SEVERAL || writer == txn {
+                continue;
+            }
+            let theirs = lists.table.mops(writer).iter().rev();
+            let newest =
+                theirs.filter(|theirs| theirs.key == mop.key).find_map(|mop| match mop.act {
+                    Act::Write(atom) => Some(atom),
+                    _ => None,
+                });
+            let first = lists.table.mops(txn)[..place].iter().all(|before| before.key != mop.key);
+            if first && newest.is_some_and(|newest| newest != last) {
+                let words = format!(
+                    "line {} read key {} up to {}, which line {} appended and did not leave so",
+                    self.line(txn),
+                    self.key_text(mop.key),
+                    lists.atoms.text(last),
+                    self.line(writer),
+                );
+                self.report("G1b", words);
+            }
+        }
+    }
+
+    /// The place of the first element of each key that was not written, or by who failed.
+    fn first_bad(&self) -> Vec<usize> {
+        let bad = |writer: TxnNo| match writer {
+            NONE => !self.lists.allow_unwritten,
+            writer => self.failed(writer),
+        };
+        let first = |number: usize| {
+            let places = 0..self.lists.keys[number].order.len();
+            places.into_iter().find(|place| bad(self.writer(number as u32, *place)))
+        };
+        (0..self.lists.keys.len()).map(|number| first(number).unwrap_or(usize::MAX)).collect()
+    }
+}
