@@ -121,6 +121,9 @@ pub struct Options {
     pub assume: Assume,
     /// Whether values may be read that nobody wrote: of a history that is only a part.
     pub allow_unwritten: bool,
+    /// Whether the order of sessions counts at all levels, as in histories that are nothing
+    /// but sessions.
+    pub sessions: bool,
     /// Whether a compare-and-set that failed did not happen, in place of having seen
     /// another value.
     pub cas_drop: bool,
@@ -135,6 +138,7 @@ impl Options {
             initial: None,
             assume: Assume::default(),
             allow_unwritten: false,
+            sessions: false,
             cas_drop: false,
         })
     }
@@ -162,7 +166,8 @@ impl Options {
 type Build = fn(&Options) -> Result<Box<dyn Checker>, String>;
 
 /// The models, by name.
-pub const MODELS: &[(&str, Build)] = &[("list-append", txn::list_append)];
+pub const MODELS: &[(&str, Build)] =
+    &[("list-append", txn::list_append), ("rw-register", txn::rw_register)];
 
 /// The checker that the options ask for.
 ///
@@ -201,6 +206,7 @@ pub fn check(
     if format.begins_with_zero() && options.initial.is_none() {
         options.initial = Some("0".to_owned());
     }
+    options.sessions |= format.is_sessions();
     let mut checker = checker(&options).map_err(Refused::Options)?;
     history::read(path, format, &mut *checker)?;
     Ok(checker.finish(budget))

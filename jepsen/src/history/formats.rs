@@ -49,6 +49,11 @@ impl Format {
         Format::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format)
     }
 
+    /// Whether it has sessions of transactions and nothing else.
+    pub fn is_sessions(self) -> bool {
+        self.begins_with_zero() || self == Format::CobraBinary
+    }
+
     /// Whether it writes 0 where others write `nil`: what a register has that nobody wrote.
     pub fn begins_with_zero(self) -> bool {
         matches!(self, Format::PlumeText | Format::AwditText | Format::DbcopBincode)

@@ -76,11 +76,6 @@ impl Keys {
         number
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.atoms.len()
-    }
-
     /// The key of that number.
     pub fn atom(&self, number: u32) -> Atom {
         self.atoms[number as usize]

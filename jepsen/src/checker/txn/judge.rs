@@ -9,17 +9,27 @@ use crate::budget::Budget;
 use crate::checker::{Anomaly, Finding};
 use crate::level::Level;
 
-/// The verdict on a history of which `edges` are known, and `found` without looking at
-/// cycles; `unknown` is why more cannot be said, if it cannot.
+/// What is known of a history without looking at cycles.
+pub struct Known<'a> {
+    /// Its transactions.
+    pub table: &'a Table,
+    /// Whether the order of sessions counts at all levels.
+    pub sessions: bool,
+    /// What is wrong already.
+    pub found: Vec<Anomaly>,
+    /// Why more cannot be said, if it cannot.
+    pub unknown: Option<String>,
+}
+
+/// The verdict on a history of which `edges` are known.
 pub fn finding(
     level: Level,
-    table: &Table,
     edges: Edges,
-    mut found: Vec<Anomaly>,
-    mut unknown: Option<String>,
+    known: Known<'_>,
     words: &Words<'_>,
     budget: &mut Budget,
 ) -> Finding {
+    let Known { table, sessions, mut found, mut unknown } = known;
     let ops = table.len() as u64;
     if edges.is_empty() {
         let reason = "no transaction is known to depend on another one";
@@ -30,62 +40,99 @@ pub fn finding(
         }
     }
     let graph = Graph::new(table, edges);
-    if cycles(&graph, &mut found, words, budget).is_none() {
+    let report = |cycle: &Cycle, more: &[Level], found: &mut Vec<Anomaly>| {
+        let breaks = breaks(cycle, sessions).iter().chain(more).copied().collect();
+        report(found, cycle, breaks, words.cycle(cycle), words);
+    };
+    if cycles(&graph, &mut found, report, budget).is_none() {
         unknown = budget.spent().map(str::to_owned);
     }
     Finding::new(level, found, ops, unknown)
+}
+
+/// Shows the first cycles that there are with an order of versions that is only one of
+/// many: they break nothing by themselves.
+pub fn shown(table: &Table, edges: Edges, words: &Words<'_>, budget: &mut Budget) -> Vec<Anomaly> {
+    let graph = Graph::new(table, edges);
+    let mut found = Vec::new();
+    let report = |cycle: &Cycle, _: &[Level], found: &mut Vec<Anomaly>| {
+        let said = "with the order of versions that explains the most:";
+        report(found, cycle, Vec::new(), format!("{said}\n{}", words.cycle(cycle)), words);
+    };
+    if let Some(parts) = graph.cyclic_parts(budget)
+        && let Some(nodes) = parts.first()
+    {
+        // What was found before the budget ended is there all the same.
+        let _ = cycles_of(&graph, nodes, &mut found, &report, budget);
+    }
+    found
 }
 
 /// Finds the cycles; none if the budget ends before.
 fn cycles(
     graph: &Graph<'_>,
     found: &mut Vec<Anomaly>,
-    words: &Words<'_>,
+    report: impl Fn(&Cycle, &[Level], &mut Vec<Anomaly>),
     budget: &mut Budget,
 ) -> Option<()> {
     for nodes in graph.cyclic_parts(budget)? {
-        let part = Part::new(graph, &nodes);
-        for extra in [Extra::None, Extra::Process, Extra::Realtime] {
-            for shape in [Shape::G0, Shape::G1c, Shape::GSingle, Shape::GNonadjacent, Shape::G2] {
-                let rule =
-                    Rule { goal: Goal::Shape(shape), extra, needs_extra: extra != Extra::None };
-                if let Some(cycle) = part.search(rule, budget)? {
-                    report(found, &cycle, &[], words);
-                }
+        cycles_of(graph, &nodes, found, &report, budget)?;
+    }
+    Some(())
+}
+
+fn cycles_of(
+    graph: &Graph<'_>,
+    nodes: &[u32],
+    found: &mut Vec<Anomaly>,
+    report: &impl Fn(&Cycle, &[Level], &mut Vec<Anomaly>),
+    budget: &mut Budget,
+) -> Option<()> {
+    let part = Part::new(graph, nodes);
+    for extra in [Extra::None, Extra::Process, Extra::Realtime] {
+        for shape in [Shape::G0, Shape::G1c, Shape::GSingle, Shape::GNonadjacent, Shape::G2] {
+            let needs_extra = extra != Extra::None;
+            let rule = Rule { goal: Goal::Shape(shape), extra, needs_extra };
+            if let Some(cycle) = part.search(rule, budget)? {
+                report(&cycle, &[], found);
             }
         }
-        for (goal, level) in [(Goal::Causal, Level::Causal), (Goal::Prefix, Level::Prefix)] {
-            let rule = Rule { goal, extra: Extra::Process, needs_extra: false };
-            if let Some(cycle) = part.search(rule, budget)? {
-                report(found, &cycle, &[level], words);
-            }
+    }
+    for (goal, level) in [(Goal::Causal, Level::Causal), (Goal::Prefix, Level::Prefix)] {
+        let rule = Rule { goal, extra: Extra::Process, needs_extra: false };
+        if let Some(cycle) = part.search(rule, budget)? {
+            report(&cycle, &[level], found);
         }
     }
     Some(())
 }
 
-fn report(found: &mut Vec<Anomaly>, cycle: &Cycle, more: &[Level], words: &Words<'_>) {
+/// The levels that a cycle breaks.
+fn breaks(cycle: &Cycle, sessions: bool) -> &'static [Level] {
+    let (shape, extra) = shape_of(cycle);
+    let extra = if sessions && extra == Extra::Process { Extra::None } else { extra };
+    // An order of versions that follows from sessions or real time is that of levels that
+    // have them in their reads as well.
+    let derived = cycle.iter().any(|(_, arc)| arc.by != Extra::None);
+    let shape = if derived { shape.max(Shape::GSingle) } else { shape };
+    anomaly::breaks(shape, extra)
+}
+
+fn report(
+    found: &mut Vec<Anomaly>,
+    cycle: &Cycle,
+    breaks: Vec<Level>,
+    text: String,
+    words: &Words<'_>,
+) {
     let (shape, extra) = shape_of(cycle);
     let name = anomaly::name(shape, extra);
-    let breaks: Vec<Level> = anomaly::breaks(shape, extra).iter().chain(more).copied().collect();
-    let known = found.iter_mut().filter(|found| found.name == name);
-    if known.count() >= anomaly::MOST_OF_A_KIND {
+    if found.iter().filter(|found| found.name == name).count() < anomaly::MOST_OF_A_KIND {
+        let picture = Some(words.picture(cycle));
+        found.push(Anomaly { name, words: text, breaks, picture });
+    } else if let Some(first) = found.iter_mut().find(|found| found.name == name) {
         // Its levels count all the same.
-        if let Some(first) = found.iter_mut().find(|found| found.name == name) {
-            first.breaks.extend(
-                breaks
-                    .iter()
-                    .filter(|level| !first.breaks.contains(level))
-                    .copied()
-                    .collect::<Vec<_>>(),
-            );
-        }
-        return;
+        let more = breaks.into_iter().filter(|level| !first.breaks.contains(level));
+        first.breaks.extend(more.collect::<Vec<_>>());
     }
-    found.push(Anomaly {
-        name,
-        words: words.cycle(cycle),
-        breaks,
-        picture: Some(words.picture(cycle)),
-    });
 }

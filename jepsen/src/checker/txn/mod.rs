@@ -7,6 +7,8 @@ mod fan;
 mod graph;
 mod judge;
 mod list;
+mod register;
+pub mod solve;
 mod table;
 mod words;
 
@@ -19,4 +21,13 @@ use super::{Checker, Options};
 /// A level that it does not know, or lists that do not begin empty.
 pub fn list_append(options: &Options) -> Result<Box<dyn Checker>, String> {
     Ok(Box::new(list::Lists::new(options)?))
+}
+
+/// The checker of registers that transactions read and write.
+///
+/// # Errors
+///
+/// A level that it does not know.
+pub fn rw_register(options: &Options) -> Result<Box<dyn Checker>, String> {
+    Ok(Box::new(register::Registers::new(options)?))
 }

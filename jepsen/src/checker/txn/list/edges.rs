@@ -21,11 +21,13 @@ impl Finished<'_> {
         for other in &self.lists.others {
             others[other.key as usize] = true;
         }
+        let happened = self.happened();
         let mut nexts = Vec::new();
         let mut tails = Vec::new();
         for key in 0..self.lists.keys.len() as u32 {
             // Of a key without an order it is not known what came last.
-            let tail = if others[key as usize] { None } else { self.tail(key, &mut edges) };
+            let tail =
+                if others[key as usize] { None } else { self.tail(key, &happened, &mut edges) };
             nexts.push(self.order(key, tail.as_ref(), &mut edges));
             tails.push(tail);
         }
@@ -102,11 +104,32 @@ impl Finished<'_> {
     }
 
     /// Who appended what nobody has read.
-    fn tail(&self, key: u32, edges: &mut Edges) -> Option<Fan> {
+    fn tail(&self, key: u32, happened: &[bool], edges: &mut Edges) -> Option<Fan> {
         let elements = self.lists.keys[key as usize].elements.values();
         let unread = elements.filter(|element| element.place == NONE).map(|element| element.writer);
-        let happened = |writer: &TxnNo| *writer < SEVERAL && self.status(*writer) == Status::Ok;
+        let happened = |writer: &TxnNo| *writer < SEVERAL && happened[*writer as usize];
         Fan::new(unread.filter(happened).collect(), key, self.lists.table.len(), edges)
+    }
+
+    /// Who is known to have happened: who says so, and of whom something was read.
+    fn happened(&self) -> Vec<bool> {
+        let rows = self.lists.table.iter();
+        let mut happened: Vec<bool> = rows.map(|(_, txn)| txn.status == Status::Ok).collect();
+        let mut read = |writer: TxnNo| {
+            if self.is_known(writer) {
+                happened[writer as usize] = true;
+            }
+        };
+        for key in &self.lists.keys {
+            let elements = key.elements.values().filter(|element| element.place != NONE);
+            elements.for_each(|element| read(element.writer));
+        }
+        for other in &self.lists.others {
+            let elements = &self.lists.keys[other.key as usize].elements;
+            let read_of = other.list.iter().filter_map(|atom| elements.get(atom));
+            read_of.for_each(|element| read(element.writer));
+        }
+        happened
     }
 
     /// A transaction has read this version and replaced it.

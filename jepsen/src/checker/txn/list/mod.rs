@@ -59,6 +59,8 @@ struct Other {
 pub struct Lists {
     level: Level,
     allow_unwritten: bool,
+    /// Whether the order of sessions counts at all levels.
+    sessions: bool,
     atoms: Atoms,
     numbers: Keys,
     keys: Vec<Key>,
@@ -104,6 +106,7 @@ impl Lists {
         Ok(Lists {
             level,
             allow_unwritten: options.allow_unwritten,
+            sessions: options.sessions,
             atoms: Atoms::default(),
             numbers: Keys::default(),
             keys: Vec::new(),
@@ -332,6 +335,7 @@ impl Checker for Lists {
         let found = std::mem::take(&mut lists.found);
         let words = Words { table: &self.table, explain: &lists };
         let unknown = self.twice.clone();
-        judge::finding(self.level, &self.table, edges, found, unknown, &words, budget)
+        let known = judge::Known { table: &self.table, sessions: self.sessions, found, unknown };
+        judge::finding(self.level, edges, known, &words, budget)
     }
 }

@@ -60,6 +60,7 @@ impl<'a> Finished<'a> {
             if row.status == Status::Ok {
                 self.reads(txn, &first_bad);
             }
+            self.own_order(txn);
         }
     }
 
@@ -132,6 +133,35 @@ impl<'a> Finished<'a> {
                     return;
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// What a transaction appended is to be there in the order in which it did.
+    fn own_order(&mut self, txn: TxnNo) {
+        let lists = self.lists;
+        let mops = lists.table.mops(txn);
+        for (at, mop) in mops.iter().enumerate() {
+            let Act::Write(later) = mop.act else { continue };
+            let mut earlier = mops[..at].iter().rev().filter(|before| before.key == mop.key);
+            let earlier = earlier.find_map(|before| match before.act {
+                Act::Write(earlier) => Some(earlier),
+                _ => None,
+            });
+            let place = |atom: &Atom| lists.keys[mop.key as usize].elements[atom].place;
+            let later_place = place(&later);
+            if let Some(earlier) = earlier
+                && later_place != NONE
+                && place(&earlier) > later_place
+            {
+                let words = format!(
+                    "line {} appended {} to key {} and then {}; they were read in another order",
+                    self.line(txn),
+                    lists.atoms.text(earlier),
+                    self.key_text(mop.key),
+                    lists.atoms.text(later),
+                );
+                self.report("incompatible-order", words);
             }
         }
     }

@@ -1,0 +1,145 @@
+//! Which choice is to be guessed next: that which was met most in recent cycles, and where
+//! none was, that which comes first in the order.
+//!
+//! Activity that decays: Moskewicz et al., "Chaff: engineering an efficient SAT solver"
+//! (DAC 2001), as in MiniSat: what is added grows in place of all else becoming less.
+
+use super::NONE;
+
+const DECAY: f64 = 0.95;
+const MOST: f64 = 1e100;
+
+pub struct Heap {
+    choices: Vec<u32>,
+    /// Of each choice its place in the heap.
+    place: Vec<u32>,
+    activity: Vec<f64>,
+    rank: Vec<u32>,
+    growth: f64,
+}
+
+impl Heap {
+    /// Choices by rank, the lowest first.
+    pub fn new(rank: Vec<u32>) -> Heap {
+        Heap {
+            choices: Vec::new(),
+            place: vec![NONE; rank.len()],
+            activity: vec![0.0; rank.len()],
+            rank,
+            growth: 1.0,
+        }
+    }
+
+    /// Adds a choice, if it is not there.
+    pub fn add(&mut self, choice: u32) {
+        if self.place[choice as usize] == NONE {
+            self.place[choice as usize] = self.choices.len() as u32;
+            self.choices.push(choice);
+            self.rise(self.choices.len() - 1);
+        }
+    }
+
+    /// Takes the first one.
+    pub fn pop(&mut self) -> Option<u32> {
+        let last = self.choices.pop()?;
+        self.place[last as usize] = NONE;
+        let Some(first) = self.choices.first().copied() else { return Some(last) };
+        self.place[first as usize] = NONE;
+        self.set(0, last);
+        self.sink(0);
+        Some(first)
+    }
+
+    /// A choice was met in a cycle.
+    pub fn bump(&mut self, choice: u32) {
+        self.activity[choice as usize] += self.growth;
+        if self.activity[choice as usize] > MOST {
+            self.growth /= MOST;
+            for activity in &mut self.activity {
+                *activity /= MOST;
+            }
+        }
+        if self.place[choice as usize] != NONE {
+            self.rise(self.place[choice as usize] as usize);
+        }
+    }
+
+    /// What is met from now on counts more.
+    pub fn decay(&mut self) {
+        self.growth /= DECAY;
+    }
+
+    fn before(&self, one: u32, other: u32) -> bool {
+        let (a, b) = (self.activity[one as usize], self.activity[other as usize]);
+        a > b || (a == b && self.rank[one as usize] < self.rank[other as usize])
+    }
+
+    fn set(&mut self, place: usize, choice: u32) {
+        self.choices[place] = choice;
+        self.place[choice as usize] = place as u32;
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        let choice = self.choices[place];
+        while place > 0 {
+            let parent = self.choices[(place - 1) / 2];
+            if !self.before(choice, parent) {
+                break;
+            }
+            self.set(place, parent);
+            place = (place - 1) / 2;
+        }
+        self.set(place, choice);
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        let choice = self.choices[place];
+        loop {
+            let mut child = 2 * place + 1;
+            let Some(mut first) = self.choices.get(child).copied() else { break };
+            if let Some(second) = self.choices.get(child + 1).copied()
+                && self.before(second, first)
+            {
+                (child, first) = (child + 1, second);
+            }
+            if !self.before(first, choice) {
+                break;
+            }
+            self.set(place, first);
+            place = child;
+        }
+        self.set(place, choice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_by_activity_then_by_rank() {
+        let mut heap = Heap::new(vec![3, 2, 1, 0]);
+        (0..4).for_each(|choice| heap.add(choice));
+        heap.bump(1);
+        heap.decay();
+        heap.bump(0);
+        let mut order = Vec::new();
+        while let Some(choice) = heap.pop() {
+            order.push(choice);
+        }
+        assert_eq!(order, [0, 1, 3, 2]);
+    }
+
+    #[test]
+    fn activities_stay_finite() {
+        let mut heap = Heap::new(vec![0, 1]);
+        for _ in 0..100_000 {
+            heap.bump(1);
+            heap.decay();
+        }
+        heap.add(0);
+        heap.add(1);
+        assert!(heap.activity[1].is_finite());
+        assert_eq!(heap.pop(), Some(1));
+    }
+}

@@ -1,0 +1,239 @@
+//! Transactions against a plain search: of small histories all orders are tried, and the
+//! checkers must agree, on valid ones as on those in which one result was changed.
+
+use std::collections::BTreeMap;
+
+use synod_jepsen::{Budget, Level, Options, Verdict, check_text};
+
+/// Numbers that are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Mop {
+    Write(u64, i64),
+    /// What was read: all that the key has had, or the last of it.
+    Read(u64, Vec<i64>),
+}
+
+#[derive(Clone, Debug)]
+struct Txn {
+    process: u64,
+    mops: Vec<Mop>,
+    /// Whether its end is known; then its reads count.
+    ok: bool,
+    /// When it was invoked and completed.
+    begin: u64,
+    end: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Model {
+    List,
+    Register,
+}
+
+/// A history of transactions that happened one after the other, each within its time.
+fn history(dice: &mut Dice, model: Model) -> Vec<Txn> {
+    let mut state: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+    let mut written = 0;
+    let mut free = [0; 3];
+    let mut txns = Vec::new();
+    for at in 0..3 + dice.roll(3) {
+        let now = 10 * (at + 1);
+        let process = dice.roll(3);
+        if free[process as usize] >= now {
+            continue;
+        }
+        let begin = (free[process as usize] + 1).max(now.saturating_sub(dice.roll(30)));
+        let end = now + dice.roll(30);
+        free[process as usize] = end;
+        let ok = dice.roll(8) > 0;
+        let mut mops = Vec::new();
+        // What is not known to have happened may not have.
+        let happens = ok || dice.roll(2) == 0;
+        for _ in 0..1 + dice.roll(3) {
+            let key = dice.roll(2);
+            let values = state.entry(key).or_default();
+            if dice.roll(2) == 0 {
+                written += 1;
+                mops.push(Mop::Write(key, written));
+                if happens {
+                    values.push(written);
+                }
+            } else {
+                mops.push(Mop::Read(key, seen(model, values)));
+            }
+        }
+        txns.push(Txn { process, mops, ok, begin, end });
+        if !ok {
+            break;
+        }
+    }
+    txns
+}
+
+fn seen(model: Model, values: &[i64]) -> Vec<i64> {
+    match model {
+        Model::List => values.to_vec(),
+        Model::Register => values.last().copied().into_iter().collect(),
+    }
+}
+
+/// Changes what one read has seen.
+fn change(dice: &mut Dice, model: Model, txns: &mut [Txn]) {
+    let all: Vec<i64> = txns
+        .iter()
+        .flat_map(|txn| &txn.mops)
+        .filter_map(|mop| match mop {
+            Mop::Write(_, value) => Some(*value),
+            Mop::Read(..) => None,
+        })
+        .collect();
+    let txn = &mut txns[0..];
+    let place = dice.roll(txn.len() as u64) as usize;
+    let mops = &mut txn[place].mops;
+    let place = dice.roll(mops.len() as u64) as usize;
+    if let Mop::Read(_, values) = &mut mops[place] {
+        match (model, dice.roll(3)) {
+            (_, 0) => values.clear(),
+            (Model::List, 1) => drop(values.pop()),
+            (Model::List, _) if values.len() > 1 => values.swap(0, 1),
+            _ if !all.is_empty() => {
+                *values = vec![all[dice.roll(all.len() as u64) as usize]];
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether the transactions can have happened in this order.
+fn explains(model: Model, txns: &[Txn], order: &[usize]) -> bool {
+    let mut state: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+    for txn in order {
+        for mop in &txns[*txn].mops {
+            match mop {
+                Mop::Write(key, value) => state.entry(*key).or_default().push(*value),
+                Mop::Read(key, values) => {
+                    let now = seen(model, state.get(key).map_or(&[], |values| values));
+                    if txns[*txn].ok && now != *values {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+    true
+}
+
+/// Tries all orders of those that are known to have happened, with and without the rest.
+fn brute(model: Model, txns: &[Txn], before: impl Fn(&Txn, &Txn) -> bool) -> bool {
+    fn go(
+        order: &mut Vec<usize>,
+        txns: &[Txn],
+        before: &impl Fn(&Txn, &Txn) -> bool,
+        holds: &impl Fn(&[usize]) -> bool,
+    ) -> bool {
+        if (0..txns.len()).all(|txn| order.contains(&txn) || !txns[txn].ok) && holds(order) {
+            return true;
+        }
+        for next in 0..txns.len() {
+            let mut rest = (0..txns.len()).filter(|other| *other != next && !order.contains(other));
+            if order.contains(&next) || rest.any(|other| before(&txns[other], &txns[next])) {
+                continue;
+            }
+            order.push(next);
+            if go(order, txns, before, holds) {
+                return true;
+            }
+            order.pop();
+        }
+        false
+    }
+    go(&mut Vec::new(), txns, &before, &|order| explains(model, txns, order))
+}
+
+fn edn(model: Model, txns: &[Txn]) -> String {
+    let mut events: Vec<(u64, u64, String)> = Vec::new();
+    for (place, txn) in txns.iter().enumerate() {
+        let mops = |result: bool| {
+            let mops = txn.mops.iter().map(|mop| match (mop, model) {
+                (Mop::Write(key, value), Model::List) => format!("[:append {key} {value}]"),
+                (Mop::Write(key, value), Model::Register) => format!("[:w {key} {value}]"),
+                (Mop::Read(key, _), _) if !result => format!("[:r {key} nil]"),
+                (Mop::Read(key, values), Model::List) => format!("[:r {key} {values:?}]"),
+                (Mop::Read(key, values), Model::Register) => {
+                    let value = values.first().map_or("nil".to_owned(), i64::to_string);
+                    format!("[:r {key} {value}]")
+                }
+            });
+            mops.collect::<Vec<_>>().join(" ")
+        };
+        let event = |kind: &str, result| {
+            let (process, mops) = (txn.process, mops(result));
+            format!("{{:type :{kind} :process {process} :f :txn :value [{mops}]}}\n")
+        };
+        // At the same time completions come after invocations: they are concurrent.
+        events.push((2 * txn.begin, place as u64, event("invoke", false)));
+        if txn.ok {
+            events.push((2 * txn.end + 1, place as u64, event("ok", true)));
+        }
+    }
+    events.sort();
+    events.into_iter().map(|(_, _, event)| event).collect()
+}
+
+fn agree(model: Model, name: &str) {
+    let mut dice = Dice(0x5eed_0001);
+    let (mut valid, mut invalid) = (0, 0);
+    while valid < 1_000 || invalid < 1_000 {
+        let mut txns = history(&mut dice, model);
+        if txns.is_empty() {
+            continue;
+        }
+        if dice.roll(3) > 0 {
+            change(&mut dice, model, &mut txns);
+        }
+        let text = edn(model, &txns);
+        let real_time = |a: &Txn, b: &Txn| a.ok && a.end < b.begin;
+        let session = |a: &Txn, b: &Txn| a.ok && a.process == b.process && a.begin < b.begin;
+        for (level, holds) in [
+            (Level::Serializable, brute(model, &txns, |_, _| false)),
+            (Level::StrongSessionSerializable, brute(model, &txns, session)),
+            (Level::StrictSerializable, brute(model, &txns, real_time)),
+        ] {
+            let mut options = Options::new(name).unwrap();
+            options.level = Some(level);
+            let finding = check_text(&text, &options, &mut Budget::unlimited()).unwrap();
+            let nothing_to_tell = finding.names() == ["empty-transaction-graph"];
+            if finding.verdict == Verdict::Unknown && nothing_to_tell {
+                assert!(holds, "{level}: there was something to tell\n{text}");
+                continue;
+            }
+            let expected = if holds { Verdict::Valid } else { Verdict::Invalid };
+            assert_eq!(finding.verdict, expected, "{level}: {:?}\n{text}", finding.anomalies);
+            if level == Level::StrictSerializable {
+                valid += usize::from(holds);
+                invalid += usize::from(!holds);
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_are_judged_as_by_trying_all_orders() {
+    agree(Model::List, "list-append");
+}
+
+#[test]
+fn registers_are_judged_as_by_trying_all_orders() {
+    agree(Model::Register, "rw-register");
+}
