@@ -108,6 +108,21 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// Reads a text that is one form, or none at all.
+pub(super) fn one(text: &str, tape: &mut Tape) -> Result<Option<Mark>, String> {
+    let mark = tape.mark();
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, ended: true };
+    let read = scan.blanks(tape, 0).and_then(|()| scan.form(tape, 0));
+    match read.and_then(|()| scan.blanks(tape, 0)) {
+        Ok(()) if scan.peek().is_none() => Ok(Some(mark)),
+        Ok(()) | Err(Stop::Short) => {
+            tape.back_to(mark);
+            Ok(None)
+        }
+        Err(Stop::Bad(reason)) => Err(reason),
+    }
+}
+
 fn newlines(bytes: &[u8]) -> u64 {
     bytes.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
@@ -134,13 +149,21 @@ fn delimits(byte: u8) -> bool {
     blank(byte) || matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b';')
 }
 
+/// Refuses what is nested too deep: reading it takes stack.
+fn deep(depth: usize) -> Result<(), Stop> {
+    if depth >= MAX_DEPTH {
+        return Err(Stop::Bad(format!("forms in forms, more than {MAX_DEPTH} deep")));
+    }
+    Ok(())
+}
+
 impl Scan<'_> {
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     fn outermost(&mut self, tape: &mut Tape) -> Result<(Outermost, usize), Stop> {
-        self.blanks(tape)?;
+        self.blanks(tape, 0)?;
         let began = self.at;
         let outermost = match self.peek() {
             None => Outermost::EndOfFile,
@@ -161,7 +184,7 @@ impl Scan<'_> {
     }
 
     /// Blanks, comments, what `#_` drops, and tags.
-    fn blanks(&mut self, tape: &mut Tape) -> Result<(), Stop> {
+    fn blanks(&mut self, tape: &mut Tape, depth: usize) -> Result<(), Stop> {
         loop {
             match self.peek() {
                 Some(byte) if blank(byte) => self.at += 1,
@@ -174,9 +197,10 @@ impl Scan<'_> {
                     None => return Err(Stop::Short),
                     Some(b'_') => {
                         self.at += 2;
+                        deep(depth)?;
                         let mark = tape.mark();
-                        self.blanks(tape)?;
-                        self.form(tape, 0)?;
+                        self.blanks(tape, depth + 1)?;
+                        self.form(tape, depth + 1)?;
                         tape.back_to(mark);
                     }
                     Some(b'{') => return Ok(()),
@@ -214,14 +238,12 @@ impl Scan<'_> {
         closer: u8,
         depth: usize,
     ) -> Result<(), Stop> {
-        if depth >= MAX_DEPTH {
-            return Err(Stop::Bad(format!("forms in forms, more than {MAX_DEPTH} deep")));
-        }
+        deep(depth)?;
         self.at += opener;
         let mark = tape.open(shape);
         let mut items = 0_u64;
         loop {
-            self.blanks(tape)?;
+            self.blanks(tape, depth + 1)?;
             match self.peek() {
                 Some(byte) if byte == closer => break,
                 _ => self.form(tape, depth + 1)?,
@@ -413,7 +435,12 @@ mod tests {
         ] {
             assert_eq!(forms(text).unwrap_err(), Malformed { line, reason: reason.to_owned() });
         }
-        let deep = format!("{{:a {}", "[".repeat(100_000));
-        assert!(forms(&deep[..2_000]).unwrap_err().reason.contains("deep"));
+        for deep in ["[", "#_", "#_[", "#_ #a {:b "] {
+            let deep = format!("{{:a {}", deep.repeat(500));
+            assert!(forms(&deep).unwrap_err().reason.contains("deep"));
+            let deep = deep.repeat(200);
+            let mut reader = Reader::new(deep.as_bytes());
+            assert!(reader.next(&mut Tape::new()).unwrap_err().reason.contains("deep"));
+        }
     }
 }

@@ -66,13 +66,6 @@ pub struct Mark {
     text: u32,
 }
 
-impl Mark {
-    /// The place of the first item of what stands here.
-    pub(super) fn inside(self) -> Mark {
-        Mark { node: self.node + 1, text: self.text }
-    }
-}
-
 impl Tape {
     /// An empty one.
     pub fn new() -> Tape {

@@ -170,20 +170,14 @@ fn written<'a>(
     line: u64,
 ) -> Result<Mark, Malformed> {
     let text = words.collect::<Vec<_>>().join(" ");
-    // A vector would be taken for the history's.
-    let wrapped = format!("#{{{text}}}");
-    let mark = match edn::Reader::new(wrapped.as_bytes()).next(tape) {
-        Ok(Next::Form(mark, _)) => mark,
-        Ok(_) => return Err(Malformed::new(line, format!("{text}: no value"))),
-        Err(malformed) => return Err(Malformed::new(line, malformed.reason)),
-    };
-    match tape.form(mark).array::<1>() {
-        Some(_) => Ok(mark.inside()),
-        None => {
-            let nil = tape.mark();
+    match edn::one(&text, tape) {
+        Ok(Some(mark)) => Ok(mark),
+        Ok(None) => {
+            let mark = tape.mark();
             tape.text(Text::Symbol, &text);
-            Ok(nil)
+            Ok(mark)
         }
+        Err(reason) => Err(Malformed::new(line, reason)),
     }
 }
 
