@@ -35,9 +35,12 @@ enum Cas {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Assumption {
-    WfrKeys,
-    SequentialKeys,
-    LinearizableKeys,
+    #[value(name = "wfr-keys")]
+    Wfr,
+    #[value(name = "sequential-keys")]
+    Sequential,
+    #[value(name = "linearizable-keys")]
+    Linearizable,
 }
 
 #[derive(clap::Args)]
@@ -62,9 +65,10 @@ struct CheckArgs {
     /// Values may be read that nobody wrote: the history is only a part
     #[arg(long)]
     allow_unwritten: bool,
-    /// What a compare-and-set that failed says
-    #[arg(long, value_enum, default_value = "strict")]
-    cas: Cas,
+    /// What a compare-and-set that failed says; strict if not given for jepsen-log, where a
+    /// failure repeats what was compared, else drop
+    #[arg(long, value_enum)]
+    cas: Option<Cas>,
     /// Seconds after which it gives up
     #[arg(long)]
     timeout: Option<f64>,
@@ -105,11 +109,14 @@ fn main() -> ExitCode {
     options.level = args.level;
     options.initial.clone_from(&args.initial);
     options.allow_unwritten = args.allow_unwritten;
-    options.cas_drop = args.cas == Cas::Drop;
+    options.cas_drop = match args.cas {
+        Some(cas) => cas == Cas::Drop,
+        None => args.format != Format::JepsenLog,
+    };
     options.assume = Assume {
-        wfr_keys: args.assume.contains(&Assumption::WfrKeys),
-        sequential_keys: args.assume.contains(&Assumption::SequentialKeys),
-        linearizable_keys: args.assume.contains(&Assumption::LinearizableKeys),
+        wfr_keys: args.assume.contains(&Assumption::Wfr),
+        sequential_keys: args.assume.contains(&Assumption::Sequential),
+        linearizable_keys: args.assume.contains(&Assumption::Linearizable),
     };
     let mut budget = Budget::new(timeout, args.memory_mb);
     match check(&args.path, args.format, &options, &mut budget) {
