@@ -3,6 +3,7 @@
 pub mod linear;
 pub mod model;
 pub mod txn;
+pub mod values;
 
 use std::path::Path;
 
@@ -166,8 +167,26 @@ impl Options {
 type Build = fn(&Options) -> Result<Box<dyn Checker>, String>;
 
 /// The models, by name.
-pub const MODELS: &[(&str, Build)] =
-    &[("list-append", txn::list_append), ("rw-register", txn::rw_register)];
+pub const MODELS: &[(&str, Build)] = &[
+    ("list-append", txn::list_append),
+    ("rw-register", txn::rw_register),
+    ("register", linear::register),
+    ("cas-register", linear::cas_register),
+    ("multi-register", linear::multi_register),
+    ("mutex", linear::mutex),
+    ("kv", linear::kv),
+    ("fifo-queue", linear::fifo_queue),
+    ("bank", model::bank),
+    ("counter", model::counter),
+    ("set", model::set),
+    ("set-full", model::set_full),
+    ("queue", model::queue),
+    ("total-queue", model::total_queue),
+    ("unique-ids", model::unique_ids),
+    ("long-fork", model::long_fork),
+    ("causal-reverse", model::causal_reverse),
+    ("monotonic", model::monotonic),
+];
 
 /// The checker that the options ask for.
 ///

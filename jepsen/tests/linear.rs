@@ -1,0 +1,486 @@
+//! Small histories of each object, compared with a search that tries everything.
+//!
+//! An object is simulated: operations of a few processes begin, take effect, and end, or
+//! are lost. Such a history is valid. Then something in it is changed, and whether it is
+//! still valid is found by trying each order, with objects that are written a second time
+//! here.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use synod_jepsen::{Budget, Level, Options, Verdict, check_text};
+
+/// A sequence that is the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.roll() % limit as u64) as usize
+    }
+
+    fn one_in(&mut self, chances: usize) -> bool {
+        self.below(chances) == 0
+    }
+}
+
+/// An operation with its answer.
+#[derive(Clone, Debug, PartialEq)]
+enum What {
+    Read(i64),
+    Write(i64),
+    Cas(i64, i64),
+    /// It failed, because it saw another value.
+    NotCas(i64, i64),
+    /// Write or read, register, value.
+    Txn(Vec<(bool, usize, i64)>),
+    Acquire,
+    Release,
+    Get(usize, String),
+    Put(usize, String),
+    Append(usize, String),
+    Add(i64),
+    ReadAll(Vec<i64>),
+    Enqueue(i64),
+    Dequeue(i64),
+}
+
+/// Numbers or texts; what they mean the model says. In a register -1 is nil.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+struct State {
+    numbers: Vec<i64>,
+    texts: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Ok,
+    Fail,
+    Info,
+    /// Nothing is said.
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+struct Op {
+    process: usize,
+    what: What,
+    end: End,
+    /// Whether its begin is in the history.
+    begins: bool,
+    began: usize,
+    ended: usize,
+}
+
+fn initial(model: &str) -> State {
+    match model {
+        "set" | "queue" | "fifo-queue" => State::default(),
+        "kv" => State { texts: vec![String::new(); 2], ..State::default() },
+        "counter" | "mutex" => State { numbers: vec![0], ..State::default() },
+        _ => State { numbers: vec![-1; 2], ..State::default() },
+    }
+}
+
+/// Whether it can happen, and what is then.
+fn apply(model: &str, state: &State, what: &What) -> Option<State> {
+    let mut next = state.clone();
+    let numbers = &mut next.numbers;
+    let happens = match what {
+        What::Read(value) => numbers[0] == *value,
+        What::Write(value) => {
+            numbers[0] = *value;
+            true
+        }
+        What::Cas(from, to) => {
+            let same = numbers[0] == *from;
+            numbers[0] = *to;
+            same
+        }
+        What::NotCas(from, _) => numbers[0] != *from,
+        What::Txn(mops) => mops.iter().all(|(write, key, value)| {
+            if *write {
+                numbers[*key] = *value;
+            }
+            numbers[*key] == *value
+        }),
+        What::Acquire => std::mem::replace(&mut numbers[0], 1) == 0,
+        What::Release => std::mem::replace(&mut numbers[0], 0) == 1,
+        What::Get(key, text) => next.texts[*key] == *text,
+        What::Put(key, text) => {
+            next.texts[*key] = text.clone();
+            true
+        }
+        What::Append(key, text) => {
+            next.texts[*key].push_str(text);
+            true
+        }
+        What::Add(value) if model == "counter" => {
+            numbers[0] += value;
+            true
+        }
+        What::Add(value) => {
+            if !numbers.contains(value) {
+                numbers.push(*value);
+                numbers.sort_unstable();
+            }
+            true
+        }
+        What::ReadAll(values) => numbers == values,
+        What::Enqueue(value) => {
+            numbers.push(*value);
+            if model == "queue" {
+                numbers.sort_unstable();
+            }
+            true
+        }
+        What::Dequeue(value) => {
+            let place = numbers.iter().position(|number| number == value);
+            let can = place.is_some_and(|place| place == 0 || model == "queue");
+            if can {
+                numbers.remove(place.unwrap());
+            }
+            can
+        }
+    };
+    happens.then_some(next)
+}
+
+/// What is answered in that state.
+fn answered(dice: &mut Dice, state: &State, what: What) -> What {
+    match what {
+        What::Read(_) => What::Read(state.numbers[0]),
+        What::ReadAll(_) => What::ReadAll(state.numbers.clone()),
+        What::Get(key, _) => What::Get(key, state.texts[key].clone()),
+        What::Dequeue(value) if state.numbers.is_empty() => What::Dequeue(value),
+        // Any of a queue in no order; the oldest otherwise is what `apply` allows.
+        What::Dequeue(_) => What::Dequeue(state.numbers[dice.below(state.numbers.len())]),
+        What::Txn(mut mops) => {
+            let mut numbers = state.numbers.clone();
+            for (write, key, value) in &mut mops {
+                if *write {
+                    numbers[*key] = *value;
+                }
+                *value = numbers[*key];
+            }
+            What::Txn(mops)
+        }
+        other => other,
+    }
+}
+
+fn any(dice: &mut Dice, model: &str) -> What {
+    let value = dice.below(3) as i64;
+    let text = |dice: &mut Dice| ["a", "b", "ab"][dice.below(3)].to_owned();
+    match (model, dice.below(4)) {
+        ("register" | "cas-register", 0) => What::Read(0),
+        ("cas-register", 1 | 2) => What::Cas(value, dice.below(3) as i64),
+        ("register" | "cas-register", _) => What::Write(value),
+        ("multi-register", _) => {
+            let mops = 1 + dice.below(2);
+            let mop = |_| (dice.one_in(2), dice.below(2), dice.below(3) as i64);
+            What::Txn((0..mops).map(mop).collect())
+        }
+        ("mutex", 0 | 1) => What::Acquire,
+        ("mutex", _) => What::Release,
+        ("kv", 0) => What::Put(dice.below(2), text(dice)),
+        ("kv", 1 | 2) => What::Append(dice.below(2), text(dice)),
+        ("kv", _) => What::Get(dice.below(2), String::new()),
+        ("set" | "counter", 0 | 1) => What::ReadAll(Vec::new()),
+        ("set" | "counter", _) => What::Add(1 + value),
+        (_, 0 | 1) => What::Enqueue(value),
+        (_, _) => What::Dequeue(value),
+    }
+}
+
+/// A history that is valid, since it is of an object.
+fn simulate(dice: &mut Dice, model: &str, strict: bool) -> Vec<Op> {
+    let mut state = initial(model);
+    let mut ops: Vec<Op> = Vec::new();
+    // Of each process the operation that is under way, and whether it took effect.
+    let mut open: Vec<Option<(usize, bool)>> = vec![None; 2 + dice.below(3)];
+    let (length, mut event) = (3 + dice.below(7), 0);
+    while ops.len() < length || open.iter().any(Option::is_some) {
+        event += 1;
+        let process = dice.below(open.len());
+        match open[process] {
+            None if ops.len() < length => {
+                open[process] = Some((ops.len(), false));
+                let what = any(dice, model);
+                let (end, begins) = (End::Ok, true);
+                ops.push(Op { process, what, end, begins, began: event, ended: event });
+            }
+            None => {}
+            Some((op, false)) => {
+                let op = &mut ops[op];
+                if dice.one_in(8) {
+                    // It never takes effect, and nobody knows.
+                    op.end = if dice.one_in(3) { End::Nothing } else { End::Info };
+                } else {
+                    op.what = answered(dice, &state, op.what.clone());
+                    match (apply(model, &state, &op.what), &op.what) {
+                        (Some(next), _) => state = next,
+                        (None, What::Cas(from, to)) if strict => {
+                            op.what = What::NotCas(*from, *to);
+                        }
+                        (None, _) => op.end = End::Fail,
+                    }
+                    if op.end == End::Ok && dice.one_in(8) {
+                        op.end = if dice.one_in(3) { End::Nothing } else { End::Info };
+                    }
+                }
+                open[process] = open[process].map(|(op, _)| (op, true));
+            }
+            Some((op, true)) => {
+                ops[op].ended = event;
+                ops[op].begins = ops[op].end != End::Ok || !dice.one_in(40);
+                open[process] = None;
+            }
+        }
+    }
+    ops
+}
+
+/// Changes something.
+fn mutate(dice: &mut Dice, ops: &mut [Op]) {
+    let place = dice.below(ops.len());
+    let value = dice.below(4) as i64 - 1;
+    let other = dice.below(ops.len());
+    match &mut ops[place].what {
+        What::Read(read) => *read = value,
+        What::ReadAll(read) if !read.is_empty() => {
+            let last = read.len() - 1;
+            if read.len() == 1 || dice.one_in(2) {
+                read[last] += 1;
+            } else {
+                read.truncate(last);
+            }
+        }
+        What::Get(_, text) => {
+            if text.pop().is_none() {
+                text.push('b');
+            }
+        }
+        What::Txn(mops) => mops[0].2 = value,
+        What::Cas(from, _) | What::NotCas(from, _) => *from = value.max(0),
+        What::Write(written) | What::Enqueue(written) | What::Dequeue(written) => {
+            *written = value.max(0);
+        }
+        What::Put(_, text) | What::Append(_, text) => *text = "ba".to_owned(),
+        What::ReadAll(_) | What::Add(_) | What::Acquire | What::Release => {
+            let end = [End::Ok, End::Info, End::Nothing, End::Fail][dice.below(4)];
+            if !matches!(ops[place].what, What::ReadAll(_)) {
+                ops[place].end = end;
+            }
+        }
+    }
+    if dice.one_in(3) && place != other {
+        let what = ops[place].what.clone();
+        ops[place].what = std::mem::replace(&mut ops[other].what, what);
+        let end = ops[place].end;
+        ops[place].end = std::mem::replace(&mut ops[other].end, end);
+    }
+}
+
+fn edn(value: i64) -> String {
+    if value < 0 { "nil".to_owned() } else { value.to_string() }
+}
+
+/// Function, arguments, answer, and the key beside them.
+fn said(model: &str, what: &What) -> (&'static str, String, String, String) {
+    let nothing = || "nil".to_owned();
+    let key = |key: &usize| format!(":key \"{key}\"");
+    let no_key = String::new();
+    match what {
+        What::Read(value) => ("read", nothing(), edn(*value), no_key),
+        What::Write(value) => ("write", edn(*value), edn(*value), no_key),
+        What::Cas(from, to) | What::NotCas(from, to) => {
+            let pair = format!("[{from} {to}]");
+            ("cas", pair.clone(), pair, no_key)
+        }
+        What::Txn(mops) => {
+            let form = |answer: bool| {
+                let mops = mops.iter().map(|(write, key, value)| match (write, answer) {
+                    (true, _) => format!("[:write :k{key} {}]", edn(*value)),
+                    (false, true) => format!("[:read :k{key} {}]", edn(*value)),
+                    (false, false) => format!("[:read :k{key} nil]"),
+                });
+                format!("[{}]", mops.collect::<Vec<_>>().join(" "))
+            };
+            ("txn", form(false), form(true), no_key)
+        }
+        What::Acquire => ("acquire", nothing(), nothing(), no_key),
+        What::Release => ("release", nothing(), nothing(), no_key),
+        What::Get(of, text) => ("get", nothing(), format!("{text:?}"), key(of)),
+        What::Put(of, text) => ("put", format!("{text:?}"), format!("{text:?}"), key(of)),
+        What::Append(of, text) => ("append", format!("{text:?}"), format!("{text:?}"), key(of)),
+        What::Add(value) => ("add", edn(*value), edn(*value), no_key),
+        What::ReadAll(values) if model == "counter" => {
+            ("read", nothing(), edn(values.first().copied().unwrap_or(-1)), no_key)
+        }
+        What::ReadAll(values) => {
+            let values: Vec<String> = values.iter().rev().map(i64::to_string).collect();
+            ("read", nothing(), format!("#{{{}}}", values.join(" ")), no_key)
+        }
+        What::Enqueue(value) => ("enqueue", edn(*value), edn(*value), no_key),
+        What::Dequeue(value) => ("dequeue", nothing(), edn(*value), no_key),
+    }
+}
+
+fn text(model: &str, ops: &[Op]) -> String {
+    let mut lines = Vec::new();
+    for (place, op) in ops.iter().enumerate() {
+        let (f, asked, answer, key) = said(model, &op.what);
+        let orphan = !op.begins && op.end == End::Ok;
+        // What is still open of a process would seem to be what ended.
+        let process = if orphan { 100 + place } else { op.process };
+        let line = |kind: &str, value: &str| {
+            format!("{{:type :{kind} :process {process} :f :{f} :value {value} {key}}}")
+        };
+        if !orphan {
+            lines.push((op.began, line("invoke", &asked)));
+        }
+        match (op.end, &op.what) {
+            (End::Ok, What::NotCas(..)) => lines.push((op.ended, line("fail", &asked))),
+            (End::Ok, _) => lines.push((op.ended, line("ok", &answer))),
+            (End::Fail, _) => lines.push((op.ended, line("fail", ":not-now"))),
+            (End::Info, _) => lines.push((op.ended, line("info", "nil"))),
+            (End::Nothing, _) => {}
+        }
+    }
+    lines.sort();
+    let mut text = String::new();
+    for (_, line) in lines {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// Tries all orders.
+fn has_an_order(model: &str, ops: &[Op]) -> bool {
+    let mut needed: Vec<(What, usize, usize, bool)> = Vec::new();
+    for op in ops {
+        let lost = matches!(op.end, End::Info | End::Nothing);
+        let what = match &op.what {
+            _ if op.end == End::Fail => continue,
+            What::Read(_) | What::ReadAll(_) | What::Get(..) if lost => continue,
+            What::NotCas(from, to) if lost => What::Cas(*from, *to),
+            // It takes what there is, if anything; of a queue in no order that allows less.
+            What::Dequeue(_) if lost && model == "queue" => continue,
+            What::Dequeue(_) if lost => What::Dequeue(i64::MIN),
+            What::Txn(mops) if lost => {
+                What::Txn(mops.iter().filter(|(write, ..)| *write).copied().collect())
+            }
+            what => what.clone(),
+        };
+        let orphan = !op.begins && op.end == End::Ok;
+        let began = if orphan { 0 } else { op.began };
+        let ended = if lost || orphan { usize::MAX } else { op.ended };
+        needed.push((what, began, ended, !lost));
+    }
+    let mut seen = HashSet::new();
+    let mut stack = vec![(0_u32, initial(model))];
+    while let Some((done, state)) = stack.pop() {
+        if !seen.insert((done, state.clone())) {
+            continue;
+        }
+        let left = |place: &usize| done & (1 << place) == 0;
+        if (0..needed.len()).filter(left).all(|place| !needed[place].3) {
+            return true;
+        }
+        for place in (0..needed.len()).filter(left) {
+            let (what, began, ..) = &needed[place];
+            let too_early = (0..needed.len())
+                .filter(left)
+                .any(|other| needed[other].3 && needed[other].2 < *began);
+            if too_early {
+                continue;
+            }
+            let what = match what {
+                What::Dequeue(i64::MIN) if state.numbers.is_empty() => continue,
+                What::Dequeue(i64::MIN) => &What::Dequeue(state.numbers[0]),
+                what => what,
+            };
+            if let Some(next) = apply(model, &state, what) {
+                stack.push((done | 1 << place, next));
+            }
+        }
+    }
+    false
+}
+
+/// At least so many that are valid, and so many that are not.
+const ENOUGH: u32 = 1_000;
+
+fn agrees(model: &str, strict: bool) {
+    let mut options = Options::new(model).expect("a model that is known");
+    options.level = Some(Level::Linearizable);
+    options.cas_drop = !strict;
+    let (mut valid, mut invalid) = (0, 0);
+    let mut dice = Dice(7);
+    while valid < ENOUGH || invalid < ENOUGH {
+        let mut ops = simulate(&mut dice, model, strict);
+        for round in 0..4 {
+            let expected = has_an_order(model, &ops);
+            assert!(expected || round > 0, "what an object does is valid");
+            let history = text(model, &ops);
+            let finding = check_text(&history, &options, &mut Budget::unlimited());
+            let finding = finding.unwrap_or_else(|refused| panic!("{refused}\n{history}"));
+            let verdict = if expected { Verdict::Valid } else { Verdict::Invalid };
+            assert_eq!(finding.verdict, verdict, "{model}: {finding:#?}\n{history}");
+            *(if expected { &mut valid } else { &mut invalid }) += 1;
+            if !expected {
+                assert!(finding.anomalies[0].picture.as_ref().is_some_and(|svg| svg.len() > 100));
+            }
+            mutate(&mut dice, &mut ops);
+        }
+    }
+    println!("{model}: {valid} valid, {invalid} invalid, all as found by trying everything");
+}
+
+#[test]
+fn registers() {
+    agrees("register", true);
+}
+
+#[test]
+fn registers_that_compare() {
+    agrees("cas-register", true);
+    agrees("cas-register", false);
+}
+
+#[test]
+fn registers_together() {
+    agrees("multi-register", true);
+}
+
+#[test]
+fn mutexes() {
+    agrees("mutex", true);
+}
+
+#[test]
+fn texts() {
+    agrees("kv", true);
+}
+
+#[test]
+fn sets() {
+    agrees("set", true);
+}
+
+#[test]
+fn queues() {
+    agrees("queue", true);
+    agrees("fifo-queue", true);
+}
+
+#[test]
+fn counters() {
+    agrees("counter", true);
+}
