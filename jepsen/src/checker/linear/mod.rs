@@ -15,6 +15,7 @@
 //! began, or never; if it reads, what it saw is not known, and it is left out. An end
 //! without a begin is of an operation that may have been open all the time.
 
+mod flow;
 mod models;
 mod picture;
 mod report;
@@ -123,6 +124,18 @@ pub trait Model {
 
     /// Whether it leaves every state as it is.
     fn only_reads(&self, op: &Self::Op) -> bool;
+
+    /// The state that it needs, if that is one. One that needs none and leaves one state
+    /// can happen in all.
+    fn needs(&self, _: &Self::Op) -> Option<Self::State> {
+        None
+    }
+
+    /// The state that it leaves, if that is one wherever it happens, and it does not only
+    /// read.
+    fn leaves(&self, _: &Self::Op) -> Option<Self::State> {
+        None
+    }
 
     /// For people.
     fn show(&self, op: &Self::Op) -> String;
@@ -249,7 +262,7 @@ impl<M: Model> Checker for Linear<M> {
             let history: Vec<Call> = part.iter().map(|place| self.calls[*place]).collect();
             let line = Timeline::new(&history);
             let mut space = Space::new(&self.model, &self.ops);
-            match Search::new(&mut space, &line, &reads).run(budget) {
+            match Search::new(&self.model, &mut space, &line, &reads).run(budget) {
                 Found::Order => {}
                 Found::Nothing(stuck) => {
                     let places: Vec<Place> =

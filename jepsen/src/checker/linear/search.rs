@@ -26,11 +26,14 @@
 //! - *Fewer unknown ones used*: of configurations that differ only in these, one that has
 //!   used a part of what another has can do all that the other can ([`Seen`]).
 //!
+//! - *Unwanted and stranded*: see [`super::flow`].
+//!
 //! The configuration has one bit for each operation that is open: those that ended before
 //! the first one that is left are all done. So it is short however long the history is,
 //! and a history is searched without recursion.
 
 use super::Model;
+use super::flow::Flow;
 use super::seen::Seen;
 use super::space::Space;
 use super::timeline::{Timeline, is_begin};
@@ -61,6 +64,15 @@ pub(super) struct Stuck {
 /// So many states are remembered for the report.
 const STATES: usize = 8;
 
+/// What led to a configuration.
+#[derive(Clone, Copy)]
+struct Move {
+    /// The state before.
+    from: u32,
+    /// Whether it never ends.
+    unknown: bool,
+}
+
 /// A configuration on the way.
 struct Frame {
     state: u32,
@@ -69,6 +81,8 @@ struct Frame {
     moves: usize,
     marks: usize,
     frontier: u32,
+    /// Whether the unknown ones are still to be tried: last, as most are not needed.
+    unknown_left: bool,
     /// The state before, if what led here never ends and no read was taken since.
     needless_from: Option<u32>,
 }
@@ -96,6 +110,7 @@ pub(super) struct Search<'a, 'm, M: Model> {
     saved: Vec<u64>,
     seen: Seen,
     key: Vec<u64>,
+    flow: Flow,
     best: Best,
 }
 
@@ -111,6 +126,7 @@ struct Best {
 
 impl<'a, 'm, M: Model> Search<'a, 'm, M> {
     pub(super) fn new(
+        model: &M,
         space: &'a mut Space<'m, M>,
         line: &'a Timeline,
         reads: &'a [bool],
@@ -127,6 +143,7 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
         before[head as usize] = last;
         let slot_words = line.slot_count.div_ceil(64);
         let unknown_words = (line.calls.len() - line.ended).div_ceil(64);
+        let flow = Flow::new(model, space, line, reads);
         Search {
             space,
             line,
@@ -145,30 +162,39 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
             saved: Vec::new(),
             seen: Seen::new(1 + slot_words, unknown_words),
             key: Vec::new(),
+            flow,
             best: Best::default(),
         }
     }
 
     pub(super) fn run(mut self, budget: &mut Budget) -> Found {
         let mut done = self.enter(0, 0, None);
-        while !done {
+        // What needs a state that is never there is not passed by any order.
+        while !done && self.best.stuck.at < self.flow.never {
             if !budget.step() {
                 return Found::Spent;
             }
-            let Some(frame) = self.frames.last() else { return Found::Nothing(self.best.stuck) };
+            let Some(frame) = self.frames.last() else { break };
             if self.moves.len() == frame.moves {
-                self.leave();
+                if !self.find_unknown() {
+                    self.leave();
+                }
                 continue;
             }
             let taken = self.moves.pop().expect("one is left");
             let (from, trail) = (frame.state, self.trail.len());
             if let Some(state) = self.step(taken) {
-                let unknown = taken as usize >= self.line.ended;
+                self.take_unwanted(from, taken, state);
                 self.take(taken);
-                done = self.enter(state, trail, unknown.then_some(from));
+                let unknown = taken as usize >= self.line.ended;
+                done = self.enter(state, trail, Some(Move { from, unknown }));
             }
         }
-        Found::Order
+        if done {
+            return Found::Order;
+        }
+        self.best.save(&self.trail);
+        Found::Nothing(self.best.stuck)
     }
 
     /// The state after that move, if it is worth it.
@@ -184,41 +210,72 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
     }
 
     /// Makes a frame of the configuration; true if nothing is left to do.
-    fn enter(&mut self, state: u32, trail: usize, unknown_from: Option<u32>) -> bool {
+    fn enter(&mut self, state: u32, trail: usize, led: Option<Move>) -> bool {
         let frame = Frame {
             state,
             trail,
             moves: self.moves.len(),
             marks: self.saved.len(),
             frontier: 0,
+            unknown_left: false,
             needless_from: None,
         };
         self.frames.push(frame);
         let taken = self.trail.len();
         self.take_reads(state);
         if self.trail.len() == taken {
+            let unknown_from = led.filter(|led| led.unknown).map(|led| led.from);
             self.frames.last_mut().expect("it was pushed").needless_from = unknown_from;
         }
         let frontier = self.frontier;
         if frontier as usize == self.line.ended {
             return true;
         }
-        self.frames.last_mut().expect("it was pushed").frontier = frontier;
         self.saved.extend_from_slice(&self.marks);
         self.best.at(frontier, state, self.trail.len());
         self.key.clear();
         self.key.push((u64::from(frontier) << 32) | u64::from(state));
         self.key.extend_from_slice(&self.marks[..self.slot_words]);
-        if self.seen.insert(&self.key, &self.marks[self.slot_words..]) {
+        let new = !led.is_some_and(|led| self.strands(led.from, state))
+            && self.seen.insert(&self.key, &self.marks[self.slot_words..]);
+        let frame = self.frames.last_mut().expect("it was pushed");
+        (frame.frontier, frame.unknown_left) = (frontier, new);
+        if new {
             self.find_moves(frontier);
         }
         false
     }
 
+    /// Whether one that the best order has not passed has to happen in a state that was left,
+    /// and does not come back. A later one does not count: the best order is to be the best.
+    fn strands(&self, left: u32, state: u32) -> bool {
+        let stranded = self.flow.stranded(left, self.frontier, &self.done);
+        left != state && stranded.is_some_and(|call| call <= self.best.stuck.at)
+    }
+
+    /// Those that leave what nobody wants, when `taken` replaces it.
+    fn take_unwanted(&mut self, from: u32, taken: u32, state: u32) {
+        let head = self.line.events.len() as u32;
+        let mut at = self.first();
+        while at != head && is_begin(at) {
+            let (call, next) = (at / 2, self.after[at as usize]);
+            let op = self.line.op(call);
+            at = next;
+            if call != taken
+                && let Some(left) = self.flow.unwanted(op)
+                && self.space.step(from, op) == Some(left)
+                && self.space.step(left, self.line.op(taken)) == Some(state)
+            {
+                self.take(call);
+                at = if next == 2 * call + 1 { self.after[next as usize] } else { next };
+            }
+        }
+    }
+
     /// Those that only read what the state is.
     fn take_reads(&mut self, state: u32) {
         let head = self.line.events.len() as u32;
-        let mut at = self.after[head as usize];
+        let mut at = self.first();
         while at != head && is_begin(at) {
             let (call, next) = (at / 2, self.after[at as usize]);
             let op = self.line.op(call);
@@ -232,16 +289,13 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
         }
     }
 
-    /// What may be taken next, the best behind: what ends first, then what ends at all.
+    /// What may be taken next of those that end, the best behind: what ends first.
     fn find_moves(&mut self, frontier: u32) {
-        self.rounds += 1;
-        let (from, head) = (self.moves.len(), self.line.events.len() as u32);
-        let mut at = self.after[head as usize];
+        let mut at = self.first();
         while is_begin(at) {
             let call = at / 2;
-            let op = self.line.op(call) as usize;
-            self.open_in[op] = self.rounds;
-            if call != frontier && !self.reads[op] && !self.twin_ends_first(call, frontier) {
+            let reads = self.reads[self.line.op(call) as usize];
+            if call != frontier && !reads && !self.twin_ends_first(call, frontier) {
                 self.moves.push(call);
             }
             at = self.after[at as usize];
@@ -249,17 +303,39 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
         if !self.reads[self.line.op(frontier) as usize] {
             self.moves.push(frontier);
         }
-        let end = self.moves.len();
-        let unknown = self.line.ended as u32;
-        for call in unknown..unknown + self.line.unknown_before[frontier as usize] {
-            let first_of_twins =
-                self.line.twins[call as usize].is_none_or(|twin| self.done[twin as usize]);
+    }
+
+    /// What may be taken of the others, when no more of those that end is left.
+    fn find_unknown(&mut self) -> bool {
+        let frame = self.frames.last_mut().expect("moves are from somewhere");
+        if !std::mem::take(&mut frame.unknown_left) {
+            return false;
+        }
+        let first = self.line.ended as u32;
+        let behind = first + self.line.unknown_before[frame.frontier as usize];
+        if first == behind {
+            return false;
+        }
+        self.rounds += 1;
+        let mut at = self.first();
+        while is_begin(at) {
+            self.open_in[self.line.op(at / 2) as usize] = self.rounds;
+            at = self.after[at as usize];
+        }
+        for call in first..behind {
+            let twin = self.line.twins[call as usize];
+            let twin_began_before = twin.is_some_and(|twin| !self.done[twin as usize]);
             let twin_ends = self.open_in[self.line.op(call) as usize] == self.rounds;
-            if !self.done[call as usize] && first_of_twins && !twin_ends {
+            if !self.done[call as usize] && !twin_began_before && !twin_ends {
                 self.moves.push(call);
             }
         }
-        self.moves[from..].rotate_left(end - from);
+        true
+    }
+
+    /// The first event that is left.
+    fn first(&self) -> u32 {
+        self.after[self.line.events.len()]
     }
 
     fn twin_ends_first(&self, call: u32, frontier: u32) -> bool {
@@ -277,6 +353,7 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
     fn take(&mut self, call: u32) {
         self.done[call as usize] = true;
         self.trail.push(call);
+        self.flow.take(self.line.op(call), self.reads);
         if call as usize >= self.line.ended {
             let bit = call as usize - self.line.ended;
             self.marks[self.slot_words + bit / 64] |= 1 << (bit % 64);
@@ -309,6 +386,7 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
         let frame = self.frames.pop().expect("there is one");
         for call in self.trail.drain(frame.trail..).rev() {
             self.done[call as usize] = false;
+            self.flow.give_back(self.line.op(call), self.reads);
             if call as usize >= self.line.ended {
                 continue;
             }

@@ -57,7 +57,12 @@ impl<'a, M: Model> Space<'a, M> {
         (next != ILLEGAL).then_some(next)
     }
 
-    fn number(&mut self, state: M::State) -> u32 {
+    /// How many states are known.
+    pub(super) fn count(&self) -> usize {
+        self.states.len()
+    }
+
+    pub(super) fn number(&mut self, state: M::State) -> u32 {
         if let Some(number) = self.numbers.get(&state) {
             return *number;
         }

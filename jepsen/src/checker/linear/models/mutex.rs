@@ -64,6 +64,14 @@ impl Model for Mutex {
         false
     }
 
+    fn needs(&self, op: &Op) -> Option<bool> {
+        Some(*op == Op::Release)
+    }
+
+    fn leaves(&self, op: &Op) -> Option<bool> {
+        Some(*op == Op::Acquire)
+    }
+
     fn show(&self, op: &Op) -> String {
         match op {
             Op::Acquire => "acquire".to_owned(),

@@ -113,6 +113,20 @@ impl Model for Register {
         matches!(op.what, What::Read(_) | What::Not(_))
     }
 
+    fn needs(&self, op: &Op) -> Option<u32> {
+        match op.what {
+            What::Read(value) | What::Cas(value, _) => Some(value),
+            What::Write(_) | What::Not(_) => None,
+        }
+    }
+
+    fn leaves(&self, op: &Op) -> Option<u32> {
+        match op.what {
+            What::Write(value) | What::Cas(_, value) => Some(value),
+            What::Read(_) | What::Not(_) => None,
+        }
+    }
+
     fn show(&self, op: &Op) -> String {
         let name = |value| self.values.name(value);
         let what = match op.what {
