@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::Model;
 
 /// A step that the model does not allow.
@@ -16,7 +18,7 @@ pub(super) struct Space<'a, M: Model> {
     model: &'a M,
     ops: &'a [M::Op],
     states: Vec<Rc<M::State>>,
-    numbers: HashMap<Rc<M::State>, u32>,
+    numbers: HashMap<Rc<M::State>, u32, BuildHasherDefault<Mixed>>,
     steps: HashMap<u64, u32, BuildHasherDefault<Mixed>>,
 }
 
@@ -27,7 +29,7 @@ impl<'a, M: Model> Space<'a, M> {
             model,
             ops,
             states: Vec::new(),
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             steps: HashMap::default(),
         };
         space.number(model.initial());
@@ -75,17 +77,25 @@ impl<'a, M: Model> Space<'a, M> {
     }
 }
 
-/// Hashes one number: nobody chooses them to collide.
+/// Hashes fast: nobody chooses what a history holds so that it collides.
 #[derive(Default)]
 struct Mixed(u64);
 
 impl Hasher for Mixed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only numbers are hashed");
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
     }
 
     fn write_u64(&mut self, number: u64) {
-        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 = mixed ^ (mixed >> 32);
     }
 
