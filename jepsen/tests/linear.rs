@@ -16,6 +16,8 @@ struct Dice {
     /// How many values operations have: with few some are often written twice, with many
     /// some are written and never read.
     values: usize,
+    /// One in how many is lost, before or after it took effect.
+    lost: usize,
 }
 
 impl Dice {
@@ -227,7 +229,7 @@ fn simulate(dice: &mut Dice, model: &str, strict: bool) -> Vec<Op> {
             None => {}
             Some((op, false)) => {
                 let op = &mut ops[op];
-                if dice.one_in(8) {
+                if dice.one_in(dice.lost) {
                     // It never takes effect, and nobody knows.
                     op.end = if dice.one_in(3) { End::Nothing } else { End::Info };
                 } else {
@@ -239,7 +241,7 @@ fn simulate(dice: &mut Dice, model: &str, strict: bool) -> Vec<Op> {
                         }
                         (None, _) => op.end = End::Fail,
                     }
-                    if op.end == End::Ok && dice.one_in(8) {
+                    if op.end == End::Ok && dice.one_in(dice.lost) {
                         op.end = if dice.one_in(3) { End::Nothing } else { End::Info };
                     }
                 }
@@ -443,19 +445,25 @@ fn agrees(model: &str, strict: bool) {
     options.level = Some(Level::Linearizable);
     options.cas_drop = !strict;
     let (mut valid, mut invalid) = (0, 0);
-    let mut dice = Dice { seed: 7, values: 0 };
+    let mut dice = Dice { seed: 7, values: 0, lost: 0 };
     while valid < ENOUGH || invalid < ENOUGH {
         dice.values = [3, 3, 8][dice.below(3)];
+        dice.lost = [8, 8, 3][dice.below(3)];
         let mut ops = simulate(&mut dice, model, strict);
         for round in 0..4 {
             let expected = has_an_order(model, &ops, usize::MAX);
             assert!(expected || round > 0, "what an object does is valid");
+            let count = if expected { &mut valid } else { &mut invalid };
+            if *count >= ENOUGH {
+                mutate(&mut dice, &mut ops);
+                continue;
+            }
+            *count += 1;
             let history = text(model, &ops);
             let finding = check_text(&history, &options, &mut Budget::unlimited());
             let finding = finding.unwrap_or_else(|refused| panic!("{refused}\n{history}"));
             let verdict = if expected { Verdict::Valid } else { Verdict::Invalid };
             assert_eq!(finding.verdict, verdict, "{model}: {finding:#?}\n{history}");
-            *(if expected { &mut valid } else { &mut invalid }) += 1;
             if !expected {
                 let found = &finding.anomalies[0];
                 assert!(found.picture.as_ref().is_some_and(|svg| svg.len() > 100));

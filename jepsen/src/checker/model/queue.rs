@@ -73,15 +73,16 @@ impl Checker for Queue {
             self.moves.push(Move { event, element, comes: true });
         }
         self.moves.sort_by_key(|moved| moved.event);
-        let mut there: HashMap<u32, (u64, bool)> = HashMap::new();
+        // How many of each are there, and whether there was one at all.
+        let mut there: HashMap<u32, (i64, bool)> = HashMap::new();
         let (mut unexpected, mut duplicated) = (Vec::new(), Vec::new());
         for moved in &self.moves {
             let (count, ever) = there.entry(moved.element).or_default();
-            match (moved.comes, *count, *ever) {
-                (true, _, _) => (*count, *ever) = (*count + 1, true),
-                (false, 0, false) => unexpected.push(moved.element),
-                (false, 0, true) => duplicated.push(moved.element),
-                (false, _, _) => *count -= 1,
+            *count += if moved.comes { 1 } else { -1 };
+            *ever |= moved.comes;
+            if !moved.comes && *count < 0 {
+                let wrong = if *ever { &mut duplicated } else { &mut unexpected };
+                wrong.push(moved.element);
             }
         }
         let (values, breaks) = (&self.values, [Level::Model, Level::Linearizable]);

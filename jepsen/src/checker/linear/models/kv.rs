@@ -86,6 +86,20 @@ impl Model for Texts {
         matches!(op.what, What::Get(_))
     }
 
+    fn needs(&self, op: &Op) -> Option<String> {
+        match &op.what {
+            What::Get(text) => Some(text.clone()),
+            What::Put(_) | What::Append(_) => None,
+        }
+    }
+
+    fn leaves(&self, op: &Op) -> Option<String> {
+        match &op.what {
+            What::Put(text) => Some(text.clone()),
+            What::Get(_) | What::Append(_) => None,
+        }
+    }
+
     fn show(&self, op: &Op) -> String {
         let key = self.keys.name(op.key);
         match &op.what {
