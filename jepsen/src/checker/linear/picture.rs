@@ -61,10 +61,12 @@ pub(super) fn draw(bars: &[Bar]) -> String {
         );
     }
     for (row, (_, of_row)) in rows.iter().enumerate() {
-        for bar in of_row {
+        for (place, bar) in of_row.iter().enumerate() {
             let from = x(bar.began);
             let to = bar.ended.map_or(right, x);
-            draw_bar(&mut svg, bar, from, to - from, TOP + ROW * row + 4);
+            // What is said may reach to the next one.
+            let room = of_row.get(place + 1).map_or(right, |next| x(next.began)) - from;
+            draw_bar(&mut svg, bar, from, to - from, room, TOP + ROW * row + 4);
         }
     }
     svg.push_str("</svg>\n");
@@ -95,7 +97,7 @@ fn rows(bars: &[Bar]) -> Vec<(i64, Vec<&Bar>)> {
     rows
 }
 
-fn draw_bar(svg: &mut String, bar: &Bar, x: usize, width: usize, y: usize) {
+fn draw_bar(svg: &mut String, bar: &Bar, x: usize, width: usize, room: usize, y: usize) {
     let (fill, stroke) = match bar.look {
         Look::Taken(_) => ("#d9f0d9", "#3c8c3c"),
         Look::Open => ("#eeeeee", "#888888"),
@@ -106,7 +108,7 @@ fn draw_bar(svg: &mut String, bar: &Bar, x: usize, width: usize, y: usize) {
         Look::Taken(place) => format!("{place}: {}", bar.what),
         _ => bar.what.clone(),
     };
-    let fits = (width / 7).max(3);
+    let fits = (room / 8).max(3);
     let label: String = if label.chars().count() > fits {
         label.chars().take(fits - 1).chain(['…']).collect()
     } else {

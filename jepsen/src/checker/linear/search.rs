@@ -184,7 +184,7 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
             let taken = self.moves.pop().expect("one is left");
             let (from, trail) = (frame.state, self.trail.len());
             if let Some(state) = self.step(taken) {
-                self.take_unwanted(from, taken, state);
+                self.take_unwanted(taken, state);
                 self.take(taken);
                 let unknown = taken as usize >= self.line.ended;
                 done = self.enter(state, trail, Some(Move { from, unknown }));
@@ -254,16 +254,14 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
     }
 
     /// Those that leave what nobody wants, when `taken` replaces it.
-    fn take_unwanted(&mut self, from: u32, taken: u32, state: u32) {
+    fn take_unwanted(&mut self, taken: u32, state: u32) {
         let head = self.line.events.len() as u32;
         let mut at = self.first();
         while at != head && is_begin(at) {
             let (call, next) = (at / 2, self.after[at as usize]);
-            let op = self.line.op(call);
             at = next;
             if call != taken
-                && let Some(left) = self.flow.unwanted(op)
-                && self.space.step(from, op) == Some(left)
+                && let Some(left) = self.flow.unwanted(self.line.op(call))
                 && self.space.step(left, self.line.op(taken)) == Some(state)
             {
                 self.take(call);
