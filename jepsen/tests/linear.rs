@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::time::Duration;
 
 use synod_jepsen::{Budget, Level, Options, Verdict, check_text};
 
@@ -187,7 +188,7 @@ fn answered(dice: &mut Dice, state: &State, what: What) -> What {
 
 fn any(dice: &mut Dice, model: &str) -> What {
     let value = dice.value();
-    let text = |dice: &mut Dice| ["a", "b", "ab"][dice.below(3)].to_owned();
+    let text = |dice: &mut Dice| ["", "a", "b", "ab"][dice.below(4)].to_owned();
     match (model, dice.below(4)) {
         ("register" | "cas-register", 0) => What::Read(0),
         ("cas-register", 1 | 2) => What::Cas(value, dice.value()),
@@ -519,4 +520,39 @@ fn queues() {
 #[test]
 fn counters() {
     agrees("counter", true);
+}
+
+/// Ten elements that came in no order have many: the budget ends before all are tried.
+#[test]
+fn a_verdict_is_not_guessed() {
+    let mut history = String::new();
+    let mut line = |process: usize, kind: &str, f: &str, value: usize| {
+        let _ = writeln!(history, "{{:type :{kind} :process {process} :f :{f} :value {value}}}");
+    };
+    for kind in ["invoke", "ok"] {
+        (0..10).for_each(|process| line(process, kind, "enqueue", process));
+    }
+    for process in 0..10 {
+        line(process, "invoke", "dequeue", 0);
+        line(process, "ok", "dequeue", if process < 9 { process } else { 0 });
+    }
+    let options = Options::new("fifo-queue").expect("a model that is known");
+    let mut budget = Budget::new(Some(Duration::ZERO), None);
+    let finding = check_text(&history, &options, &mut budget).expect("a history");
+    assert_eq!(finding.verdict, Verdict::Unknown);
+    assert_eq!(finding.reason.as_deref(), Some("not decided within 0 s"));
+}
+
+/// What the search keeps is not kept on the stack.
+#[test]
+fn histories_may_be_long() {
+    let mut history = String::new();
+    for value in 0..20_000 {
+        for kind in ["invoke", "ok"] {
+            let _ = writeln!(history, "{{:type :{kind} :process 0 :f :write :value {value}}}");
+        }
+    }
+    let options = Options::new("register").expect("a model that is known");
+    let finding = check_text(&history, &options, &mut Budget::unlimited()).expect("a history");
+    assert_eq!(finding.verdict, Verdict::Valid);
 }

@@ -30,6 +30,7 @@ use std::hash::Hash;
 use self::search::{Found, Search};
 use self::space::Space;
 use self::timeline::{Call, NEVER, Timeline};
+use super::values::Values;
 use super::{Checker, Finding, Options};
 use crate::budget::Budget;
 use crate::history::{Event, Form, Kind, Malformed, Sink};
@@ -110,12 +111,13 @@ pub trait Model {
         value: Form<'_>,
     ) -> Result<Option<Self::Op>, String>;
 
-    /// Of which object it is: those of different parts know nothing of each other.
+    /// Of which part of the object it is: different parts know nothing of each other, and
+    /// each begins in the initial state. So do objects that the history tells apart by key.
     fn part(&self, _: &Self::Op) -> u32 {
         0
     }
 
-    /// The state of each object before the first operation.
+    /// The state of each part before the first operation.
     fn initial(&self) -> Self::State;
 
     /// The state after the operation; none if it cannot happen in this one with that
@@ -148,6 +150,8 @@ pub trait Model {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     process: i64,
+    /// Which object it says, by number.
+    key: u32,
     began: Option<u64>,
     ended: Option<u64>,
 }
@@ -155,6 +159,7 @@ struct Place {
 /// An operation of which not all is known yet.
 struct Open<O> {
     op: O,
+    key: u32,
     /// The event, from 1; 0 if there is none.
     event: u32,
     line: Option<u64>,
@@ -163,6 +168,7 @@ struct Open<O> {
 /// Checks that objects are linearizable.
 pub struct Linear<M: Model> {
     model: M,
+    keys: Values,
     open: HashMap<i64, Open<M::Op>>,
     numbers: HashMap<M::Op, u32>,
     ops: Vec<M::Op>,
@@ -177,6 +183,7 @@ impl<M: Model> Linear<M> {
     pub fn new(model: M) -> Linear<M> {
         Linear {
             model,
+            keys: Values::default(),
             open: HashMap::new(),
             numbers: HashMap::new(),
             ops: Vec::new(),
@@ -207,7 +214,7 @@ impl<M: Model> Linear<M> {
             _ => self.events,
         };
         self.calls.push(Call { op, began: open.event, ended });
-        self.places.push(Place { process, began: open.line, ended: line });
+        self.places.push(Place { process, key: open.key, began: open.line, ended: line });
         Ok(())
     }
 
@@ -223,6 +230,7 @@ impl<M: Model> Sink for Linear<M> {
             return Err(refuse("more than a billion events".to_owned()));
         }
         self.events += 1;
+        let key = event.key.map_or(Values::NIL, |key| self.keys.number(key));
         let open = self.open.remove(&event.process);
         if event.kind == Kind::Invoke {
             if let Some(open) = open {
@@ -230,7 +238,7 @@ impl<M: Model> Sink for Linear<M> {
             }
             self.begun += 1;
             let op = self.model.begin(event).map_err(refuse)?;
-            let open = Open { op, event: self.events, line: Some(event.line) };
+            let open = Open { op, key, event: self.events, line: Some(event.line) };
             self.open.insert(event.process, open);
             return Ok(());
         }
@@ -239,7 +247,7 @@ impl<M: Model> Sink for Linear<M> {
             None => {
                 self.begun += 1;
                 let op = self.model.begin(event).map_err(refuse)?;
-                Open { op, event: 0, line: None }
+                Open { op, key, event: 0, line: None }
             }
         };
         if event.kind == Kind::Info {
@@ -271,6 +279,7 @@ impl<M: Model> Checker for Linear<M> {
                         model: &self.model,
                         space: &space,
                         line: &line,
+                        key: self.keys.name(places[0].key),
                         places: &places,
                         stuck,
                     };
@@ -289,9 +298,10 @@ impl<M: Model> Checker for Linear<M> {
 impl<M: Model> Linear<M> {
     /// The operations of each object, short ones first: they say soon that it is not.
     fn parts(&self) -> Vec<Vec<usize>> {
-        let mut parts: HashMap<u32, Vec<usize>> = HashMap::new();
+        let mut parts: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
         for (place, call) in self.calls.iter().enumerate() {
-            parts.entry(self.model.part(&self.ops[call.op as usize])).or_default().push(place);
+            let part = self.model.part(&self.ops[call.op as usize]);
+            parts.entry((self.places[place].key, part)).or_default().push(place);
         }
         let mut parts: Vec<Vec<usize>> = parts.into_values().collect();
         parts.sort_unstable_by_key(|part| (part.len(), part[0]));

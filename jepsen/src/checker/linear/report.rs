@@ -17,6 +17,8 @@ const LONGEST: usize = 120;
 pub(super) struct Case<'a, 'm, M: Model> {
     pub space: &'a Space<'m, M>,
     pub line: &'a Timeline,
+    /// Of the object; nil if there is but one.
+    pub key: &'m str,
     /// Of each of its calls.
     pub places: &'a [Place],
     pub stuck: Stuck,
@@ -34,7 +36,8 @@ impl<M: Model> Case<'_, '_, M> {
     }
 
     fn words(&self) -> String {
-        let mut words = format!("{} cannot be linearized.\n", self.called(self.stuck.at));
+        let of = if self.key == "nil" { String::new() } else { format!(" of {}", self.key) };
+        let mut words = format!("{}{of} cannot be linearized.\n", self.called(self.stuck.at));
         let states: Vec<String> = self
             .stuck
             .states

@@ -1,7 +1,6 @@
 //! Texts by key, that are read, replaced, and appended to.
 
 use super::super::{Model, only_linearizable};
-use crate::checker::values::Values;
 use crate::checker::{Checker, Options};
 use crate::history::{Event, Form, Kind};
 
@@ -12,7 +11,7 @@ use crate::history::{Event, Form, Kind};
 /// A level that it does not know, or an initial state that is no text.
 pub fn kv(options: &Options) -> Result<Box<dyn Checker>, String> {
     let initial = options.initial(|form| form.map_or(Ok(String::new()), text))?;
-    only_linearizable(options, Texts { keys: Values::default(), initial })
+    only_linearizable(options, Texts { initial })
 }
 
 fn text(form: Form<'_>) -> Result<String, String> {
@@ -26,18 +25,11 @@ fn text(form: Form<'_>) -> Result<String, String> {
 }
 
 struct Texts {
-    keys: Values,
     initial: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Op {
-    key: u32,
-    what: What,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum What {
+enum Op {
     Get(String),
     Put(String),
     Append(String),
@@ -48,26 +40,20 @@ impl Model for Texts {
     type State = String;
 
     fn begin(&mut self, event: &Event<'_>) -> Result<Op, String> {
-        let key = event.key.map_or(Values::NIL, |key| self.keys.number(key));
-        let what = match event.f {
-            "get" => What::Get(String::new()),
-            "put" => What::Put(text(event.value)?),
-            "append" => What::Append(text(event.value)?),
-            other => return Err(format!("a key cannot {other}")),
-        };
-        Ok(Op { key, what })
-    }
-
-    fn end(&mut self, op: Op, kind: Kind, value: Form<'_>) -> Result<Option<Op>, String> {
-        match (&op.what, kind) {
-            (What::Get(_), Kind::Ok) => Ok(Some(Op { what: What::Get(text(value)?), ..op })),
-            (What::Get(_), _) | (_, Kind::Fail) => Ok(None),
-            _ => Ok(Some(op)),
+        match event.f {
+            "get" => Ok(Op::Get(String::new())),
+            "put" => Ok(Op::Put(text(event.value)?)),
+            "append" => Ok(Op::Append(text(event.value)?)),
+            other => Err(format!("a key cannot {other}")),
         }
     }
 
-    fn part(&self, op: &Op) -> u32 {
-        op.key
+    fn end(&mut self, op: Op, kind: Kind, value: Form<'_>) -> Result<Option<Op>, String> {
+        match (&op, kind) {
+            (Op::Get(_), Kind::Ok) => Ok(Some(Op::Get(text(value)?))),
+            (Op::Get(_), _) | (_, Kind::Fail) => Ok(None),
+            _ => Ok(Some(op)),
+        }
     }
 
     fn initial(&self) -> String {
@@ -75,37 +61,36 @@ impl Model for Texts {
     }
 
     fn step(&self, state: &String, op: &Op) -> Option<String> {
-        match &op.what {
-            What::Get(text) => (text == state).then(|| state.clone()),
-            What::Put(text) => Some(text.clone()),
-            What::Append(text) => Some(format!("{state}{text}")),
+        match op {
+            Op::Get(text) => (text == state).then(|| state.clone()),
+            Op::Put(text) => Some(text.clone()),
+            Op::Append(text) => Some(format!("{state}{text}")),
         }
     }
 
     fn only_reads(&self, op: &Op) -> bool {
-        matches!(op.what, What::Get(_))
+        matches!(op, Op::Get(_))
     }
 
     fn needs(&self, op: &Op) -> Option<String> {
-        match &op.what {
-            What::Get(text) => Some(text.clone()),
-            What::Put(_) | What::Append(_) => None,
+        match op {
+            Op::Get(text) => Some(text.clone()),
+            Op::Put(_) | Op::Append(_) => None,
         }
     }
 
     fn leaves(&self, op: &Op) -> Option<String> {
-        match &op.what {
-            What::Put(text) => Some(text.clone()),
-            What::Get(_) | What::Append(_) => None,
+        match op {
+            Op::Put(text) => Some(text.clone()),
+            Op::Get(_) | Op::Append(_) => None,
         }
     }
 
     fn show(&self, op: &Op) -> String {
-        let key = self.keys.name(op.key);
-        match &op.what {
-            What::Get(text) => format!("get {key}: {text:?}"),
-            What::Put(text) => format!("put {key} {text:?}"),
-            What::Append(text) => format!("append {key} {text:?}"),
+        match op {
+            Op::Get(text) => format!("get {text:?}"),
+            Op::Put(text) => format!("put {text:?}"),
+            Op::Append(text) => format!("append {text:?}"),
         }
     }
 

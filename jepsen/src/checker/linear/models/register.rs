@@ -33,13 +33,7 @@ struct Register {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Op {
-    key: u32,
-    what: What,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
+enum Op {
     /// What it reads is known when it ended.
     Read(u32),
     Write(u32),
@@ -62,38 +56,31 @@ impl Model for Register {
     type State = u32;
 
     fn begin(&mut self, event: &Event<'_>) -> Result<Op, String> {
-        let key = event.key.map_or(Values::NIL, |key| self.values.number(key));
-        let what = match event.f {
-            "read" => What::Read(Values::NIL),
-            "write" => What::Write(self.values.number(event.value)),
+        match event.f {
+            "read" => Ok(Op::Read(Values::NIL)),
+            "write" => Ok(Op::Write(self.values.number(event.value))),
             "cas" if self.cas => match event.value.array() {
-                Some([from, to]) => What::Cas(self.values.number(from), self.values.number(to)),
-                None => return Err(format!("cas {}: [from to] is expected", event.value)),
+                Some([from, to]) => Ok(Op::Cas(self.values.number(from), self.values.number(to))),
+                None => Err(format!("cas {}: [from to] is expected", event.value)),
             },
-            other => return Err(format!("a register cannot {other}")),
-        };
-        Ok(Op { key, what })
+            other => Err(format!("a register cannot {other}")),
+        }
     }
 
     fn end(&mut self, op: Op, kind: Kind, value: Form<'_>) -> Result<Option<Op>, String> {
-        let what = match (op.what, kind) {
+        Ok(Some(match (op, kind) {
             // Where nothing is nil, nil is no value: what was read is not known.
-            (What::Read(_), Kind::Ok) if value.is_nil() && self.initial != Values::NIL => {
+            (Op::Read(_), Kind::Ok) if value.is_nil() && self.initial != Values::NIL => {
                 return Ok(None);
             }
-            (What::Read(_), Kind::Ok) => What::Read(self.values.number(value)),
+            (Op::Read(_), Kind::Ok) => Op::Read(self.values.number(value)),
             // Only an answer that repeats what was asked says that the value was compared.
-            (What::Cas(from, _), Kind::Fail) if !self.cas_drop && value.array::<2>().is_some() => {
-                What::Not(from)
+            (Op::Cas(from, _), Kind::Fail) if !self.cas_drop && value.array::<2>().is_some() => {
+                Op::Not(from)
             }
-            (What::Read(_), _) | (_, Kind::Fail) => return Ok(None),
-            (what, _) => what,
-        };
-        Ok(Some(Op { what, ..op }))
-    }
-
-    fn part(&self, op: &Op) -> u32 {
-        op.key
+            (Op::Read(_), _) | (_, Kind::Fail) => return Ok(None),
+            (op, _) => op,
+        }))
     }
 
     fn initial(&self) -> u32 {
@@ -101,41 +88,40 @@ impl Model for Register {
     }
 
     fn step(&self, state: &u32, op: &Op) -> Option<u32> {
-        match op.what {
-            What::Read(value) => (value == *state).then_some(*state),
-            What::Write(value) => Some(value),
-            What::Cas(from, to) => (from == *state).then_some(to),
-            What::Not(from) => (from != *state).then_some(*state),
+        match *op {
+            Op::Read(value) => (value == *state).then_some(*state),
+            Op::Write(value) => Some(value),
+            Op::Cas(from, to) => (from == *state).then_some(to),
+            Op::Not(from) => (from != *state).then_some(*state),
         }
     }
 
     fn only_reads(&self, op: &Op) -> bool {
-        matches!(op.what, What::Read(_) | What::Not(_))
+        matches!(*op, Op::Read(_) | Op::Not(_))
     }
 
     fn needs(&self, op: &Op) -> Option<u32> {
-        match op.what {
-            What::Read(value) | What::Cas(value, _) => Some(value),
-            What::Write(_) | What::Not(_) => None,
+        match *op {
+            Op::Read(value) | Op::Cas(value, _) => Some(value),
+            Op::Write(_) | Op::Not(_) => None,
         }
     }
 
     fn leaves(&self, op: &Op) -> Option<u32> {
-        match op.what {
-            What::Write(value) | What::Cas(_, value) => Some(value),
-            What::Read(_) | What::Not(_) => None,
+        match *op {
+            Op::Write(value) | Op::Cas(_, value) => Some(value),
+            Op::Read(_) | Op::Not(_) => None,
         }
     }
 
     fn show(&self, op: &Op) -> String {
         let name = |value| self.values.name(value);
-        let what = match op.what {
-            What::Read(value) => format!("read {}", name(value)),
-            What::Write(value) => format!("write {}", name(value)),
-            What::Cas(from, to) => format!("cas {} to {}", name(from), name(to)),
-            What::Not(from) => format!("cas that found no {}", name(from)),
-        };
-        if op.key == Values::NIL { what } else { format!("{what} at {}", name(op.key)) }
+        match *op {
+            Op::Read(value) => format!("read {}", name(value)),
+            Op::Write(value) => format!("write {}", name(value)),
+            Op::Cas(from, to) => format!("cas {} to {}", name(from), name(to)),
+            Op::Not(from) => format!("cas that found no {}", name(from)),
+        }
     }
 
     fn show_state(&self, state: &u32) -> String {
