@@ -139,6 +139,11 @@ pub trait Model {
         None
     }
 
+    /// Whether what only reads cannot happen in this state, nor in any that comes after it.
+    fn too_late(&self, _: &Self::State, _: &Self::Op) -> bool {
+        false
+    }
+
     /// For people.
     fn show(&self, op: &Self::Op) -> String;
 
@@ -271,7 +276,10 @@ impl<M: Model> Checker for Linear<M> {
             let line = Timeline::new(&history);
             let mut space = Space::new(&self.model, &self.ops);
             match Search::new(&self.model, &mut space, &line, &reads).run(budget) {
-                Found::Order => {}
+                Found::Order(order) => {
+                    assert!(line.in_time(&order), "an order is one in time");
+                    assert!(space.allows(line.ops(&order)), "an order is what the model allows");
+                }
                 Found::Nothing(stuck) => {
                     let places: Vec<Place> =
                         line.places.iter().map(|place| self.places[part[*place]]).collect();

@@ -26,6 +26,7 @@
 //! - *Fewer unknown ones used*: of configurations that differ only in these, one that has
 //!   used a part of what another has can do all that the other can ([`Seen`]).
 //!
+//! - *Too late*: where the model only grows, what was read before it did cannot be taken.
 //! - *Unwanted and stranded*: see [`super::flow`].
 //!
 //! The configuration has one bit for each operation that is open: those that ended before
@@ -42,8 +43,8 @@ use crate::budget::Budget;
 /// What the search says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// There is an order.
-    Order,
+    /// There is this order.
+    Order(Vec<u32>),
     /// There is none.
     Nothing(Stuck),
     /// The budget is spent.
@@ -191,7 +192,7 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
             }
         }
         if done {
-            return Found::Order;
+            return Found::Order(self.trail);
         }
         self.best.save(&self.trail);
         Found::Nothing(self.best.stuck)
@@ -237,6 +238,7 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
         self.key.push((u64::from(frontier) << 32) | u64::from(state));
         self.key.extend_from_slice(&self.marks[..self.slot_words]);
         let new = !led.is_some_and(|led| self.strands(led.from, state))
+            && !self.is_late(state)
             && self.seen.insert(&self.key, &self.marks[self.slot_words..]);
         let frame = self.frames.last_mut().expect("it was pushed");
         (frame.frontier, frame.unknown_left) = (frontier, new);
@@ -251,6 +253,19 @@ impl<'a, 'm, M: Model> Search<'a, 'm, M> {
     fn strands(&self, left: u32, state: u32) -> bool {
         let stranded = self.flow.stranded(left, self.frontier, &self.done);
         left != state && stranded.is_some_and(|call| call <= self.best.stuck.at)
+    }
+
+    /// Whether an open one that the best order has not passed cannot happen any more.
+    fn is_late(&self, state: u32) -> bool {
+        let mut at = self.first();
+        while is_begin(at) {
+            let (call, op) = (at / 2, self.line.op(at / 2));
+            if call <= self.best.stuck.at && self.reads[op as usize] && self.space.late(state, op) {
+                return true;
+            }
+            at = self.after[at as usize];
+        }
+        false
     }
 
     /// Those that leave what nobody wants, when `taken` replaces it.

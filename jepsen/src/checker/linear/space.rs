@@ -59,6 +59,15 @@ impl<'a, M: Model> Space<'a, M> {
         (next != ILLEGAL).then_some(next)
     }
 
+    pub(super) fn late(&self, state: u32, op: u32) -> bool {
+        self.model.too_late(self.state(state), self.op(op))
+    }
+
+    /// Whether the model allows these one after the other.
+    pub(super) fn allows(&mut self, mut ops: impl Iterator<Item = u32>) -> bool {
+        ops.try_fold(0, |state, op| self.step(state, op)).is_some()
+    }
+
     /// How many states are known.
     pub(super) fn count(&self) -> usize {
         self.states.len()

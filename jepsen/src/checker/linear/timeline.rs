@@ -72,6 +72,23 @@ impl Timeline {
         Timeline { ended, calls, places, events, unknown_before, slots, slot_count, twins }
     }
 
+    pub(super) fn ops(&self, order: &[u32]) -> impl Iterator<Item = u32> {
+        order.iter().map(|call| self.op(*call))
+    }
+
+    /// Whether all that ended are in that order, each once, and none before another one
+    /// that had ended when it began.
+    pub(super) fn in_time(&self, order: &[u32]) -> bool {
+        let mut met = vec![false; self.calls.len()];
+        let mut first_end = NEVER;
+        order.iter().rev().all(|call| {
+            let times = self.calls[*call as usize];
+            let in_time = times.began < first_end;
+            first_end = first_end.min(times.ended);
+            in_time && !std::mem::replace(&mut met[*call as usize], true)
+        }) && met[..self.ended].iter().all(|met| *met)
+    }
+
     pub(super) fn op(&self, call: u32) -> u32 {
         self.calls[call as usize].op
     }

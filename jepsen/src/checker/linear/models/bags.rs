@@ -121,6 +121,13 @@ impl Model for Set {
         matches!(op, SetOp::Read(_))
     }
 
+    fn too_late(&self, state: &Vec<u32>, op: &SetOp) -> bool {
+        let SetOp::Read(read) = op else { return false };
+        let mut read = read.iter();
+        // Both ascend.
+        !state.iter().all(|element| read.any(|other| other == element))
+    }
+
     fn show(&self, op: &SetOp) -> String {
         match op {
             SetOp::Add(element) => format!("add {}", self.values.name(*element)),

@@ -15,11 +15,13 @@ pub fn counter(options: &Options) -> Result<Box<dyn Checker>, String> {
         Some(form) if form.is_nil() => Ok(0),
         Some(form) => form.as_int().ok_or_else(|| format!("{form} is no integer")),
     })?;
-    Ok(Box::new(Linear::new(Sum { initial })))
+    Ok(Box::new(Linear::new(Sum { initial, shrinks: false })))
 }
 
 struct Sum {
     initial: i64,
+    /// Whether something is taken away.
+    shrinks: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,7 +37,10 @@ impl Model for Sum {
     fn begin(&mut self, event: &Event<'_>) -> Result<Op, String> {
         match event.f {
             "add" => match event.value.as_int() {
-                Some(added) => Ok(Op::Add(added)),
+                Some(added) => {
+                    self.shrinks |= added < 0;
+                    Ok(Op::Add(added))
+                }
                 None => Err(format!("add {}: an integer is expected", event.value)),
             },
             "read" => Ok(Op::Read(0)),
@@ -67,6 +72,10 @@ impl Model for Sum {
 
     fn only_reads(&self, op: &Op) -> bool {
         matches!(op, Op::Read(_))
+    }
+
+    fn too_late(&self, state: &i128, op: &Op) -> bool {
+        matches!(op, Op::Read(sum) if !self.shrinks && i128::from(*sum) < *state)
     }
 
     fn show(&self, op: &Op) -> String {
