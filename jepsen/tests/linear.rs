@@ -586,3 +586,41 @@ fn many_may_be_open() {
         }
     }
 }
+
+/// Few small histories show what these do.
+#[test]
+fn what_is_rare_is_valid() {
+    // No put brings back what was read, but an append does.
+    let back = "{:type :invoke :process 0 :f :append :value \"a\"}
+        {:type :invoke :process 1 :f :put :value \"ab\"}
+        {:type :ok :process 0 :f :append}
+        {:type :ok :process 1 :f :put}
+        {:type :invoke :process 1 :f :get}
+        {:type :ok :process 1 :f :get :value \"ab\"}
+        {:type :invoke :process 0 :f :append :value \"b\"}
+        {:type :invoke :process 1 :f :put :value \"a\"}
+        {:type :ok :process 0 :f :append}
+        {:type :invoke :process 0 :f :get}
+        {:type :info :process 1 :f :put}
+        {:type :ok :process 0 :f :get :value \"ab\"}";
+    // Two that were lost lead where one does, and the other is needed later.
+    let spared = "{:type :invoke :process 0 :f :txn :value [[:write :x 2]]}
+        {:type :invoke :process 2 :f :txn :value [[:write :y 1] [:write :x 0]]}
+        {:type :info :process 2 :f :txn}
+        {:type :info :process 0 :f :txn}
+        {:type :invoke :process 1 :f :txn :value [[:write :y 0] [:write :x 0]]}
+        {:type :invoke :process 0 :f :txn :value [[:read :x nil] [:read :y nil]]}
+        {:type :info :process 1 :f :txn}
+        {:type :invoke :process 2 :f :txn :value [[:write :y 2]]}
+        {:type :invoke :process 1 :f :txn :value [[:read :x nil]]}
+        {:type :ok :process 0 :f :txn :value [[:read :x 0] [:read :y 1]]}
+        {:type :invoke :process 0 :f :txn :value [[:read :y nil]]}
+        {:type :ok :process 1 :f :txn :value [[:read :x 0]]}
+        {:type :info :process 2 :f :txn}
+        {:type :ok :process 0 :f :txn :value [[:read :y 0]]}";
+    for (model, history) in [("kv", back), ("multi-register", spared)] {
+        let options = Options::new(model).expect("a model that is known");
+        let finding = check_text(history, &options, &mut Budget::unlimited()).expect("a history");
+        assert_eq!(finding.verdict, Verdict::Valid, "{finding:#?}");
+    }
+}
