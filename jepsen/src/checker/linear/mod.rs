@@ -11,6 +11,10 @@
 //! (1990): a history is linearizable if and only if that of each object is. So what a
 //! model says is of different parts is searched one part after the other.
 //!
+//! An order that was found is verified: each operation in its time, each allowed by the
+//! model. Where there is none, the report names the first end, in the order of the
+//! history, up to which no order exists.
+//!
 //! What failed did not happen. What nobody knows of may happen at any moment after it
 //! began, or never; if it reads, what it saw is not known, and it is left out. An end
 //! without a begin is of an operation that may have been open all the time.

@@ -45,8 +45,8 @@ impl<M: Model> Case<'_, '_, M> {
             .map(|state| cut(&self.model.show_state(self.space.state(*state))))
             .collect();
         words.push_str(&format!(
-            "All {} that ended before it can. In each order of them it was impossible; \
-             then the state was {}.\n",
+            "All {} that ended before it can, and in no such order it is possible: the state \
+             was then {}.\n",
             self.stuck.at,
             states.join(" or ")
         ));

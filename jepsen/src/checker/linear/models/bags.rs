@@ -32,7 +32,8 @@ pub fn queue(options: &Options) -> Result<Box<dyn Checker>, String> {
     Ok(Box::new(Linear::new(Queue { values })))
 }
 
-/// A queue from which the oldest element is taken.
+/// A queue from which the oldest element is taken. In which order elements came is seen
+/// only when they go: with many between, the search may find neither an order nor none.
 ///
 /// # Errors
 ///
