@@ -25,8 +25,9 @@
 //!   without it, and it may still come later.
 //! - *Fewer unknown ones used*: of configurations that differ only in these, one that has
 //!   used a part of what another has can do all that the other can ([`Seen`]).
-//!
-//! - *Too late*: where the model only grows, what was read before it did cannot be taken.
+//! - *Too late*: an open read that the model will never agree with again, as a set that
+//!   only grows does not with a smaller one, is never taken; no end behind its own is
+//!   reached. So nothing is lost if the search has been as far as that before.
 //! - *Unwanted and stranded*: see [`super::flow`].
 //!
 //! The configuration has one bit for each operation that is open: those that ended before
