@@ -77,12 +77,12 @@ impl Bank {
         for account in known.iter().filter(|account| !balances.contains_key(account)) {
             let account = self.accounts.name(*account);
             let words = format!("the read of line {line} misses account {account}");
-            self.found("missing-account", words);
+            self.found("missing-key", words);
         }
         for account in accounts.iter().filter(|account| known.binary_search(account).is_err()) {
             let account = self.accounts.name(*account);
             let words = format!("the read of line {line} has account {account}, which is new");
-            self.found("unexpected-account", words);
+            self.found("unexpected-key", words);
         }
         for (account, balance) in &balances {
             let account = self.accounts.name(*account);
