@@ -15,6 +15,7 @@ pub struct Certain<'a> {
     forced: Vec<(Edge, u32)>,
     /// Of each choice the side that was forced, as a literal.
     sides: Vec<u32>,
+    open: usize,
     /// Of each forced choice, how many edges were certain before.
     before: Vec<u32>,
     /// The place of each node in an order that the edges follow.
@@ -41,6 +42,7 @@ impl<'a> Certain<'a> {
             polygraph,
             forced: Vec::new(),
             sides: vec![NONE; choices],
+            open: choices,
             before: vec![NONE; choices],
             place: (0..polygraph.nodes).collect(),
             sorted: 0,
@@ -56,6 +58,11 @@ impl<'a> Certain<'a> {
     /// The side that was forced of a choice, as a literal; `NONE` if it is open.
     pub fn side(&self, choice: u32) -> u32 {
         self.sides[choice as usize]
+    }
+
+    /// How many choices are open.
+    pub fn open(&self) -> usize {
+        self.open
     }
 
     /// How many edges were certain when a choice was forced.
@@ -83,6 +90,7 @@ impl<'a> Certain<'a> {
     /// Makes these sides certain, of choices that were open.
     pub fn force(&mut self, literals: &[u32]) {
         let before = self.len();
+        self.open -= literals.len();
         for literal in literals {
             let choice = (literal / 2) as usize;
             assert_eq!(self.sides[choice], NONE, "a choice is forced once");

@@ -115,7 +115,8 @@ impl Clauses {
             || self.literals.len() > LITERALS + self.drops * MORE_LITERALS
     }
 
-    /// Drops the half that says least. No clause may be a reason.
+    /// Drops the half that says least. Only what has level 0 may have a reason: nobody asks
+    /// for it.
     pub fn drop_half(&mut self) {
         let mut best: Vec<u32> = (0..self.clauses.len() as u32).collect();
         best.sort_unstable_by_key(|number| {

@@ -26,11 +26,16 @@ const GOALS: u32 = 64 * WORDS as u32;
 /// is left to the search.
 pub const MOST_WORK: u64 = 1 << 29;
 
+/// A round is worth its time if it forces at least one of so many open choices.
+const WORTH: usize = 256;
+
 type Row = [u64; WORDS];
 
 /// Rounds of forcing, and the work that is left for them.
 pub struct Closure {
     work: u64,
+    /// The last round forced so few that the next one is not worth its time.
+    done: bool,
     rows: Vec<Row>,
 }
 
@@ -54,11 +59,14 @@ struct Question {
 impl Closure {
     /// Rounds that follow at most so many edges together.
     pub fn new(work: u64) -> Closure {
-        Closure { work, rows: Vec::new() }
+        Closure { work, done: false, rows: Vec::new() }
     }
 
     /// Looks once at all open choices.
     pub fn round(&mut self, certain: &Certain<'_>, budget: &mut Budget) -> Forced {
+        if self.done {
+            return Forced::Sides(Vec::new());
+        }
         let (mut questions, mut closed) = questions(certain);
         questions.sort_unstable_by_key(|question| (question.goal / GOALS, question.side));
         let places = Places::new(certain);
@@ -72,6 +80,7 @@ impl Closure {
         if let Some(pair) = closed.windows(2).find(|pair| pair[0] / 2 == pair[1] / 2) {
             return Forced::Contradiction(pair[0] / 2);
         }
+        self.done = closed.len() * WORTH < certain.open();
         Forced::Sides(closed.into_iter().map(|side| side ^ 1).collect())
     }
 
@@ -174,5 +183,56 @@ impl Places {
     /// How many edges leave these places.
     fn between(&self, from: u32, to: u32) -> u64 {
         u64::from(self.starts[to as usize] - self.starts[from as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Polygraph;
+    use super::super::certain::Sorted;
+    use super::*;
+
+    /// Of several groups of goals; a walk from each node says whom it reaches.
+    #[test]
+    fn a_round_forces_what_a_walk_finds() {
+        let nodes = 3 * GOALS + 100;
+        let mut number = 1_u64;
+        let mut below = |limit: u32| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (number >> 33) as u32 % limit
+        };
+        let mut polygraph = Polygraph { nodes, ..Polygraph::default() };
+        for _ in 0..2 * nodes {
+            let from = below(nodes - 1);
+            polygraph.edges.push((from, from + 1 + below((nodes - from - 1).min(200))));
+        }
+        for _ in 0..4_000 {
+            let (a, b) = (below(nodes), below(nodes));
+            polygraph.choices.push([&[(a.max(b), a.min(b))], &[]]);
+        }
+        let mut budget = Budget::unlimited();
+        let mut certain = Certain::new(&polygraph);
+        assert!(matches!(certain.sort(&mut budget), Sorted::Order));
+        let arcs = certain.arcs(certain.len());
+        let reaches = |from: u32, to: u32| {
+            let (mut seen, mut stack) = (vec![false; nodes as usize], vec![from]);
+            while let Some(node) = stack.pop() {
+                if !std::mem::replace(&mut seen[node as usize], true) {
+                    stack.extend(arcs.of(node).iter().map(|(next, _)| *next));
+                }
+            }
+            seen[to as usize]
+        };
+        let closed = |choice: &u32| {
+            let [(from, to)] = polygraph.choices.side(*choice, false) else { unreachable!() };
+            reaches(*to, *from)
+        };
+        let expected: Vec<u32> =
+            (0..4_000).filter(closed).map(|choice| literal(choice, true)).collect();
+        let Forced::Sides(sides) = Closure::new(MOST_WORK).round(&certain, &mut budget) else {
+            panic!("no choice is a contradiction");
+        };
+        assert!(expected.len() > 200 && expected.len() < 3_800, "{}", expected.len());
+        assert_eq!(sides, expected);
     }
 }

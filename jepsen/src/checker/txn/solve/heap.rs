@@ -1,5 +1,10 @@
-//! Which choice is to be guessed next: that which was met most in recent cycles, and where
-//! none was, that which comes first in the order.
+//! Which choice is to be guessed next. There are two ways, and the search turns from one to
+//! the other:
+//!
+//! - By *rank*: that which comes first in the order. It is as if what happened was played
+//!   again, and what was guessed wrong is near. So is found how it can be without a cycle.
+//! - By *activity*: that which was met most in recent cycles, and where none was, by rank.
+//!   So is found that it cannot be, where few choices are enough to show it.
 //!
 //! Activity that decays: Moskewicz et al., "Chaff: engineering an efficient SAT solver"
 //! (DAC 2001), as in MiniSat: what is added grows in place of all else becoming less.
@@ -16,10 +21,11 @@ pub struct Heap {
     activity: Vec<f64>,
     rank: Vec<u32>,
     growth: f64,
+    by_activity: bool,
 }
 
 impl Heap {
-    /// Choices by rank, the lowest first.
+    /// Choices by rank, the lowest first, until it turns.
     pub fn new(rank: Vec<u32>) -> Heap {
         Heap {
             choices: Vec::new(),
@@ -27,6 +33,7 @@ impl Heap {
             activity: vec![0.0; rank.len()],
             rank,
             growth: 1.0,
+            by_activity: false,
         }
     }
 
@@ -69,9 +76,19 @@ impl Heap {
         self.growth /= DECAY;
     }
 
+    /// Goes by activity from now on, or by rank again.
+    pub fn turn(&mut self) {
+        self.by_activity = !self.by_activity;
+        for place in (0..self.choices.len() / 2).rev() {
+            self.sink(place);
+        }
+    }
+
     fn before(&self, one: u32, other: u32) -> bool {
-        let (a, b) = (self.activity[one as usize], self.activity[other as usize]);
-        a > b || (a == b && self.rank[one as usize] < self.rank[other as usize])
+        let (one, other) = (one as usize, other as usize);
+        let (a, b) = (self.activity[one], self.activity[other]);
+        let by_rank = self.rank[one] < self.rank[other];
+        if self.by_activity { a > b || (a == b && by_rank) } else { by_rank }
     }
 
     fn set(&mut self, place: usize, choice: u32) {
@@ -117,17 +134,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_by_activity_then_by_rank() {
-        let mut heap = Heap::new(vec![3, 2, 1, 0]);
-        (0..4).for_each(|choice| heap.add(choice));
+    fn by_rank_and_then_by_activity() {
+        let mut heap = Heap::new(vec![3, 2, 1, 0, 4]);
+        let all = |heap: &mut Heap, turns: u32| -> Vec<u32> {
+            (0..5).for_each(|choice| heap.add(choice));
+            (0..turns).for_each(|_| heap.turn());
+            std::iter::from_fn(|| heap.pop()).collect()
+        };
         heap.bump(1);
         heap.decay();
-        heap.bump(0);
-        let mut order = Vec::new();
-        while let Some(choice) = heap.pop() {
-            order.push(choice);
-        }
-        assert_eq!(order, [0, 1, 3, 2]);
+        heap.bump(4);
+        assert_eq!(all(&mut heap, 0), [3, 2, 1, 0, 4]);
+        assert_eq!(all(&mut heap, 1), [4, 1, 3, 2, 0]);
+        heap.add(3);
+        heap.add(1);
+        heap.bump(3);
+        assert_eq!((heap.pop(), heap.pop(), heap.pop()), (Some(3), Some(1), None));
+        assert_eq!(all(&mut heap, 1), [3, 2, 1, 0, 4]);
     }
 
     #[test]
@@ -139,6 +162,7 @@ mod tests {
         }
         heap.add(0);
         heap.add(1);
+        heap.turn();
         assert!(heap.activity[1].is_finite());
         assert_eq!(heap.pop(), Some(1));
     }

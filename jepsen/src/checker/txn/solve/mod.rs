@@ -29,7 +29,7 @@
 //! 1. `certain`: the known edges are put into an order. Where it is free, nodes come by
 //!    their numbers: let these follow what is likely, as the time at which they began.
 //! 2. `closure`: who reaches whom, for 512 nodes at a time; it forces sides, and goes on
-//!    until no more are forced. Tan et al., "Cobra: making transactional key-value stores
+//!    until few more are forced. Tan et al., "Cobra: making transactional key-value stores
 //!    verifiably serializable" (OSDI 2020), §4.2, show that this leaves little.
 //! 3. `search`: conflict-driven clause learning over the choices that are left
 //!    (Marques-Silva and Sakallah 1999; Eén and Sörensson 2003), with graphs without cycles
@@ -37,7 +37,8 @@
 //!    al., "Efficient black-box checking of snapshot isolation in databases", VLDB 2023).
 //!    `order` keeps a topological order while edges come and go (Pearce and Kelly 2006).
 //!    A side whose edges all follow that order cannot close a cycle: that is what is
-//!    guessed, so that of a valid history nearly no guess is wrong.
+//!    guessed, so that of a valid history nearly no guess is wrong. `heap` says what is
+//!    guessed next.
 //! 4. `cause`: if there must be a cycle, the choices that are enough to show it.
 //!
 //! *Example.* Certain are 0 ─▶ 1 ─▶ 2. A choice between 2 ─▶ 0 and 0 ─▶ 2 is forced: 0

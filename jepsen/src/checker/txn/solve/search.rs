@@ -29,6 +29,8 @@ use crate::budget::Budget;
 const FAR: u32 = 100;
 /// After how many cycles it begins anew, times the numbers of Luby et al. (1993).
 const RESTART: u64 = 100;
+/// After how many cycles it goes on in the other way, the first time; then twice as many.
+const TURN: u64 = 2_000;
 
 pub struct Search<'a> {
     certain: &'a Certain<'a>,
@@ -45,12 +47,28 @@ pub struct Search<'a> {
     seen: Vec<bool>,
     /// Which choices were ever met in a conflict.
     involved: Vec<bool>,
+    pace: Pace,
+}
+
+/// When it begins anew, and when it goes on in the other way, by how many conflicts there
+/// were.
+struct Pace {
+    since_restart: u64,
+    restarts: u64,
+    since_turn: u64,
+    turn: u64,
 }
 
 pub enum Ended {
     Acyclic,
     Cyclic,
     Spent,
+}
+
+impl Pace {
+    fn restarts(&self) -> bool {
+        self.since_restart >= RESTART * luby(self.restarts)
+    }
 }
 
 enum Step {
@@ -83,6 +101,7 @@ impl<'a> Search<'a> {
             conflict: Vec::new(),
             seen: vec![false; choices],
             involved: vec![false; choices],
+            pace: Pace { since_restart: 0, restarts: 0, since_turn: 0, turn: TURN },
         }
     }
 
@@ -100,7 +119,6 @@ impl<'a> Search<'a> {
     }
 
     pub fn run(&mut self, budget: &mut Budget) -> Ended {
-        let (mut conflicts, mut restarts) = (0, 0);
         loop {
             match self.propagate(budget) {
                 Step::Spent => return Ended::Spent,
@@ -108,12 +126,10 @@ impl<'a> Search<'a> {
                     if !self.learn() {
                         return Ended::Cyclic;
                     }
-                    conflicts += 1;
+                    self.pace.since_restart += 1;
+                    self.pace.since_turn += 1;
                 }
-                Step::Quiet if conflicts >= RESTART * luby(restarts) || self.clauses.too_many() => {
-                    (conflicts, restarts) = (0, restarts + 1);
-                    self.restart();
-                }
+                Step::Quiet if self.pace.restarts() || self.clauses.too_many() => self.restart(),
                 Step::Quiet => {
                     if !self.guess() {
                         return Ended::Acyclic;
@@ -185,8 +201,14 @@ impl<'a> Search<'a> {
 
     fn restart(&mut self) {
         self.back(0);
+        self.pace.since_restart = 0;
+        self.pace.restarts += 1;
+        if self.pace.since_turn >= self.pace.turn {
+            self.pace.since_turn = 0;
+            self.pace.turn *= 2;
+            self.heap.turn();
+        }
         if self.clauses.too_many() {
-            self.trail.forget_reasons();
             self.clauses.drop_half();
         }
     }
@@ -304,8 +326,8 @@ fn ranks(certain: &Certain<'_>) -> Vec<u32> {
 }
 
 /// The numbers of Luby et al.: 1 1 2 1 1 2 4 1 1 2 …
-fn luby(place: u64) -> u64 {
-    let (mut place, mut size) = (place, 1);
+fn luby(mut place: u64) -> u64 {
+    let mut size = 1;
     while size < place + 1 {
         size = 2 * size + 1;
     }

@@ -94,12 +94,4 @@ impl Trail {
         self.starts.truncate(level as usize);
         from
     }
-
-    /// Forgets why, at level 0, where nobody asks: then clauses can go.
-    pub fn forget_reasons(&mut self) {
-        assert!(self.starts.is_empty(), "reasons are forgotten at level 0");
-        for literal in &self.literals {
-            self.reason[(literal / 2) as usize] = NONE;
-        }
-    }
 }
