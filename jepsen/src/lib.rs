@@ -29,6 +29,7 @@ pub mod budget;
 pub mod checker;
 pub mod history;
 pub mod level;
+pub mod report;
 
 pub use budget::Budget;
 pub use checker::{Anomaly, Finding, Options, Verdict, check, check_text};

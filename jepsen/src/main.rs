@@ -1,13 +1,12 @@
 //! `synod-jepsen`: judges histories.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use serde_json::json;
 use synod_jepsen::checker::{Assume, MODELS, Refused};
-use synod_jepsen::{Budget, Finding, Format, Level, Options, Verdict, check};
+use synod_jepsen::{Budget, Finding, Format, Level, Options, Verdict, check, report};
 
 #[derive(Parser)]
 #[command(
@@ -45,8 +44,9 @@ enum Assumption {
 
 #[derive(clap::Args)]
 struct CheckArgs {
-    /// The history: a file, or the folder of cobra-binary
-    path: PathBuf,
+    /// The histories: each a file, or the folder of cobra-binary
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
     /// How it is written
     #[arg(long, value_parser = format_of)]
     format: Format,
@@ -75,7 +75,10 @@ struct CheckArgs {
     /// Megabytes of memory with which it gives up
     #[arg(long)]
     memory_mb: Option<u64>,
-    /// Prints JSON
+    /// Writes a page with what was found, drawn where it can be; for one history
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Prints JSON, one line for each history
     #[arg(long)]
     json: bool,
 }
@@ -118,64 +121,60 @@ fn main() -> ExitCode {
         sequential_keys: args.assume.contains(&Assumption::Sequential),
         linearizable_keys: args.assume.contains(&Assumption::Linearizable),
     };
-    let mut budget = Budget::new(timeout, args.memory_mb);
-    match check(&args.path, args.format, &options, &mut budget) {
-        Ok(finding) => {
-            if args.json {
-                println!("{}", json_of(&finding, &args.model));
-            } else {
-                print!("{}", text_of(&finding, &args.model));
-            }
-            match finding.verdict {
-                Verdict::Valid => ExitCode::SUCCESS,
-                Verdict::Invalid => ExitCode::from(1),
-                Verdict::Unknown => ExitCode::from(3),
-            }
-        }
-        Err(Refused::Malformed(malformed)) => {
-            refused(&format!("{}: {malformed}", args.path.display()))
-        }
-        Err(Refused::Options(reason)) => refused(&reason),
+    if args.report.is_some() && args.paths.len() > 1 {
+        return refused("--report is for one history");
     }
+    let mut worst = ExitCode::SUCCESS;
+    let mut rank = 0;
+    for path in &args.paths {
+        let mut budget = Budget::new(timeout, args.memory_mb);
+        let (of_this, code) = match check(path, args.format, &options, &mut budget) {
+            Ok(finding) => match tell(&args, path, &finding) {
+                Ok(()) => ranked(finding.verdict),
+                Err(reason) => (3, refused(&reason)),
+            },
+            Err(Refused::Malformed(malformed)) => {
+                (3, refused(&format!("{}: {malformed}", path.display())))
+            }
+            Err(Refused::Options(reason)) => return refused(&reason),
+        };
+        if of_this > rank {
+            (rank, worst) = (of_this, code);
+        }
+    }
+    worst
+}
+
+/// Of several histories the worst counts: what could not be read, what is invalid, what is
+/// unknown.
+fn ranked(verdict: Verdict) -> (u8, ExitCode) {
+    match verdict {
+        Verdict::Valid => (0, ExitCode::SUCCESS),
+        Verdict::Unknown => (1, ExitCode::from(3)),
+        Verdict::Invalid => (2, ExitCode::from(1)),
+    }
+}
+
+fn tell(args: &CheckArgs, path: &Path, finding: &Finding) -> Result<(), String> {
+    let several = args.paths.len() > 1;
+    if args.json {
+        let mut json = report::json(finding, &args.model);
+        if several {
+            json["path"] = path.display().to_string().into();
+        }
+        println!("{json}");
+    } else {
+        let name = if several { format!("{}: ", path.display()) } else { String::new() };
+        print!("{name}{}", report::text(finding, &args.model));
+    }
+    let Some(file) = &args.report else { return Ok(()) };
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let command = format!("synod-jepsen {}", words.join(" "));
+    let page = report::page(finding, &args.model, &path.display().to_string(), &command);
+    std::fs::write(file, page).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn refused(reason: &str) -> ExitCode {
     eprintln!("synod-jepsen: {reason}");
     ExitCode::from(2)
-}
-
-fn json_of(finding: &Finding, model: &str) -> serde_json::Value {
-    let violated: Vec<&str> = finding.violated.iter().map(|level| level.name()).collect();
-    json!({
-        "verdict": finding.verdict.name(),
-        "model": model,
-        "level": finding.level.name(),
-        "anomalies": finding.names(),
-        "violated": violated,
-        "ops": finding.ops,
-        "reason": finding.reason,
-    })
-}
-
-fn text_of(finding: &Finding, model: &str) -> String {
-    let mut text = format!(
-        "{}: {} operations, {model}, {}\n",
-        finding.verdict.name(),
-        finding.ops,
-        finding.level.name()
-    );
-    if let Some(reason) = &finding.reason {
-        text.push_str(&format!("  {reason}\n"));
-    }
-    for found in &finding.anomalies {
-        text.push_str(&format!("\n{}\n", found.name));
-        for line in found.words.lines() {
-            text.push_str(&format!("  {line}\n"));
-        }
-    }
-    if !finding.violated.is_empty() {
-        let violated: Vec<&str> = finding.violated.iter().map(|level| level.name()).collect();
-        text.push_str(&format!("\nviolated: {}\n", violated.join(" ")));
-    }
-    text
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::budget::Budget;
 use crate::history::edn::{Next, Reader};
-use crate::history::{self, Form, Format, Malformed, Sink, Tape};
+use crate::history::{self, Event, Form, Format, Malformed, Sink, Tape};
 use crate::level::Level;
 
 /// What can be said of a history.
@@ -199,6 +199,17 @@ pub fn checker(options: &Options) -> Result<Box<dyn Checker>, String> {
     build.ok_or_else(|| format!("no model is called {:?}", options.model))?(options)
 }
 
+/// The level that is meant where none is named.
+fn strongest(model: &str) -> Level {
+    match model {
+        "list-append" | "rw-register" => Level::StrictSerializable,
+        "register" | "cas-register" | "multi-register" | "mutex" | "kv" | "fifo-queue" => {
+            Level::Linearizable
+        }
+        _ => Level::Model,
+    }
+}
+
 /// Why a history was not judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -226,8 +237,30 @@ pub fn check(
         options.initial = Some("0".to_owned());
     }
     options.sessions |= format.is_sessions();
-    let mut checker = checker(&options).map_err(Refused::Options)?;
-    history::read(path, format, &mut *checker)?;
+    judge(&options, budget, |sink| history::read(path, format, sink))
+}
+
+/// Reads a history to the end, or until the budget is spent.
+fn judge(
+    options: &Options,
+    budget: &mut Budget,
+    read: impl FnOnce(&mut dyn Sink) -> Result<(), Malformed>,
+) -> Result<Finding, Refused> {
+    let mut checker = checker(options).map_err(Refused::Options)?;
+    let mut events = 0;
+    let mut sink = |event: &Event<'_>| {
+        events += 1;
+        match budget.step() {
+            true => checker.event(event),
+            false => Err(Malformed::new(event.line, "the budget is spent")),
+        }
+    };
+    let result = read(&mut sink);
+    if let Some(reason) = budget.spent().map(str::to_owned) {
+        let level = options.level.unwrap_or_else(|| strongest(&options.model));
+        return Ok(Finding::new(level, Vec::new(), events, Some(reason)));
+    }
+    result?;
     Ok(checker.finish(budget))
 }
 
@@ -237,7 +270,5 @@ pub fn check(
 ///
 /// As [`check`].
 pub fn check_text(text: &str, options: &Options, budget: &mut Budget) -> Result<Finding, Refused> {
-    let mut checker = checker(options).map_err(Refused::Options)?;
-    history::read_text(text, &mut *checker)?;
-    Ok(checker.finish(budget))
+    judge(options, budget, |sink| history::read_text(text, sink))
 }
