@@ -161,6 +161,86 @@ fn brute(model: Model, txns: &[Txn], before: impl Fn(&Txn, &Txn) -> bool) -> boo
     go(&mut Vec::new(), txns, &before, &|order| explains(model, txns, order))
 }
 
+/// Tries all orders of begins and commits: a transaction reads what was committed when it
+/// began, and nobody else commits what it writes while it is under way.
+fn brute_snapshot(model: Model, txns: &[Txn], before: impl Fn(&Txn, &Txn) -> bool) -> bool {
+    let (begun, done) = (vec![None; txns.len()], vec![false; txns.len()]);
+    Run { model, txns, state: vec![State::new()], begun, done }.go(&before)
+}
+
+type State = BTreeMap<u64, Vec<i64>>;
+
+struct Run<'a> {
+    model: Model,
+    txns: &'a [Txn],
+    /// What there is after each commit.
+    state: Vec<State>,
+    /// After how many commits each began.
+    begun: Vec<Option<usize>>,
+    done: Vec<bool>,
+}
+
+impl Run<'_> {
+    fn go(&mut self, before: &impl Fn(&Txn, &Txn) -> bool) -> bool {
+        let open = |txn: usize| self.begun[txn].is_some() && !self.done[txn];
+        if (0..self.txns.len()).all(|txn| self.done[txn] || !self.txns[txn].ok && !open(txn)) {
+            return true;
+        }
+        for txn in 0..self.txns.len() {
+            if self.done[txn] {
+                continue;
+            }
+            if let Some(begun) = self.begun[txn] {
+                if let Some(next) = self.committed(txn, begun) {
+                    self.state.push(next);
+                    self.done[txn] = true;
+                    if self.go(before) {
+                        return true;
+                    }
+                    self.done[txn] = false;
+                    self.state.pop();
+                }
+                continue;
+            }
+            let late =
+                |other: usize| !self.done[other] && before(&self.txns[other], &self.txns[txn]);
+            if (0..self.txns.len()).any(|other| other != txn && late(other)) {
+                continue;
+            }
+            self.begun[txn] = Some(self.state.len() - 1);
+            if self.go(before) {
+                return true;
+            }
+            self.begun[txn] = None;
+        }
+        false
+    }
+
+    /// What there is if it commits now; none if it has read something else, or if what it
+    /// writes has changed since it began.
+    fn committed(&self, txn: usize, begun: usize) -> Option<State> {
+        let (mut view, mut next) = (self.state[begun].clone(), self.state.last()?.clone());
+        for mop in &self.txns[txn].mops {
+            match mop {
+                Mop::Write(key, value) => {
+                    if self.state[begun].get(key) != self.state.last()?.get(key) {
+                        return None;
+                    }
+                    view.entry(*key).or_default().push(*value);
+                    next.entry(*key).or_default().push(*value);
+                }
+                Mop::Read(key, values) => {
+                    let now = seen(self.model, view.get(key).map_or(&[], |values| values));
+                    if self.txns[txn].ok && now != *values {
+                        return None;
+                    }
+                }
+            }
+        }
+        Some(next)
+    }
+}
+
 fn edn(model: Model, txns: &[Txn]) -> String {
     let mut events: Vec<(u64, u64, String)> = Vec::new();
     for (place, txn) in txns.iter().enumerate() {
@@ -209,6 +289,9 @@ fn agree(model: Model, name: &str) {
             (Level::Serializable, brute(model, &txns, |_, _| false)),
             (Level::StrongSessionSerializable, brute(model, &txns, session)),
             (Level::StrictSerializable, brute(model, &txns, real_time)),
+            (Level::SnapshotIsolation, brute_snapshot(model, &txns, |_, _| false)),
+            (Level::StrongSessionSnapshotIsolation, brute_snapshot(model, &txns, session)),
+            (Level::StrongSnapshotIsolation, brute_snapshot(model, &txns, real_time)),
         ] {
             let mut options = Options::new(name).unwrap();
             options.level = Some(level);

@@ -207,11 +207,11 @@ pub fn shape_of(cycle: &Cycle) -> (Shape, Extra) {
 
 /// A strongly connected part, its nodes numbered anew.
 pub struct Part<'a> {
-    nodes: &'a [u32],
+    pub(super) nodes: &'a [u32],
     starts: Vec<u32>,
     arcs: Vec<Arc>,
     /// Whether a node is no transaction.
-    passed: Vec<bool>,
+    pub(super) passed: Vec<bool>,
 }
 
 /// Where a walk came from: the place in the queue, and the edge that it took.
@@ -244,7 +244,7 @@ impl<'a> Part<'a> {
         part
     }
 
-    fn arcs(&self, node: u32) -> &[Arc] {
+    pub(super) fn arcs(&self, node: u32) -> &[Arc] {
         let (from, to) = (self.starts[node as usize], self.starts[node as usize + 1]);
         &self.arcs[from as usize..to as usize]
     }

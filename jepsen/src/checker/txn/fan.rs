@@ -49,6 +49,11 @@ impl Fan {
         Some(fan)
     }
 
+    /// All of them, in ascending order.
+    pub fn writers(&self) -> &[TxnNo] {
+        &self.writers
+    }
+
     /// The node behind which are all writers from this place on.
     fn from(&self, place: u32) -> u32 {
         self.nodes + place

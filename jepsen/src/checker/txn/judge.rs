@@ -3,7 +3,8 @@
 use super::anomaly;
 use super::cycle::{Cycle, Extra, Goal, Part, Rule, Shape, shape_of};
 use super::graph::{Edges, Graph};
-use super::table::{Status, Table};
+use super::snapshot;
+use super::table::{Status, Table, TxnNo};
 use super::words::Words;
 use crate::budget::Budget;
 use crate::checker::{Anomaly, Finding};
@@ -15,6 +16,8 @@ pub struct Known<'a> {
     pub table: &'a Table,
     /// Whether the order of sessions counts at all levels.
     pub sessions: bool,
+    /// Who wrote a key, in an order that is not known; by key, where they are several.
+    pub unread: Vec<Vec<TxnNo>>,
     /// What is wrong already.
     pub found: Vec<Anomaly>,
     /// Why more cannot be said, if it cannot.
@@ -29,7 +32,7 @@ pub fn finding(
     words: &Words<'_>,
     budget: &mut Budget,
 ) -> Finding {
-    let Known { table, sessions, mut found, mut unknown } = known;
+    let Known { table, sessions, unread, mut found, mut unknown } = known;
     let ops = table.len() as u64;
     if edges.is_empty() {
         let reason = "no transaction is known to depend on another one";
@@ -44,7 +47,7 @@ pub fn finding(
         let breaks = breaks(cycle, sessions).iter().chain(more).copied().collect();
         report(found, cycle, breaks, words.cycle(cycle), words);
     };
-    if cycles(&graph, &mut found, report, budget).is_none() {
+    if cycles(&graph, &unread, &mut found, report, budget).is_none() {
         unknown = budget.spent().map(str::to_owned);
     }
     Finding::new(level, found, ops, unknown)
@@ -71,12 +74,49 @@ pub fn shown(table: &Table, edges: Edges, words: &Words<'_>, budget: &mut Budget
 /// Finds the cycles; none if the budget ends before.
 fn cycles(
     graph: &Graph<'_>,
+    unread: &[Vec<TxnNo>],
     found: &mut Vec<Anomaly>,
     report: impl Fn(&Cycle, &[Level], &mut Vec<Anomaly>),
     budget: &mut Budget,
 ) -> Option<()> {
     for nodes in graph.cyclic_parts(budget)? {
         cycles_of(graph, &nodes, found, &report, budget)?;
+        snapshots(graph, &nodes, unread, found, budget)?;
+    }
+    Some(())
+}
+
+/// Snapshot isolation, as far as it depends on an order that is not known.
+fn snapshots(
+    graph: &Graph<'_>,
+    nodes: &[u32],
+    unread: &[Vec<TxnNo>],
+    found: &mut Vec<Anomaly>,
+    budget: &mut Budget,
+) -> Option<()> {
+    let is_here = |txn: &&TxnNo| nodes.binary_search(txn).is_ok();
+    let mut unread =
+        unread.iter().filter(|txns| txns.iter().filter(is_here).count() > 1).peekable();
+    if unread.peek().is_none() {
+        return Some(());
+    }
+    let (part, unread) = (Part::new(graph, nodes), unread.cloned().collect::<Vec<_>>());
+    for (extra, level) in [
+        (Extra::None, Level::SnapshotIsolation),
+        (Extra::Process, Level::StrongSessionSnapshotIsolation),
+        (Extra::Realtime, Level::StrongSnapshotIsolation),
+    ] {
+        let broken = found.iter().flat_map(|found| &found.breaks);
+        if broken.into_iter().any(|weaker| level.contains(*weaker)) {
+            return Some(());
+        }
+        if !snapshot::holds(&part, &unread, extra, budget)? {
+            let words = format!(
+                "there is no order of what was never read with which the history is {level}"
+            );
+            let name = "no-version-order".to_owned();
+            found.push(Anomaly { name, words, breaks: vec![level], picture: None });
+        }
     }
     Some(())
 }

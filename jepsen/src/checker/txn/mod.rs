@@ -8,6 +8,7 @@ mod graph;
 mod judge;
 mod list;
 mod register;
+mod snapshot;
 pub mod solve;
 mod table;
 mod words;

@@ -14,8 +14,9 @@ fn arc(to: TxnNo, edge: Edge, key: u32) -> Arc {
 }
 
 impl Finished<'_> {
-    /// What came before what, by what was read.
-    pub(super) fn edges(&mut self) -> Edges {
+    /// What came before what, by what was read; and by key who appended what was not, where
+    /// they are several.
+    pub(super) fn edges(&mut self) -> (Edges, Vec<Vec<TxnNo>>) {
         let mut edges = Edges::default();
         let mut others = vec![false; self.lists.keys.len()];
         for other in &self.lists.others {
@@ -64,7 +65,9 @@ impl Finished<'_> {
                 }
             }
         }
-        edges
+        let unread = tails.iter().flatten().map(Fan::writers);
+        let unread = unread.filter(|writers| writers.len() > 1).map(<[TxnNo]>::to_vec).collect();
+        (edges, unread)
     }
 
     /// Lists that contradict the longest one show an order as well.

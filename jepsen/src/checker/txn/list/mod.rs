@@ -331,11 +331,12 @@ impl Checker for Lists {
         let found = std::mem::take(&mut self.found);
         let mut lists = Finished::new(&self, found);
         lists.single_reads();
-        let edges = lists.edges();
+        let (edges, unread) = lists.edges();
         let found = std::mem::take(&mut lists.found);
         let words = Words { table: &self.table, explain: &lists };
         let unknown = self.twice.clone();
-        let known = judge::Known { table: &self.table, sessions: self.sessions, found, unknown };
+        let (table, sessions) = (&self.table, self.sessions);
+        let known = judge::Known { table, sessions, unread, found, unknown };
         judge::finding(self.level, edges, known, &words, budget)
     }
 }

@@ -241,7 +241,9 @@ impl Checker for Registers {
         let edges = versions.edges(&mut found);
         let words = Words { table: &self.table, explain: &*self };
         let unknown = self.twice.clone();
-        let known = judge::Known { table: &self.table, sessions: self.sessions, found, unknown };
+        // What is not known of the order is searched for below.
+        let (table, sessions, unread) = (&self.table, self.sessions, Vec::new());
+        let known = judge::Known { table, sessions, unread, found, unknown };
         let mut finding = judge::finding(self.level, edges, known, &words, budget);
         search::decide(&self, &versions, &mut finding, budget);
         finding
