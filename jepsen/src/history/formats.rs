@@ -120,16 +120,13 @@ pub(super) fn operation(form: Form<'_>, line: u64, sink: &mut dyn Sink) -> Resul
     let Some(pairs) = form.pairs() else {
         return refuse(format!("{form} is no operation: a map is expected"));
     };
-    let (mut kind, mut process, mut f, mut key, mut value) = (None, None, "txn", None, Form::nil());
+    let (mut kind, mut process, mut f, mut key, mut value) =
+        (None, None, Form::nil(), None, Form::nil());
     for (name, form) in pairs {
         match name.as_text() {
             Some("type") => kind = Some(form),
             Some("process") => process = Some(form),
-            Some("f") => match form.as_text() {
-                Some(name) => f = name,
-                None if form.is_nil() => {}
-                None => return refuse(format!("{form} is no function")),
-            },
+            Some("f") => f = form,
             Some("key") => key = Some(form),
             Some("value") => value = form,
             _ => {}
@@ -138,6 +135,11 @@ pub(super) fn operation(form: Form<'_>, line: u64, sink: &mut dyn Sink) -> Resul
     let Some(process) = process else { return refuse("an operation of no process".to_owned()) };
     // Anything but a number is who injects faults.
     let Some(process) = process.as_int() else { return Ok(()) };
+    let f = match f.as_text() {
+        Some(name) => name,
+        None if f.is_nil() => "txn",
+        None => return refuse(format!("{f} is no function")),
+    };
     let Some(kind) = kind.and_then(|kind| Kind::of_name(kind.as_text()?)) else {
         let kind = kind.map_or_else(|| "none".to_owned(), |kind| kind.to_string());
         return refuse(format!("type {kind}: invoke, ok, fail or info is expected"));

@@ -76,6 +76,12 @@ pub(super) fn plume(input: impl BufRead, sink: &mut dyn Sink) -> Result<(), Malf
         txns[place].1.push(Mop { write, key, value: Some(value) });
         Ok(())
     })?;
+    if places.contains_key(&(0, 0))
+        && let Some([first]) = sessions.get(&0).map(Vec::as_slice)
+        && is_initial(first)
+    {
+        sessions.remove(&0);
+    }
     let mut given = Txns::new(sink);
     for (session, txns) in sessions {
         for (committed, mops) in txns {
@@ -83,6 +89,12 @@ pub(super) fn plume(input: impl BufRead, sink: &mut dyn Sink) -> Result<(), Malf
         }
     }
     Ok(())
+}
+
+/// Some spell out that each key begins as 0: by a transaction before all others, in a session
+/// of its own. That is what a read of 0 means anyway.
+fn is_initial((committed, mops): &(bool, Vec<Mop>)) -> bool {
+    *committed && mops.iter().all(|mop| mop.write && mop.value == Some(0))
 }
 
 fn plume_event(text: &str) -> Option<(bool, [i64; 4])> {
@@ -262,4 +274,26 @@ fn cobra_session(input: impl Read, session: i64, given: &mut Txns<'_>) -> Result
         return Err(Malformed::new(numbers.at, "the file ends inside a transaction"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transaction_by_which_each_key_begins_as_0_is_none() {
+        let processes = |text: &str| {
+            let mut processes = Vec::new();
+            let mut sink = |event: &Event<'_>| {
+                processes.push(event.process);
+                Ok(())
+            };
+            plume(text.as_bytes(), &mut sink).unwrap();
+            processes
+        };
+        assert_eq!(processes("w(1,0,0,0)\nw(2,0,0,0)\nr(1,0,1,1)\n"), [1]);
+        for like_others in ["w(1,0,0,0)\nr(1,0,0,1)\n", "w(1,7,0,0)\n", "r(1,0,0,0)\n"] {
+            assert!(!processes(like_others).is_empty(), "{like_others}");
+        }
+    }
 }
