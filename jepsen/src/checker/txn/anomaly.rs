@@ -14,7 +14,7 @@
 //! | ww | `G0` | read-uncommitted | strong-session-read-committed | strong-snapshot-isolation |
 //! | and wr | `G1c` | read-committed | strong-session-read-committed | strong-snapshot-isolation |
 //! | and one rw | `G-single-item` | consistent-view, repeatable-read | strong-session-snapshot-isolation | strong-snapshot-isolation |
-//! | and several rw, never two in a row | `G-nonadjacent-item` | snapshot-isolation | strong-session-snapshot-isolation | strong-snapshot-isolation |
+//! | and several rw, never two in a row | `G-nonadjacent-item` | snapshot-isolation, repeatable-read | strong-session-snapshot-isolation | strong-snapshot-isolation |
 //! | and two rw in a row | `G2-item` | repeatable-read | strong-session-serializable | strict-serializable |
 //!
 //! Adya (1999), and Kingsbury and Alvaro (2020), §5 and table 2. A cycle with one rw and
@@ -69,7 +69,7 @@ pub fn breaks(shape: Shape, extra: Extra) -> &'static [Level] {
         (Extra::None, Shape::G0) => &[L::ReadUncommitted],
         (Extra::None, Shape::G1c) => &[L::ReadCommitted],
         (Extra::None, Shape::GSingle) => &[L::ConsistentView, L::RepeatableRead],
-        (Extra::None, Shape::GNonadjacent) => &[L::SnapshotIsolation],
+        (Extra::None, Shape::GNonadjacent) => &[L::RepeatableRead, L::SnapshotIsolation],
         (Extra::None, Shape::G2) => &[L::RepeatableRead],
         (Extra::Process, Shape::G0 | Shape::G1c) => &[L::StrongSessionReadCommitted],
         (Extra::Process, Shape::GSingle | Shape::GNonadjacent) => {
