@@ -130,8 +130,8 @@ impl<'a> Graph<'a> {
             return;
         }
         let txn = self.table.txn(node);
-        if txn.next != NONE {
-            take(time(txn.next, Edge::Process));
+        for later in self.table.later(node) {
+            take(time(later, Edge::Process));
         }
         if txn.before != NONE {
             take(time(self.barriers + txn.before, Edge::Realtime));

@@ -16,7 +16,7 @@
 use rustc_hash::FxHashMap;
 
 use super::atom::Atom;
-use crate::history::Kind;
+use crate::history::{Form, Kind};
 
 /// The number of a transaction, in the order in which they begin.
 pub type TxnNo = u32;
@@ -58,6 +58,17 @@ pub enum Act {
     Read(Option<Atom>),
 }
 
+/// The parts of an operation as a file has it. What a read has seen is not always there
+/// before its transaction is done.
+pub fn mop_of(mop: Form<'_>, kind: Kind) -> Option<[Form<'_>; 3]> {
+    match mop.array() {
+        Some([f, key]) if f.as_text() == Some("r") && kind != Kind::Ok => {
+            Some([f, key, Form::nil()])
+        }
+        _ => mop.array(),
+    }
+}
+
 /// A transaction.
 #[derive(Clone, Debug)]
 pub struct Txn {
@@ -73,8 +84,7 @@ pub struct Txn {
     pub behind: u32,
     /// The barrier before which it was completed.
     pub before: u32,
-    /// The next transaction of its process that did not fail, if this one is known to
-    /// have happened.
+    /// The next transaction of its process that did not fail (see [`Table::later`]).
     pub next: TxnNo,
 }
 
@@ -89,7 +99,7 @@ pub struct Table {
     txns: Vec<Txn>,
     mops: Vec<Mop>,
     open: FxHashMap<i64, Open>,
-    /// The last transaction of each process, if it is known to have happened.
+    /// The last transaction of each process that did not fail.
     last: FxHashMap<i64, TxnNo>,
     /// Completed, and no barrier since.
     completed: Vec<TxnNo>,
@@ -155,15 +165,12 @@ impl Table {
         txn
     }
 
-    /// What did not happen has no place in its session; behind what may happen at any
-    /// time the session begins anew.
+    /// What did not happen has no place in its session.
     fn in_session(&mut self, txn: TxnNo, process: i64, status: Status) {
-        let last = match status {
-            Status::Ok => self.last.insert(process, txn),
-            Status::Info => self.last.remove(&process),
-            Status::Fail => None,
-        };
-        if let Some(last) = last {
+        if status == Status::Fail {
+            return;
+        }
+        if let Some(last) = self.last.insert(process, txn) {
             self.txns[last as usize].next = txn;
         }
     }
@@ -200,6 +207,11 @@ impl Table {
         self.txns.len()
     }
 
+    /// How many say that they have happened.
+    pub fn happened(&self) -> usize {
+        self.txns.iter().filter(|txn| txn.status == Status::Ok).count()
+    }
+
     /// One of them.
     pub fn txn(&self, txn: TxnNo) -> &Txn {
         &self.txns[txn as usize]
@@ -215,6 +227,17 @@ impl Table {
     pub fn mops(&self, txn: TxnNo) -> &[Mop] {
         let (from, count) = self.txns[txn as usize].mops;
         &self.mops[from as usize..(from + count) as usize]
+    }
+
+    /// Which transactions come behind one in its session: the next one that is known to
+    /// have happened, and before that those of which it is not known. Behind such a one
+    /// nothing comes: it may happen at any time.
+    pub fn later(&self, txn: TxnNo) -> impl Iterator<Item = TxnNo> {
+        let next = |txn: TxnNo| Some(self.txn(txn).next).filter(|next| *next != NONE);
+        let first = (self.txn(txn).status == Status::Ok).then(|| next(txn)).flatten();
+        std::iter::successors(first, move |txn| {
+            if self.txn(*txn).status == Status::Ok { None } else { next(*txn) }
+        })
     }
 
     /// How many barriers there are.

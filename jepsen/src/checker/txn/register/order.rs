@@ -132,11 +132,12 @@ impl<'a> Versions<'a> {
         let key = &mut self.keys[key];
         for met in &key.met {
             let txn = self.registers.table.txn(met.txn);
-            if txn.status != Status::Ok {
-                last.remove(&txn.process);
-            } else if let Some(before) = last.insert(txn.process, met.last)
-                && before != met.first
-            {
+            // What may have happened at any time comes behind, and nothing behind it.
+            let before = match txn.status {
+                Status::Ok => last.insert(txn.process, met.last),
+                Status::Info | Status::Fail => last.get(&txn.process).copied(),
+            };
+            if let Some(before) = before.filter(|before| *before != met.first) {
                 key.before.push((before, met.first, by));
             }
         }

@@ -279,8 +279,8 @@ impl<'a> Build<'a> {
             }
         }
         for (txn, row) in table.iter().filter(|(_, row)| row.status != Status::Fail) {
-            if self.orders.sessions && row.next != NONE {
-                self.edges.push((self.commit(txn), self.begin(row.next)));
+            for later in table.later(txn).filter(|_| self.orders.sessions) {
+                self.edges.push((self.commit(txn), self.begin(later)));
             }
             if self.orders.real_time && row.before != NONE {
                 self.edges.push((self.commit(txn), barriers + row.before));

@@ -30,6 +30,9 @@ pub enum Weak {
     Causal,
 }
 
+/// A session, or a transaction that is in none.
+type Lane = (TxnNo, i64);
+
 struct Order<'a> {
     registers: &'a Registers,
     /// By key: who wrote it and did not fail.
@@ -103,9 +106,9 @@ impl Order<'_> {
             for from in from.into_iter().filter(|from| *from != NONE) {
                 self.before(from, txn);
             }
-            let next = self.registers.table.txn(txn).next;
-            if sessions && next != NONE {
-                self.before(txn, next);
+            let registers = self.registers;
+            for later in registers.table.later(txn).filter(|_| sessions) {
+                self.before(txn, later);
             }
         }
     }
@@ -187,21 +190,24 @@ impl Order<'_> {
                 sources[*to as usize].push(txn as TxnNo);
             }
         }
-        // Of each session (or transaction, without sessions) how much has been seen.
+        // Of each session how much has been seen. Who is in no session's order (without
+        // sessions nobody is) is for itself.
         let lane = |txn: TxnNo| {
-            if sessions { self.registers.table.txn(txn).process } else { i64::from(txn) }
+            let row = self.registers.table.txn(txn);
+            let in_session = sessions && row.status == Status::Ok;
+            if in_session { (NONE, row.process) } else { (txn, 0) }
         };
-        let lanes: Vec<i64> = (0..count as TxnNo).map(lane).collect();
-        let mut by_key: FxHashMap<(u32, i64), Vec<TxnNo>> = FxHashMap::default();
+        let lanes: Vec<Lane> = (0..count as TxnNo).map(lane).collect();
+        let mut by_key: FxHashMap<(u32, Lane), Vec<TxnNo>> = FxHashMap::default();
         for (key, writers) in self.writers.iter().enumerate() {
             for writer in writers {
                 by_key.entry((key as u32, lanes[*writer as usize])).or_default().push(*writer);
             }
         }
         by_key.values_mut().for_each(|writers| writers.sort_unstable());
-        let mut seen: Vec<BTreeMap<i64, TxnNo>> = vec![BTreeMap::new(); count];
+        let mut seen: Vec<BTreeMap<Lane, TxnNo>> = vec![BTreeMap::new(); count];
         for txn in sorted {
-            let mut mine: BTreeMap<i64, TxnNo> = BTreeMap::new();
+            let mut mine: BTreeMap<Lane, TxnNo> = BTreeMap::new();
             for source in &sources[txn as usize] {
                 let theirs = seen[*source as usize].iter().map(|(lane, last)| (*lane, *last));
                 for (lane, last) in theirs.chain([(lanes[*source as usize], *source)]) {
