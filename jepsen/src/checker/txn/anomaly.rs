@@ -25,13 +25,20 @@ use super::cycle::{Extra, Shape};
 use crate::checker::Anomaly;
 use crate::level::Level;
 
-/// How many of one kind are reported: a thousand say no more than some do.
+/// How many cycles of one kind are reported: a thousand say no more than some do.
 pub const MOST_OF_A_KIND: usize = 8;
-/// How many are reported of what is no cycle.
-pub const MOST: usize = 64;
+/// How many of one kind are reported of what is no cycle. Of each kind: many of one must
+/// not hide that there is another.
+const MOST: usize = 64;
 
-/// One that is no cycle.
-pub fn single(name: &str, words: String) -> Anomaly {
+/// Reports one that is no cycle.
+pub fn report(found: &mut Vec<Anomaly>, name: &str, words: impl FnOnce() -> String) {
+    if found.iter().filter(|found| found.name == name).count() < MOST {
+        found.push(single(name, words()));
+    }
+}
+
+fn single(name: &str, words: String) -> Anomaly {
     let breaks = match name {
         "G1a" | "G1b" | "garbage-read" | "dirty-update" | "future-read" | "incompatible-order" => {
             vec![Level::ReadCommitted]

@@ -4,7 +4,7 @@ use super::anomaly;
 use super::cycle::{Cycle, Extra, Goal, Part, Rule, Shape, shape_of};
 use super::graph::{Edges, Graph};
 use super::snapshot;
-use super::table::{Status, Table, TxnNo};
+use super::table::{Table, TxnNo};
 use super::words::Words;
 use crate::budget::Budget;
 use crate::checker::{Anomaly, Finding};
@@ -20,6 +20,10 @@ pub struct Known<'a> {
     pub unread: Vec<Vec<TxnNo>>,
     /// What is wrong already.
     pub found: Vec<Anomaly>,
+    /// Whether any transaction is known to depend on another one.
+    pub linked: bool,
+    /// Whether a history of which that is not known tells nothing.
+    pub silent: bool,
     /// Why more cannot be said, if it cannot.
     pub unknown: Option<String>,
 }
@@ -32,14 +36,13 @@ pub fn finding(
     words: &Words<'_>,
     budget: &mut Budget,
 ) -> Finding {
-    let Known { table, sessions, unread, mut found, mut unknown } = known;
+    let Known { table, sessions, unread, mut found, linked, silent, mut unknown } = known;
     let ops = table.len() as u64;
-    if edges.is_empty() {
-        let reason = "no transaction is known to depend on another one";
-        found.push(anomaly::single("empty-transaction-graph", reason.to_owned()));
-        // One alone depends on nothing.
-        if table.iter().filter(|(_, txn)| txn.status == Status::Ok).count() != 1 {
-            unknown.get_or_insert_with(|| reason.to_owned());
+    if !linked {
+        let reason = || "no transaction is known to depend on another one".to_owned();
+        anomaly::report(&mut found, "empty-transaction-graph", reason);
+        if silent {
+            unknown.get_or_insert_with(reason);
         }
     }
     let graph = Graph::new(table, edges);

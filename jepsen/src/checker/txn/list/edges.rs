@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::super::atom::Atom;
 use super::super::cycle::Extra;
 use super::super::fan::Fan;
 use super::super::graph::{Arc, Edge, Edges};
@@ -9,7 +10,7 @@ use super::super::table::{Act, Mop, NONE, SEVERAL, Status, TxnNo};
 use super::super::words::Explain;
 use super::reads::Finished;
 
-fn arc(to: TxnNo, edge: Edge, key: u32) -> Arc {
+pub(super) fn arc(to: TxnNo, edge: Edge, key: u32) -> Arc {
     Arc { to, key, edge, by: Extra::None }
 }
 
@@ -32,8 +33,8 @@ impl Finished<'_> {
             nexts.push(self.order(key, tail.as_ref(), &mut edges));
             tails.push(tail);
         }
-        self.other_orders(&mut edges);
-        let mut versions: FxHashMap<(u32, u32), TxnNo> = FxHashMap::default();
+        self.torn(&happened, &mut edges);
+        let mut versions = FxHashMap::default();
         let lists = self.lists;
         for (txn, row) in lists.table.iter() {
             if row.status != Status::Ok {
@@ -41,10 +42,17 @@ impl Finished<'_> {
             }
             let mops = lists.table.mops(txn);
             for (place, mop) in mops.iter().enumerate() {
-                let Act::ReadList(length) = mop.act else { continue };
-                let (key, length) = (mop.key, length as usize);
+                let Some(list) = self.list(mop) else { continue };
+                let (key, length) = (mop.key, list.len());
                 let before = || mops[..place].iter().rev().filter(|before| before.key == key);
                 if before().next() == Some(mop) {
+                    continue;
+                }
+                let writes = |mop: &Mop| mop.key == key && matches!(mop.act, Act::Write(_));
+                if before().next().is_none() && mops[place..].iter().any(writes) {
+                    self.updates(txn, mop, list, &mut versions);
+                }
+                if matches!(mop.act, Act::ReadOther(_)) {
                     continue;
                 }
                 let writer = length.checked_sub(1).map_or(NONE, |last| self.writer(key, last));
@@ -59,31 +67,11 @@ impl Finished<'_> {
                     (NONE, None) => {}
                     (next, _) => edges.add(txn, arc(next, Edge::Rw, key)),
                 }
-                let writes = |mop: &Mop| mop.key == key && matches!(mop.act, Act::Write(_));
-                if before().next().is_none() && mops[place..].iter().any(writes) {
-                    self.updates(txn, key, length as u32, &mut versions);
-                }
             }
         }
         let unread = tails.iter().flatten().map(Fan::writers);
         let unread = unread.filter(|writers| writers.len() > 1).map(<[TxnNo]>::to_vec).collect();
         (edges, unread)
-    }
-
-    /// Lists that contradict the longest one show an order as well.
-    fn other_orders(&self, edges: &mut Edges) {
-        for other in &self.lists.others {
-            let elements = &self.lists.keys[other.key as usize].elements;
-            let writers =
-                other.list.iter().map(|atom| elements.get(atom).map_or(NONE, |it| it.writer));
-            let writers: Vec<TxnNo> = writers.filter(|writer| self.is_known(*writer)).collect();
-            for pair in writers.windows(2) {
-                edges.add(pair[0], arc(pair[1], Edge::Ww, other.key));
-            }
-            if let Some(last) = writers.last() {
-                edges.add(*last, arc(other.txn, Edge::Wr, other.key));
-            }
-        }
     }
 
     /// The writers of a key in their order; who wrote next behind each length.
@@ -136,20 +124,23 @@ impl Finished<'_> {
     }
 
     /// A transaction has read this version and replaced it.
-    fn updates(
+    fn updates<'b>(
         &mut self,
         txn: TxnNo,
-        key: u32,
-        length: u32,
-        versions: &mut FxHashMap<(u32, u32), TxnNo>,
+        mop: &Mop,
+        list: &'b [Atom],
+        versions: &mut FxHashMap<(u32, usize, &'b [Atom]), TxnNo>,
     ) {
-        let first = *versions.entry((key, length)).or_insert(txn);
+        // Of those that are a prefix of the longest one the length tells which it is.
+        let other = if matches!(mop.act, Act::ReadOther(_)) { list } else { &[] };
+        let first = *versions.entry((mop.key, list.len(), other)).or_insert(txn);
         if first != txn {
             let words = format!(
-                "lines {} and {} have both read key {} with {length} elements and appended to it",
+                "lines {} and {} have both read key {} with {} elements and appended to it",
                 self.line(first),
                 self.line(txn),
-                self.key_text(key),
+                self.key_text(mop.key),
+                list.len(),
             );
             self.report("lost-update", words);
         }

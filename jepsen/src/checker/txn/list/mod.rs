@@ -17,6 +17,7 @@
 
 mod edges;
 mod reads;
+mod torn;
 
 use rustc_hash::FxHashMap;
 
@@ -24,7 +25,7 @@ use self::reads::Finished;
 use super::anomaly;
 use super::atom::{Atom, Atoms, Keys};
 use super::judge;
-use super::table::{Act, Mop, NONE, SEVERAL, Table, TxnNo};
+use super::table::{Act, Mop, NONE, SEVERAL, Table, TxnNo, mop_of};
 use super::words::Words;
 use crate::budget::Budget;
 use crate::checker::{Anomaly, Checker, Finding, Options};
@@ -146,7 +147,7 @@ impl Lists {
             return Ok(());
         };
         for mop in mops {
-            let Some([f, key, value]) = mop.array() else {
+            let Some([f, key, value]) = mop_of(mop, event.kind) else {
                 return Err(refuse(format!("{mop} is no operation: [f k v] is expected")));
             };
             let key = self.key(key);
@@ -240,15 +241,18 @@ impl Lists {
         let from = self.read.len();
         self.read.extend_from_slice(&self.list);
         (known.read, known.since) = (Some((from, self.read.len())), self.mops.len());
-        if !agrees && self.found.len() < anomaly::MOST {
-            let words = format!(
-                "line {} read {} of key {}, which contradicts what the transaction did before: {}",
-                event.line,
-                self.atoms.list(&self.list),
-                self.atoms.text(self.numbers.atom(key)),
-                event.value,
-            );
-            self.found.push(anomaly::single("internal", words));
+        if !agrees {
+            let words = || {
+                format!(
+                    "line {} read {} of key {}, which contradicts what the transaction did before: \
+                     {}",
+                    event.line,
+                    self.atoms.list(&self.list),
+                    self.atoms.text(self.numbers.atom(key)),
+                    event.value,
+                )
+            };
+            anomaly::report(&mut self.found, "internal", words);
         }
     }
 
@@ -270,14 +274,16 @@ impl Lists {
                     }
             });
             if read_before {
-                let words = format!(
-                    "the transaction of line {} read {} of key {} before it appended it: {}",
-                    event.line,
-                    self.atoms.text(element),
-                    self.atoms.text(self.numbers.atom(mop.key)),
-                    event.value,
-                );
-                self.found.push(anomaly::single("future-read", words));
+                let words = || {
+                    format!(
+                        "the transaction of line {} read {} of key {} before it appended it: {}",
+                        event.line,
+                        self.atoms.text(element),
+                        self.atoms.text(self.numbers.atom(mop.key)),
+                        event.value,
+                    )
+                };
+                anomaly::report(&mut self.found, "future-read", words);
                 return;
             }
         }
@@ -335,8 +341,10 @@ impl Checker for Lists {
         let found = std::mem::take(&mut lists.found);
         let words = Words { table: &self.table, explain: &lists };
         let unknown = self.twice.clone();
-        let (table, sessions) = (&self.table, self.sessions);
-        let known = judge::Known { table, sessions, unread, found, unknown };
+        let (table, sessions, linked) = (&self.table, self.sessions, !edges.is_empty());
+        // One alone depends on nothing.
+        let silent = table.happened() != 1;
+        let known = judge::Known { table, sessions, unread, found, linked, silent, unknown };
         judge::finding(self.level, edges, known, &words, budget)
     }
 }

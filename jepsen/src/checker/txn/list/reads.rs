@@ -44,16 +44,18 @@ impl<'a> Finished<'a> {
     }
 
     pub(super) fn report(&mut self, name: &str, words: String) {
-        if self.found.len() < anomaly::MOST {
-            self.found.push(anomaly::single(name, words));
-        }
+        anomaly::report(&mut self.found, name, || words);
     }
 
     /// What is wrong with a read, or a list, by itself.
     pub(super) fn single_reads(&mut self) {
         self.incompatible();
-        for key in 0..self.lists.keys.len() as u32 {
-            self.aborted(key);
+        let lists = self.lists;
+        for (key, number) in lists.keys.iter().zip(0..) {
+            self.aborted(number, &key.order);
+        }
+        for other in &lists.others {
+            self.aborted(other.key, &other.list);
         }
         let first_bad = self.first_bad();
         for (txn, row) in self.lists.table.iter() {
@@ -77,7 +79,7 @@ impl<'a> Finished<'a> {
                     format!("line {line} read {list} of key {name}: {twice} is there twice");
                 self.report("duplicate-elements", words);
             }
-            if !key.order.starts_with(&other.list) {
+            if !key.order.starts_with(&other.list) && !other.list.starts_with(&key.order) {
                 let order = self.lists.atoms.list(&key.order);
                 let words = format!(
                     "line {line} read {list} of key {name}, another one {order}: neither is a \
@@ -111,12 +113,12 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// Elements of failed transactions in the order, and of nobody.
-    fn aborted(&mut self, number: u32) {
-        let key = &self.lists.keys[number as usize];
+    /// Elements of a list behind one of a failed transaction.
+    fn aborted(&mut self, number: u32, list: &[Atom]) {
         let mut failed = None;
-        for place in 0..key.order.len() {
-            let writer = self.writer(number, place);
+        for atom in list {
+            let elements = &self.lists.keys[number as usize].elements;
+            let writer = elements.get(atom).map_or(NONE, |element| element.writer);
             if writer >= SEVERAL {
                 continue;
             }
@@ -166,19 +168,19 @@ impl<'a> Finished<'a> {
         }
     }
 
-    fn reads(&mut self, txn: TxnNo, first_bad: &[usize]) {
+    fn reads(&mut self, txn: TxnNo, first_bad: &[[usize; 2]]) {
         let lists = self.lists;
         for (place, mop) in lists.table.mops(txn).iter().enumerate() {
-            let Act::ReadList(length) = mop.act else { continue };
+            let Some(list) = self.list(mop) else { continue };
             let key = &lists.keys[mop.key as usize];
-            let bad = first_bad[mop.key as usize];
-            if bad < length as usize {
-                self.read_of(txn, mop.key, key.order[bad], self.writer(mop.key, bad));
+            if let Act::ReadList(_) = mop.act {
+                let bad = first_bad[mop.key as usize].into_iter();
+                for bad in bad.filter(|bad| *bad < list.len()) {
+                    self.read_of(txn, mop.key, key.order[bad], self.writer(mop.key, bad));
+                }
             }
-            let Some(last) = (length as usize).checked_sub(1).map(|last| key.order[last]) else {
-                continue;
-            };
-            let writer = key.elements[&last].writer;
+            let Some(last) = list.last().copied() else { continue };
+            let writer = key.elements.get(&last).map_or(NONE, |element| element.writer);
             if writer >= SEVERAL || writer == txn {
                 continue;
             }
@@ -188,8 +190,8 @@ impl<'a> Finished<'a> {
                     Act::Write(atom) => Some(atom),
                     _ => None,
                 });
-            let first = lists.table.mops(txn)[..place].iter().all(|before| before.key != mop.key);
-            if first && newest.is_some_and(|newest| newest != last) {
+            let again = lists.table.mops(txn)[..place].contains(mop);
+            if !again && newest.is_some_and(|newest| newest != last) {
                 let words = format!(
                     "line {} read key {} up to {}, which line {} appended and did not leave so",
                     self.line(txn),
@@ -202,16 +204,18 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// The place of the first element of each key that was not written, or by who failed.
-    fn first_bad(&self) -> Vec<usize> {
-        let bad = |writer: TxnNo| match writer {
-            NONE => !self.lists.allow_unwritten,
-            writer => self.failed(writer),
+    /// The places of the first element of each key that nobody wrote, and of the first that
+    /// is of who failed.
+    fn first_bad(&self) -> Vec<[usize; 2]> {
+        let first = |number: u32, bad: &dyn Fn(TxnNo) -> bool| {
+            let places = 0..self.lists.keys[number as usize].order.len();
+            let found = places.into_iter().find(|place| bad(self.writer(number, *place)));
+            found.unwrap_or(usize::MAX)
         };
-        let first = |number: usize| {
-            let places = 0..self.lists.keys[number].order.len();
-            places.into_iter().find(|place| bad(self.writer(number as u32, *place)))
-        };
-        (0..self.lists.keys.len()).map(|number| first(number).unwrap_or(usize::MAX)).collect()
+        let numbers = 0..self.lists.keys.len() as u32;
+        let firsts = numbers.map(|number| {
+            [first(number, &|writer| writer == NONE), first(number, &|writer| self.failed(writer))]
+        });
+        firsts.collect()
     }
 }

@@ -12,30 +12,38 @@ use crate::budget::Budget;
 use crate::checker::Anomaly;
 
 impl Versions<'_> {
-    /// The edges that follow; where versions are before themselves, that is reported.
-    pub(super) fn edges(&self, found: &mut Vec<Anomaly>) -> Edges {
+    /// The edges that follow, and whether there are any but of versions that their writer
+    /// overwrote itself, which are nobody's to read. Where versions are before themselves,
+    /// that is reported.
+    pub(super) fn edges(&self, found: &mut Vec<Anomaly>) -> (Edges, bool) {
         let mut edges = Edges::default();
+        let mut linked = false;
         for (number, key) in self.keys.iter().enumerate() {
             let number = number as u32;
             let cyclic = is_cyclic(key);
-            if cyclic && found.len() < anomaly::MOST {
+            if cyclic {
                 let key = self.registers.key_text(number);
-                let words = format!("versions of key {key} would have to be before themselves");
-                found.push(anomaly::single("cyclic-versions", words));
+                let words = || format!("versions of key {key} would have to be before themselves");
+                anomaly::report(found, "cyclic-versions", words);
             }
             self.initial(number, key, &mut edges);
-            for version in key.versions.iter().filter(|version| version.writer != NONE) {
+            linked |= !edges.is_empty() && !key.versions[0].readers.is_empty();
+            for (place, version) in key.versions.iter().enumerate() {
+                if version.writer == NONE {
+                    continue;
+                }
                 for reader in &version.readers {
                     let (to, edge) = (*reader, Edge::Wr);
                     edges.add(version.writer, Arc { to, key: number, edge, by: Extra::None });
+                    linked = linked || key.is_newest(place);
                 }
             }
             let mut before = key.before.clone();
             before.sort_unstable();
             before.dedup_by_key(|(earlier, later, _)| (*earlier, *later));
-            for (earlier, later, by) in before {
+            for (place, later, by) in before {
                 let (earlier, to) =
-                    (&key.versions[earlier as usize], key.versions[later as usize].writer);
+                    (&key.versions[place as usize], key.versions[later as usize].writer);
                 if to == NONE || (cyclic && by == Extra::None) {
                     continue;
                 }
@@ -45,9 +53,12 @@ impl Versions<'_> {
                 for reader in &earlier.readers {
                     edges.add(*reader, Arc { to, key: number, edge: Edge::Rw, by });
                 }
+                let from = earlier.readers.iter().chain(Some(&earlier.writer));
+                let mut from = from.filter(|from| **from != NONE && **from != to);
+                linked = linked || (from.next().is_some() && key.is_newest(place as usize));
             }
         }
-        edges
+        (edges, linked)
     }
 
     /// The edges if the versions are in the order in which `commits` has their writers.

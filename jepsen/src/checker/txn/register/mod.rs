@@ -28,7 +28,7 @@ use self::order::Versions;
 use super::anomaly;
 use super::atom::{Atom, Atoms, Keys};
 use super::judge;
-use super::table::{Act, Mop, NONE, SEVERAL, Table, TxnNo};
+use super::table::{Act, Mop, NONE, SEVERAL, Table, TxnNo, mop_of};
 use super::words::Words;
 use crate::budget::Budget;
 use crate::checker::{Anomaly, Assume, Checker, Finding, Options};
@@ -103,7 +103,7 @@ impl Registers {
             return Ok(());
         };
         for mop in mops {
-            let Some([f, key, value]) = mop.array() else {
+            let Some([f, key, value]) = mop_of(mop, event.kind) else {
                 return refuse(format!("{mop} is no operation: [f k v] is expected"));
             };
             let key = self.key(key);
@@ -142,7 +142,6 @@ impl Registers {
         let expected = self.knows(key, value);
         if let Some(expected) = expected
             && expected != value
-            && self.found.len() < anomaly::MOST
         {
             let words = format!(
                 "line {} read {} of key {}, where the transaction itself had {}: {}",
@@ -152,7 +151,7 @@ impl Registers {
                 self.value_text(expected),
                 event.value,
             );
-            self.found.push(anomaly::single("internal", words));
+            anomaly::report(&mut self.found, "internal", || words);
         }
     }
 
@@ -170,15 +169,13 @@ impl Registers {
         else {
             return;
         };
-        if self.found.len() < anomaly::MOST {
-            let words = format!(
-                "line {} read of key {} what it wrote only then: {}",
-                event.line,
-                self.key_text(mop.key),
-                event.value,
-            );
-            self.found.push(anomaly::single("future-read", words));
-        }
+        let words = format!(
+            "line {} read of key {} what it wrote only then: {}",
+            event.line,
+            self.key_text(mop.key),
+            event.value,
+        );
+        anomaly::report(&mut self.found, "future-read", || words);
     }
 
     fn wrote(&mut self, txn: TxnNo, line: u64) {
@@ -238,12 +235,14 @@ impl Checker for Registers {
         let mut found = std::mem::take(&mut self.found);
         reads::single_reads(&self, &mut found);
         let versions = Versions::new(&self);
-        let edges = versions.edges(&mut found);
+        let (edges, linked) = versions.edges(&mut found);
         let words = Words { table: &self.table, explain: &*self };
         let unknown = self.twice.clone();
         // What is not known of the order is searched for below.
         let (table, sessions, unread) = (&self.table, self.sessions, Vec::new());
-        let known = judge::Known { table, sessions, unread, found, unknown };
+        // The search decides, unless there is nothing that it could be about.
+        let silent = self.initial.is_none() && !sessions && table.happened() == 0;
+        let known = judge::Known { table, sessions, unread, found, linked, silent, unknown };
         let mut finding = judge::finding(self.level, edges, known, &words, budget);
         search::decide(&self, &versions, &mut finding, budget);
         finding

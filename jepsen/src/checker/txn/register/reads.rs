@@ -11,9 +11,7 @@ use crate::checker::Anomaly;
 /// Looks at each read that is not of the transaction's own write.
 pub(super) fn single_reads(registers: &Registers, found: &mut Vec<Anomaly>) {
     let mut report = |name: &str, words: String| {
-        if found.len() < anomaly::MOST {
-            found.push(anomaly::single(name, words));
-        }
+        anomaly::report(found, name, || words);
     };
     let mut updates: FxHashMap<(u32, Option<Atom>), TxnNo> = FxHashMap::default();
     for (txn, row) in registers.table.iter() {
@@ -45,7 +43,8 @@ pub(super) fn single_reads(registers: &Registers, found: &mut Vec<Anomaly>) {
                             theirs.line
                         );
                         report("G1a", words);
-                    } else if newest(registers.table.mops(writer), mop.key) != value {
+                    }
+                    if newest(registers.table.mops(writer), mop.key) != value {
                         let words = format!(
                             "line {line} read {} of key {key}, which line {} wrote and did not \
                              leave so",
