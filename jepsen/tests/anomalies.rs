@@ -473,6 +473,7 @@ fn registers_with_assumptions() {
 fn levels() {
     let mut zero = Options::new("rw-register").unwrap();
     zero.initial = Some("0".to_owned());
+    let sessions = Options { sessions: true, ..zero.clone() };
     let lists = Options::new("list-append").unwrap();
     let registers = Options::new("rw-register").unwrap();
     let (skew, fork) = (
@@ -481,6 +482,7 @@ fn levels() {
     );
     let fuzzy = "0 [:w x 1]\n1 [:w x 2]\n2 [:r x 1] [:r x 2]";
     let fractured = "0 [:w x 1] [:w y 1]\n1 [:r y 1] [:w x 2] [:w z 1]\n2 [:r x 1] [:r z 1]";
+    let (stale, own) = ("0 [:w x 1] [:w x 2] [:r x 1]", "0 [:w x 1] [:w x 2] [:r x 2] [:r x 2]");
     for (options, history, level, verdict) in [
         (&lists, skew, Level::SnapshotIsolation, Verdict::Valid),
         (&lists, skew, Level::RepeatableRead, Verdict::Invalid),
@@ -495,6 +497,10 @@ fn levels() {
         (&zero, fuzzy, Level::RepeatableRead, Verdict::Invalid),
         (&zero, fractured, Level::RepeatableRead, Verdict::Valid),
         (&zero, fractured, Level::ReadAtomic, Verdict::Invalid),
+        (&registers, stale, Level::ReadCommitted, Verdict::Valid),
+        (&sessions, stale, Level::ReadCommitted, Verdict::Invalid),
+        (&sessions, own, Level::ReadCommitted, Verdict::Valid),
+        (&sessions, fuzzy, Level::ReadCommitted, Verdict::Valid),
     ] {
         let options = Options { level: Some(level), ..options.clone() };
         let finding = judge(&options, history);

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::graph::components;
-use super::super::table::{Act, NONE, SEVERAL, Status, TxnNo};
+use super::super::table::{Act, Mop, NONE, SEVERAL, Status, TxnNo};
 use super::Registers;
 use super::order::Versions;
 use crate::budget::Budget;
@@ -126,8 +126,24 @@ impl Order<'_> {
         true
     }
 
+    /// Whether a transaction has read of a key what it had not just written. Checkers of
+    /// sessions forbid that at all levels, Elle from read atomic up.
+    fn misses_its_own(&self, txn: TxnNo) -> bool {
+        let row = self.registers.table.txn(txn);
+        let mops = self.registers.table.mops(txn);
+        row.status == Status::Ok
+            && mops.iter().enumerate().any(|(place, mop)| {
+                let Act::Read(read) = mop.act else { return false };
+                let before = mops[..place].iter().rev().find(|before| before.key == mop.key);
+                matches!(before, Some(Mop { act: Act::Write(own), .. }) if read != Some(*own))
+            })
+    }
+
     fn read_committed(&mut self) -> bool {
         for txn in 0..self.arcs.len() as TxnNo {
+            if self.registers.sessions && self.misses_its_own(txn) {
+                return false;
+            }
             let reads: Vec<(u32, TxnNo)> = self.reads(txn).collect();
             let mut seen: Vec<TxnNo> = Vec::new();
             for (key, from) in reads {
