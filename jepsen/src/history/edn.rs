@@ -4,8 +4,9 @@
 //! and the form begun again, so that no more than its longest operation is in memory.
 //!
 //! Tags are ignored (`#jepsen.history.Op{…}` is a map), `#_` drops the next form, commas
-//! are blanks. Absent: characters and exact fractions as such (they are symbols), and
-//! integers of more than 64 bits (symbols, too).
+//! are blanks. Of what Clojure prints beside, metadata is ignored and a pattern is its text.
+//! Symbols are also: characters, exact fractions, `##NaN` and the infinities, and integers
+//! of more than 64 bits.
 
 use std::io::Read;
 
@@ -97,13 +98,18 @@ impl<R: Read> Reader<R> {
         }
         if self.buffer.len() < self.filled + PIECE {
             // A form that does not fit is begun again: twice the room each time.
-            self.buffer.resize((self.filled + PIECE).max(2 * self.filled), 0);
+            let room = (self.filled + PIECE).max(2 * self.filled);
+            self.buffer.resize(room.min(MAX_FORM_BYTES), 0);
         }
-        let read = self.input.read(&mut self.buffer[self.filled..]);
-        let read =
-            read.map_err(|error| Malformed { line: self.line, reason: error.to_string() })?;
-        self.filled += read;
-        self.ended = read == 0;
+        // Nor is it begun again for each little piece that a pipe gives.
+        let enough = if self.filled < PIECE { self.filled + 1 } else { 2 * self.filled };
+        while self.filled < enough.min(self.buffer.len()) && !self.ended {
+            let read = self.input.read(&mut self.buffer[self.filled..]);
+            let read =
+                read.map_err(|error| Malformed { line: self.line, reason: error.to_string() })?;
+            self.filled += read;
+            self.ended = read == 0;
+        }
         Ok(())
     }
 }
@@ -183,7 +189,7 @@ impl Scan<'_> {
         Ok((outermost, began))
     }
 
-    /// Blanks, comments, what `#_` drops, and tags.
+    /// Blanks, comments, what `#_` drops, tags, and metadata.
     fn blanks(&mut self, tape: &mut Tape, depth: usize) -> Result<(), Stop> {
         loop {
             match self.peek() {
@@ -197,22 +203,32 @@ impl Scan<'_> {
                     None => return Err(Stop::Short),
                     Some(b'_') => {
                         self.at += 2;
-                        deep(depth)?;
-                        let mark = tape.mark();
-                        self.blanks(tape, depth + 1)?;
-                        self.form(tape, depth + 1)?;
-                        tape.back_to(mark);
+                        self.dropped(tape, depth)?;
                     }
-                    Some(b'{') => return Ok(()),
+                    Some(b'{' | b'"' | b'#') => return Ok(()),
                     Some(_) => {
                         self.at += 1;
                         self.word()?;
                     }
                 },
+                Some(b'^') => {
+                    self.at += 1;
+                    self.dropped(tape, depth)?;
+                }
                 None if !self.ended => return Err(Stop::Short),
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// A form that is as good as not there.
+    fn dropped(&mut self, tape: &mut Tape, depth: usize) -> Result<(), Stop> {
+        deep(depth)?;
+        let mark = tape.mark();
+        self.blanks(tape, depth + 1)?;
+        self.form(tape, depth + 1)?;
+        tape.back_to(mark);
+        Ok(())
     }
 
     /// A form begins here, not a blank.
@@ -222,8 +238,17 @@ impl Scan<'_> {
             b'[' => self.holding(tape, Shape::Vector, 1, b']', depth),
             b'(' => self.holding(tape, Shape::List, 1, b')', depth),
             b'{' => self.holding(tape, Shape::Map, 1, b'}', depth),
-            b'#' => self.holding(tape, Shape::Set, 2, b'}', depth),
-            b'"' => self.string(tape),
+            b'#' => match self.bytes.get(self.at + 1) {
+                None => Err(Stop::Short),
+                Some(b'{') => self.holding(tape, Shape::Set, 2, b'}', depth),
+                Some(b'"') => {
+                    self.at += 1;
+                    self.string(tape, false)
+                }
+                Some(_) => self.name(tape),
+            },
+            b'"' => self.string(tape, true),
+            b'\\' => self.character(tape),
             b']' | b')' | b'}' => Err(Stop::Bad(format!("'{}' closes nothing", byte as char))),
             b'0'..=b'9' | b'-' | b'+' => self.number(tape),
             _ => self.name(tape),
@@ -314,7 +339,24 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn string(&mut self, tape: &mut Tape) -> Result<(), Stop> {
+    /// `\a`, `\newline`, `\(`: what is behind the first letter belongs to it up to a delimiter.
+    fn character(&mut self, tape: &mut Tape) -> Result<(), Stop> {
+        let from = self.at;
+        self.at += 2;
+        while self.peek().is_some_and(|byte| !delimits(byte)) {
+            self.at += 1;
+        }
+        if self.at > self.bytes.len() || self.at == self.bytes.len() && !self.ended {
+            return Err(Stop::Short);
+        }
+        let text = std::str::from_utf8(&self.bytes[from..self.at])
+            .map_err(|_| Stop::Bad("text that is not UTF-8".to_owned()))?;
+        tape.text(Text::Symbol, text);
+        Ok(())
+    }
+
+    /// A text, or a pattern: there a backslash stands for itself.
+    fn string(&mut self, tape: &mut Tape, escapes: bool) -> Result<(), Stop> {
         let from = self.at + 1;
         let mut escaped = false;
         self.at = from;
@@ -333,7 +375,7 @@ impl Scan<'_> {
         self.at += 1;
         let text = std::str::from_utf8(bytes)
             .map_err(|_| Stop::Bad("text that is not UTF-8".to_owned()))?;
-        if escaped {
+        if escaped && escapes {
             tape.text(Text::Str, &unescaped(text).map_err(Stop::Bad)?);
         } else {
             tape.text(Text::Str, text);
@@ -413,6 +455,47 @@ mod tests {
                 "3: {:b #{nil true} :c 1.5 :d 9223372036854775808}",
             ]
         );
+    }
+
+    #[test]
+    fn what_clojure_prints_beside_is_no_obstacle() {
+        let text = r##"{:a ^{:line 1} [##NaN ##-Inf 1/2 12N -1.5e3] :b [\( \newline \é \,]}
+            {:c #"\d+ \"x" :d #inst "2020-01-01" :e #:n{:f #a/b #c (1)} :g ^:h #{} :n/i -}"##;
+        assert_eq!(
+            forms(text).unwrap(),
+            [
+                r"1: {:a [##NaN ##-Inf 1/2 12 -1500.0] :b [\( \newline \é \,]}",
+                r#"2: {:c "\\d+ \\\"x" :d "2020-01-01" :e {:f (1)} :g #{} :n/i -}"#,
+            ]
+        );
+    }
+
+    /// Gives little at a time and counts.
+    struct Pipe<'a>(&'a [u8], usize);
+
+    impl Read for Pipe<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            self.1 += 1;
+            let piece = self.0.len().min(into.len()).min(1 << 12);
+            into[..piece].copy_from_slice(&self.0[..piece]);
+            self.0 = &self.0[piece..];
+            Ok(piece)
+        }
+    }
+
+    #[test]
+    fn a_long_form_is_begun_again_a_few_times_only() {
+        let text = format!("[{{:a [{}]}}]", "1 ".repeat(1 << 21));
+        let mut reader = Reader::new(Pipe(text.as_bytes(), 0));
+        let mut tape = Tape::new();
+        assert!(matches!(reader.next(&mut tape), Ok(Next::Begin)));
+        let mut begun = 0;
+        while reader.filled < text.len() - 1 {
+            reader.more().unwrap();
+            begun += 1;
+        }
+        assert!(begun < 80, "{begun} times");
+        assert!(matches!(reader.next(&mut tape), Ok(Next::Form(..))));
     }
 
     #[test]
