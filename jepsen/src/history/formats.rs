@@ -150,7 +150,9 @@ pub(super) fn operation(form: Form<'_>, line: u64, sink: &mut dyn Sink) -> Resul
 /// `INFO  jepsen.util - 4⇥:invoke⇥:cas⇥[1 2]`; other lines are somebody else's.
 fn jepsen_log(input: impl BufRead, sink: &mut dyn Sink) -> Result<(), Malformed> {
     let mut tape = Tape::new();
+    let (mut lines, mut operations) = (0, 0_u64);
     for_each_line(input, |text, line| {
+        lines = line;
         let mut words = text.split_whitespace();
         let said = ["INFO", "jepsen.util", "-"];
         if !said.iter().all(|word| words.next() == Some(word)) {
@@ -161,25 +163,35 @@ fn jepsen_log(input: impl BufRead, sink: &mut dyn Sink) -> Result<(), Malformed>
         let f = words.next().and_then(|word| word.strip_prefix(':'));
         let (Some(kind), Some(f)) = (kind, f) else { return Ok(()) };
         tape.clear();
-        let mark = written(&mut tape, words, line)?;
+        // Why it did not happen, or nobody knows, may be said in any words.
+        let told = matches!(kind, Kind::Invoke | Kind::Ok);
+        let mark = written(&mut tape, words, line, told)?;
+        operations += 1;
         sink.event(&Event { kind, process, f, key: None, value: tape.form(mark), line })
-    })
+    })?;
+    // Another format, as likely as not.
+    if lines > 0 && operations == 0 {
+        return Err(Malformed::new(lines, "no line is an operation of a Jepsen console"));
+    }
+    Ok(())
 }
 
 fn written<'a>(
     tape: &mut Tape,
     words: impl Iterator<Item = &'a str>,
     line: u64,
+    told: bool,
 ) -> Result<Mark, Malformed> {
     let text = words.collect::<Vec<_>>().join(" ");
     match edn::one(&text, tape) {
         Ok(Some(mark)) => Ok(mark),
-        Ok(None) => {
+        Err(reason) if told => Err(Malformed::new(line, reason)),
+        Ok(None) | Err(_) => {
+            tape.clear();
             let mark = tape.mark();
             tape.text(Text::Symbol, &text);
             Ok(mark)
         }
-        Err(reason) => Err(Malformed::new(line, reason)),
     }
 }
 
@@ -202,5 +214,34 @@ pub(super) fn for_each_line(
             Ok(_) => take(text.trim_end_matches(['\n', '\r']), line)?,
             Err(error) => return Err(Malformed::new(line, error.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of(log: &str) -> Result<Vec<u64>, Malformed> {
+        let mut lines = Vec::new();
+        jepsen_log(log.as_bytes(), &mut |event: &Event<'_>| {
+            lines.push(event.line);
+            Ok(())
+        })?;
+        Ok(lines)
+    }
+
+    #[test]
+    fn why_something_failed_may_be_said_in_any_words() {
+        let log = "INFO  jepsen.util - 1 :invoke :write 1\nsomebody else's\n\
+                   INFO  jepsen.util - 1\t:info\t:write\t#<Timeout: ]>\n";
+        assert_eq!(lines_of(log).unwrap(), [1, 3]);
+        let log = log.replace(":info", ":ok");
+        assert!(lines_of(&log).is_err(), "what happened is to be known");
+    }
+
+    #[test]
+    fn a_log_of_nothing_is_none() {
+        assert!(lines_of("").unwrap().is_empty());
+        assert_eq!(lines_of("{:type :ok}\n\n").unwrap_err().line, 2);
     }
 }

@@ -142,9 +142,9 @@ impl<'de> Visitor<'de> for OnTape<'_> {
         Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
         self.tape.text(Text::Str, value);
-        Ok(())
+        bounded(self.tape)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {

@@ -201,7 +201,10 @@ pub(super) fn dbcop(input: impl Read, sink: &mut dyn Sink) -> Result<(), Malform
             given.give(session as i64, committed, &mops)?;
         }
     }
-    Ok(())
+    match numbers.bytes::<1>() {
+        Ok(_) => Err(Malformed::new(numbers.at - 1, "bytes behind the last session")),
+        Err(_) => Ok(()),
+    }
 }
 
 /// What Cobra writes where nothing was read, or where its own marker was.
@@ -295,5 +298,13 @@ mod tests {
         for like_others in ["w(1,0,0,0)\nr(1,0,0,1)\n", "w(1,7,0,0)\n", "r(1,0,0,0)\n"] {
             assert!(!processes(like_others).is_empty(), "{like_others}");
         }
+    }
+
+    #[test]
+    fn what_is_behind_the_end_is_not_ignored() {
+        let empty = [0_u8; 9 * 8];
+        let mut none = |_: &Event<'_>| Ok(());
+        assert_eq!(dbcop(&empty[..], &mut none), Ok(()));
+        assert!(dbcop(&[empty, empty].concat()[..], &mut none).is_err());
     }
 }
