@@ -407,7 +407,7 @@ fn has_an_order(model: &str, ops: &[Op], until: usize) -> bool {
         let began = if orphan { 0 } else { op.began };
         if began <= until {
             let later = lost || op.ended > until;
-            let ended = if later || orphan { usize::MAX } else { op.ended };
+            let ended = if later { usize::MAX } else { op.ended };
             needed.push((what, began, ended, !later));
         }
     }
@@ -623,4 +623,15 @@ fn what_is_rare_is_valid() {
         let finding = check_text(history, &options, &mut Budget::unlimited()).expect("a history");
         assert_eq!(finding.verdict, Verdict::Valid, "{finding:#?}");
     }
+}
+
+/// Who only ends had ended all the same.
+#[test]
+fn an_end_without_a_begin_is_an_end() {
+    let history = "{:type :ok :process 0 :f :write :value 1}
+        {:type :invoke :process 1 :f :read}
+        {:type :ok :process 1 :f :read :value nil}";
+    let options = Options::new("register").expect("a model that is known");
+    let finding = check_text(history, &options, &mut Budget::unlimited()).expect("a history");
+    assert_eq!(finding.verdict, Verdict::Invalid, "{finding:#?}");
 }

@@ -17,7 +17,7 @@
 //!
 //! What failed did not happen. What nobody knows of may happen at any moment after it
 //! began, or never; if it reads, what it saw is not known, and it is left out. An end
-//! without a begin is of an operation that may have been open all the time.
+//! without a begin is of an operation that may have been open since before the history.
 
 mod flow;
 mod models;
@@ -216,12 +216,7 @@ impl<M: Model> Linear<M> {
             self.ops.push(op.clone());
             (self.ops.len() - 1) as u32
         });
-        let ended = match (kind, open.line) {
-            (Kind::Info, _) => NEVER,
-            // It may have been open to the end: behind all events, one after the other.
-            (_, None) => NEVER / 2 + self.calls.len() as u32,
-            _ => self.events,
-        };
+        let ended = if kind == Kind::Info { NEVER } else { self.events };
         self.calls.push(Call { op, began: open.event, ended });
         self.places.push(Place { process, key: open.key, began: open.line, ended: line });
         Ok(())

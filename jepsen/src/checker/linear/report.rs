@@ -1,5 +1,7 @@
 //! Why an object is not linearizable, in words and as a picture.
 
+use std::collections::HashSet;
+
 use super::picture::{Bar, Look, draw};
 use super::search::Stuck;
 use super::space::Space;
@@ -74,9 +76,10 @@ impl<M: Model> Case<'_, '_, M> {
     /// What could have been taken beside the order that is shown; what ends first is first.
     fn open(&self) -> Vec<u32> {
         let until = self.line.calls[self.stuck.at as usize].ended;
+        let taken: HashSet<u32> = self.stuck.order.iter().copied().collect();
         (self.stuck.at + 1..self.line.calls.len() as u32)
             .filter(|call| self.line.calls[*call as usize].began < until)
-            .filter(|call| !self.stuck.order.contains(call))
+            .filter(|call| !taken.contains(call))
             .collect()
     }
 
