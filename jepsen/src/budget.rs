@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// How often the world is asked: a look at the memory takes some microseconds.
-const STEPS_PER_LOOK: u32 = 4_096;
+const STEPS_PER_LOOK: u32 = 256;
 const PAGE: u64 = 4_096;
 
 /// What is left of time and memory.

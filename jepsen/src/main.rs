@@ -1,5 +1,6 @@
 //! `synod-jepsen`: judges histories.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,6 +8,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use synod_jepsen::checker::{Assume, MODELS, Refused};
 use synod_jepsen::{Budget, Finding, Format, Level, Options, Verdict, check, report};
+
+const LONGEST_REASON: usize = 1_000;
 
 #[derive(Parser)]
 #[command(
@@ -54,7 +57,7 @@ struct CheckArgs {
     #[arg(long, value_parser = model_of)]
     model: String,
     /// The state before the first operation, as EDN
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     initial: Option<String>,
     /// The level that it is to have; the model's strongest if not given
     #[arg(long, value_parser = level_of)]
@@ -162,19 +165,29 @@ fn tell(args: &CheckArgs, path: &Path, finding: &Finding) -> Result<(), String> 
         if several {
             json["path"] = path.display().to_string().into();
         }
-        println!("{json}");
+        say(&format!("{json}\n"))?;
     } else {
         let name = if several { format!("{}: ", path.display()) } else { String::new() };
-        print!("{name}{}", report::text(finding, &args.model));
+        say(&format!("{name}{}", report::text(finding, &args.model)))?;
     }
     let Some(file) = &args.report else { return Ok(()) };
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words = std::env::args_os().skip(1);
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let command = format!("synod-jepsen {}", words.join(" "));
     let page = report::page(finding, &args.model, &path.display().to_string(), &command);
     std::fs::write(file, page).map_err(|error| format!("{}: {error}", file.display()))
 }
 
+/// Who was to read it may be gone.
+fn say(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said.map_err(|error| format!("standard output: {error}"))
+}
+
 fn refused(reason: &str) -> ExitCode {
+    // It may quote what was read, however long that is.
+    let reason: String = reason.chars().take(LONGEST_REASON).collect();
     eprintln!("synod-jepsen: {reason}");
     ExitCode::from(2)
 }
