@@ -144,22 +144,30 @@ impl Options {
         })
     }
 
-    /// Reads the initial state, if one is named, and gives it to `take`.
+    /// Reads the initial state, if one is named, and gives it to `take`. A remark may stand
+    /// behind it. Words such as `each key starts as the empty string` name none: they
+    /// describe what the model has of its own.
     pub(crate) fn initial<T>(
         &self,
         take: impl FnOnce(Option<Form<'_>>) -> Result<T, String>,
     ) -> Result<T, String> {
         let Some(text) = &self.initial else { return take(None) };
         // What is a vector would be taken for the history's.
-        let wrapped = format!("#{{{text}}}");
+        let wrapped = format!("#{{{text}\n}}");
         let mut tape = Tape::new();
-        match Reader::new(wrapped.as_bytes()).next(&mut tape) {
-            Ok(Next::Form(mark, _)) => match tape.form(mark).array() {
-                Some([form]) => take(Some(form)),
-                None => Err(format!("{text:?} is not one value")),
-            },
-            Ok(_) => Err(format!("{text:?} is no value")),
-            Err(malformed) => Err(format!("{text:?}: {}", malformed.reason)),
+        let mark = match Reader::new(wrapped.as_bytes()).next(&mut tape) {
+            Ok(Next::Form(mark, _)) => mark,
+            Ok(_) => return Err(format!("{text:?} is no value")),
+            Err(malformed) => return Err(format!("{text:?}: {}", malformed.reason)),
+        };
+        let forms: Vec<Form<'_>> = tape.form(mark).items().into_iter().flatten().collect();
+        let word = |form: &&Form<'_>| form.as_text() == Some(&form.to_string());
+        let words = forms.iter().filter(word).count();
+        match forms[..] {
+            [form] => take(Some(form)),
+            [form, remark] if remark.is_list() => take(Some(form)),
+            _ if words > 1 => take(None),
+            _ => Err(format!("{text:?} is not one value")),
         }
     }
 }
@@ -233,7 +241,7 @@ pub fn check(
     budget: &mut Budget,
 ) -> Result<Finding, Refused> {
     let mut options = options.clone();
-    if format.begins_with_zero() && options.initial.is_none() {
+    if format.begins_with_zero() && options.initial(|form| Ok(form.is_none())) == Ok(true) {
         options.initial = Some("0".to_owned());
     }
     options.sessions |= format.is_sessions();

@@ -27,36 +27,42 @@ impl Values {
         if form.is_nil() {
             return Values::NIL;
         }
-        let new = self.names.len() as u32;
-        assert!(new < u32::MAX, "there is no memory for so many");
-        if let Some(int) = form.as_int() {
-            return *self.ints.entry(int).or_insert_with(|| {
-                self.names.push(int.to_string());
-                new
-            });
+        match form.as_int() {
+            Some(int) => self.int(int),
+            None => self.text(form.to_string()),
         }
-        let text = form.to_string();
-        if let Some(number) = self.texts.get(&text) {
-            return *number;
-        }
-        self.names.push(text.clone());
-        self.texts.insert(text, new);
-        new
     }
 
-    /// The number of a key: one that was written without its colon is the same.
+    /// The number of a key. JSON has keywords, and integers that are keys of maps, as
+    /// strings; who states an initial state may leave the colons out.
     pub fn key(&mut self, form: Form<'_>) -> u32 {
-        let text = form.to_string();
-        let colon = form.as_text() == Some(text.as_str());
-        if !colon {
-            return self.number(form);
+        let Some(text) = form.as_text() else { return self.number(form) };
+        match text.parse() {
+            Ok(int) => self.int(int),
+            Err(_) => self.text(format!(":{text}")),
         }
-        let keyword = format!(":{text}");
-        let new = self.names.len() as u32;
-        *self.texts.entry(keyword).or_insert_with_key(|keyword| {
-            self.names.push(keyword.clone());
+    }
+
+    fn int(&mut self, int: i64) -> u32 {
+        let new = self.new_number();
+        *self.ints.entry(int).or_insert_with(|| {
+            self.names.push(int.to_string());
             new
         })
+    }
+
+    fn text(&mut self, text: String) -> u32 {
+        let new = self.new_number();
+        *self.texts.entry(text).or_insert_with_key(|text| {
+            self.names.push(text.clone());
+            new
+        })
+    }
+
+    fn new_number(&self) -> u32 {
+        let new = self.names.len() as u32;
+        assert!(new < u32::MAX, "there is no memory for so many");
+        new
     }
 
     /// As EDN.

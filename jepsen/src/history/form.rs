@@ -200,6 +200,11 @@ impl<'a> Form<'a> {
         }
     }
 
+    /// Whether it is in round brackets.
+    pub fn is_list(&self) -> bool {
+        matches!(self.node(), Node::Open { shape: Shape::List, .. })
+    }
+
     /// What it holds, if it is no map.
     pub fn items(&self) -> Option<Items<'a>> {
         match self.node() {

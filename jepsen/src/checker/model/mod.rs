@@ -118,7 +118,11 @@ fn level(options: &Options, known: &[Level]) -> Result<Level, String> {
 /// Refuses an initial state: the model begins empty.
 fn begins_empty(options: &Options) -> Result<(), String> {
     options.initial(|form| match form {
-        Some(form) if !form.is_nil() && form.as_text() != Some("empty") => {
+        Some(form)
+            if !form.is_nil()
+                && form.as_text() != Some("empty")
+                && form.items().is_none_or(|mut items| items.next().is_some()) =>
+        {
             Err(format!("{} is empty at first, not {form}", options.model))
         }
         _ => Ok(()),

@@ -38,6 +38,11 @@ struct Mop {
 }
 
 impl Registers {
+    /// Whether it has a value at the beginning.
+    fn begins(&self, key: u32) -> bool {
+        self.initial.iter().any(|(known, value)| *known == key && *value != Values::NIL)
+    }
+
     fn mops(&mut self, value: Form<'_>) -> Result<Vec<Mop>, String> {
         let Some(items) = value.items() else { return Err(format!("{value} is no transaction")) };
         let mut mops = Vec::new();
@@ -76,7 +81,12 @@ impl Model for Registers {
     ) -> Result<Option<Vec<Mop>>, String> {
         match kind {
             Kind::Fail => Ok(None),
-            Kind::Ok => self.mops(value).map(Some),
+            Kind::Ok => {
+                let mut mops = self.mops(value)?;
+                // Where nothing is nil, nil is no value: what was read is not known.
+                mops.retain(|mop| mop.write || mop.value != Values::NIL || !self.begins(mop.key));
+                Ok((!mops.is_empty()).then_some(mops))
+            }
             Kind::Info | Kind::Invoke => {
                 // What it saw is not known.
                 asked.retain(|mop| mop.write);
