@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use synod_jepsen::{Budget, Level, Options, Verdict, check_text};
+use synod_jepsen::checker::Refused;
+use synod_jepsen::{Budget, Finding, Level, Options, Verdict, check_text};
 
 struct Dice(u64);
 
@@ -101,7 +102,7 @@ fn ask(dice: &mut Dice, model: &str, state: &mut State) -> (&'static str, Value)
     state.next += 1;
     let (next, often) = (state.next, dice.one_in(2));
     match model {
-        "counter" if often => ("add", Value::One(1 + dice.below(3) as i64)),
+        "counter" if often => ("add", Value::One(dice.below(5) as i64 - 1)),
         "set" | "set-full" if often => ("add", Value::One(next)),
         "queue" if often => ("enqueue", Value::One(dice.below(3) as i64)),
         "total-queue" if often => ("enqueue", Value::One(next)),
@@ -144,7 +145,7 @@ fn answer(model: &str, state: &mut State, f: &str, asked: &Value) -> Option<Valu
         }
         ("read", _) => {
             return Some(match model {
-                "counter" => Value::One(state.next / 1_000),
+                "counter" => Value::One(state.next.div_euclid(1_000)),
                 "monotonic" => Value::One(*state.map.get(&0).unwrap_or(&0)),
                 "bank" => Value::Map(state.map.clone()),
                 _ => Value::List(state.list.clone()),
@@ -289,10 +290,13 @@ fn judge(model: &str, ops: &[Op]) -> (Verdict, Vec<&'static str>) {
     match model {
         "counter" => {
             for read in reads {
-                let adds = || ops.iter().filter(|op| op.f == "add");
-                let sure = adds().filter(|add| add.end == End::Ok && add.before(read));
-                let may = adds().filter(|add| add.end != End::Fail && add.began < read.ended);
-                let (low, high) = (sure.map(Op::one).sum::<i64>(), may.map(Op::one).sum::<i64>());
+                let (mut low, mut high) = (0, 0);
+                for add in ops.iter().filter(|op| op.f == "add" && op.end != End::Fail) {
+                    let sure = add.end == End::Ok && add.before(read);
+                    let may = add.began < read.ended;
+                    low += if sure || may && add.one() < 0 { add.one() } else { 0 };
+                    high += if sure || may && add.one() > 0 { add.one() } else { 0 };
+                }
                 let Value::One(value) = read.answer else { panic!("a number was read") };
                 found("read-out-of-bounds", value < low || value > high);
             }
@@ -316,7 +320,9 @@ fn judge(model: &str, ops: &[Op]) -> (Verdict, Vec<&'static str>) {
                 let added = ops.iter().filter(|op| op.ok("add") && op.one() == element);
                 let known = added.chain(reads.iter().filter(has).copied()).map(|op| op.ended);
                 let known = known.min();
-                let lack = || reads.iter().filter(|read| !has(read));
+                let tried = ops.iter().find(|op| op.f == "add" && op.one() == element);
+                let tried = tried.map_or(0, |op| op.began);
+                let lack = || reads.iter().filter(|read| read.ended > tried && !has(read));
                 let missed = |read: &&Op| known.is_some_and(|known| known < read.began);
                 let lost = lack().any(|read| {
                     missed(read) && !reads.iter().filter(has).any(|had| had.began > read.began)
@@ -366,7 +372,6 @@ fn judge(model: &str, ops: &[Op]) -> (Verdict, Vec<&'static str>) {
         }
         "unique-ids" => {
             let ids: Vec<i64> = ops.iter().filter(|op| op.ok("generate")).map(Op::one).collect();
-            told = !ids.is_empty();
             for id in &ids {
                 found("duplicated", ids.iter().filter(|other| *other == id).count() > 1);
             }
@@ -389,7 +394,6 @@ fn judge(model: &str, ops: &[Op]) -> (Verdict, Vec<&'static str>) {
         }
         "bank" => {
             let first = reads.iter().min_by_key(|read| read.ended);
-            told = first.is_some();
             for (read, first) in reads.iter().zip(first.into_iter().cycle()) {
                 let total = |read: &Op| read.map().values().sum::<i64>();
                 found("wrong-total", total(read) != total(first));
@@ -482,4 +486,115 @@ fn verdicts_are_those_of_the_rules() {
     ] {
         agrees(rule);
     }
+}
+
+fn finding(model: &str, initial: Option<&str>, lines: &[&str]) -> Result<Finding, Refused> {
+    let mut options = Options::new(model).expect("a model that is known");
+    options.initial = initial.map(str::to_owned);
+    let lines: Vec<String> = lines.iter().map(|line| format!("{{{line}}}\n")).collect();
+    check_text(&lines.concat(), &options, &mut Budget::unlimited())
+}
+
+fn verdict(model: &str, initial: Option<&str>, lines: &[&str]) -> Verdict {
+    finding(model, initial, lines).unwrap_or_else(|refused| panic!("{refused}")).verdict
+}
+
+#[test]
+fn of_nothing_nothing_is_wrong() {
+    for model in ["bank", "causal-reverse", "counter", "long-fork", "queue", "unique-ids"] {
+        assert_eq!(verdict(model, None, &[]), Verdict::Valid, "{model}");
+    }
+    for model in ["set", "set-full"] {
+        assert_eq!(verdict(model, None, &[]), Verdict::Unknown, "{model}");
+    }
+}
+
+#[test]
+fn who_only_ends_has_read_too() {
+    let lines =
+        [":type :ok :process 0 :f :add :value 0", ":type :ok :process 1 :f :read :value [0]"];
+    assert_eq!(verdict("set-full", None, &lines), Verdict::Valid);
+}
+
+#[test]
+fn a_read_before_the_add_tells_nothing() {
+    let lines = [
+        ":type :invoke :process 1 :f :read",
+        ":type :invoke :process 2 :f :read",
+        ":type :ok :process 2 :f :read :value []",
+        ":type :invoke :process 0 :f :add :value 0",
+        ":type :ok :process 0 :f :add :value 0",
+        ":type :ok :process 1 :f :read :value [0]",
+    ];
+    assert_eq!(verdict("set-full", None, &lines), Verdict::Valid);
+}
+
+#[test]
+fn a_counter_that_is_nil_was_never_added_to() {
+    let mut lines = vec![
+        ":type :invoke :process 0 :f :read",
+        ":type :ok :process 0 :f :read :value nil",
+        ":type :invoke :process 0 :f :add :value 2",
+        ":type :ok :process 0 :f :add :value 2",
+    ];
+    assert_eq!(verdict("counter", None, &lines), Verdict::Valid);
+    lines.extend_from_within(..2);
+    assert_eq!(verdict("counter", None, &lines), Verdict::Invalid);
+}
+
+#[test]
+fn who_writes_sees_its_own_before_others_do() {
+    let lines = [
+        ":type :ok :process 0 :f :txn :value [[:w 1 1] [:r 1 1] [:r 2 nil]]",
+        ":type :ok :process 1 :f :txn :value [[:w 2 1] [:r 1 nil] [:r 2 1]]",
+    ];
+    assert_eq!(verdict("long-fork", None, &lines), Verdict::Valid);
+}
+
+#[test]
+fn keys_that_are_written_twice_tell_of_no_fork() {
+    let mut lines = vec![
+        ":type :invoke :process 0 :f :write :value [[:w 1 1]]",
+        ":type :ok :process 0 :f :write :value [[:w 1 1]]",
+        ":type :ok :process 1 :f :read :value [[:r 1 1] [:r 2 nil]]",
+        ":type :ok :process 2 :f :read :value [[:r 1 nil] [:r 2 1]]",
+    ];
+    assert_eq!(verdict("long-fork", None, &lines), Verdict::Invalid);
+    lines.extend_from_within(..1);
+    assert_eq!(verdict("long-fork", None, &lines), Verdict::Unknown);
+}
+
+#[test]
+fn the_initial_state_may_be_told_in_words() {
+    let read = [":type :ok :process 0 :f :read :value {\"0\" 60 \"1\" 40}"];
+    for initial in ["10 accounts, total 100", "100", "{0 60, 1 40}", "nil (nothing is known)"] {
+        assert_eq!(verdict("bank", Some(initial), &read), Verdict::Valid, "{initial}");
+    }
+    for initial in ["10 accounts, total 90", "90", "{0 100}"] {
+        assert_eq!(verdict("bank", Some(initial), &read), Verdict::Invalid, "{initial}");
+    }
+    let told = [
+        ("kv", "each key starts as the empty string"),
+        ("register", "nil; what nobody wrote"),
+        ("cas-register", "0 (nil too)"),
+        ("set", "#{}"),
+        ("rw-register", "reads of value 0 are of the initial state"),
+    ];
+    for (model, initial) in told {
+        assert!(finding(model, Some(initial), &[]).is_ok(), "{model}: {initial}");
+    }
+    for initial in ["1 2", "[", ":a :b", ""] {
+        let refused = finding("register", Some(initial), &[]);
+        assert!(matches!(refused, Err(Refused::Options(_))), "{initial}: {refused:?}");
+    }
+}
+
+#[test]
+fn keys_are_the_same_in_every_spelling() {
+    let reads = [
+        ":type :ok :process 0 :f :txn :value [[\"read\" \"x\" 0] [\"read\" \"y\" nil]]",
+        ":type :ok :process 1 :f :txn :value [[:read :x nil]]",
+    ];
+    assert_eq!(verdict("multi-register", Some("{x 0, y 0}"), &reads), Verdict::Valid);
+    assert_eq!(verdict("multi-register", Some("{x 1, y 0}"), &reads), Verdict::Invalid);
 }

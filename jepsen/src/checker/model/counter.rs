@@ -1,5 +1,6 @@
-//! A sum that is only added to: a read lies between what was surely added and what may
-//! have been.
+//! A sum that is added to: a read lies between what was surely added and what may have
+//! been. What is taken away may have been where it makes the lower bound lower, and surely
+//! was where it makes the upper one lower.
 
 use super::{Pairs, Step, integer, level, refuse};
 use crate::budget::Budget;
@@ -23,9 +24,9 @@ pub fn counter(options: &Options) -> Result<Box<dyn Checker>, String> {
     })?;
     Ok(Box::new(Counter {
         pairs: Pairs::new(),
-        initial: initial.into(),
-        lower: Vec::new(),
-        upper: Vec::new(),
+        initial,
+        sure: [Vec::new(), Vec::new()],
+        possible: [Vec::new(), Vec::new()],
         reads: Vec::new(),
     }))
 }
@@ -33,10 +34,11 @@ pub fn counter(options: &Options) -> Result<Box<dyn Checker>, String> {
 struct Counter {
     /// Of an add what is added, and the event where it began.
     pairs: Pairs<Option<(i64, u64)>>,
-    initial: i128,
-    /// By how much the bounds change, and with which event.
-    lower: Vec<(u64, i64)>,
-    upper: Vec<(u64, i64)>,
+    initial: i64,
+    /// By how much the sum changes, and from which event on: what is added, and what is
+    /// taken away.
+    sure: [Vec<(u64, i64)>; 2],
+    possible: [Vec<(u64, i64)>; 2],
     reads: Vec<Read>,
 }
 
@@ -50,8 +52,9 @@ struct Read {
 impl Counter {
     /// An add that may happen from `began` on, and if `ended` is known has by then.
     fn add(&mut self, added: i64, began: u64, ended: Option<u64>) {
-        self.upper.push((began, added));
-        self.lower.extend(ended.map(|ended| (ended, added)));
+        let less = usize::from(added < 0);
+        self.possible[less].push((began, added));
+        self.sure[less].extend(ended.map(|ended| (ended, added)));
     }
 }
 
@@ -59,7 +62,7 @@ impl Sink for Counter {
     fn event(&mut self, event: &Event<'_>) -> Result<(), Malformed> {
         let began = self.pairs.now + 1;
         let ask = || match event.f {
-            "add" => Ok(Some((growth(event)?, began))),
+            "add" => Ok(Some((integer(event.value)?, began))),
             "read" => Ok(None),
             other => Err(format!("a counter cannot {other}")),
         };
@@ -71,15 +74,16 @@ impl Sink for Counter {
                 ("add", kind) => {
                     let added = match ended.asked.flatten() {
                         Some((added, _)) => added,
-                        None => {
-                            growth(event).map_err(|reason| Malformed::new(event.line, reason))?
-                        }
+                        None => number(event)?,
                     };
                     self.add(added, ended.began, (kind == Kind::Ok).then_some(ended.ended));
                 }
                 ("read", _) => {
-                    let value = integer(event.value)
-                        .map_err(|reason| Malformed::new(event.line, reason))?;
+                    // One that was never added to may be nil.
+                    let value = match event.value.is_nil() {
+                        true => self.initial,
+                        false => number(event)?,
+                    };
                     let (began, ended) = (ended.began, ended.ended);
                     self.reads.push(Read { began, ended, value, line: event.line });
                 }
@@ -90,17 +94,14 @@ impl Sink for Counter {
     }
 }
 
-fn growth(event: &Event<'_>) -> Result<i64, String> {
-    match integer(event.value)? {
-        less @ ..0 => Err(format!("add {less}: this counter only grows")),
-        more => Ok(more),
-    }
+fn number(event: &Event<'_>) -> Result<i64, Malformed> {
+    integer(event.value).map_err(|reason| Malformed::new(event.line, reason))
 }
 
 /// The sums of what changes, by event.
-fn sums(initial: i128, mut changes: Vec<(u64, i64)>) -> Vec<(u64, i128)> {
+fn sums(mut changes: Vec<(u64, i64)>) -> Vec<(u64, i128)> {
     changes.sort_unstable_by_key(|(event, _)| *event);
-    let mut sum = initial;
+    let mut sum = 0;
     let sums = changes.into_iter().map(|(event, change)| {
         sum += i128::from(change);
         (event, sum)
@@ -109,9 +110,9 @@ fn sums(initial: i128, mut changes: Vec<(u64, i64)>) -> Vec<(u64, i128)> {
 }
 
 /// The sum before that event.
-fn before(sums: &[(u64, i128)], event: u64, initial: i128) -> i128 {
+fn before(sums: &[(u64, i128)], event: u64) -> i128 {
     let place = sums.partition_point(|(other, _)| *other < event);
-    place.checked_sub(1).map_or(initial, |place| sums[place].1)
+    place.checked_sub(1).map_or(0, |place| sums[place].1)
 }
 
 impl Checker for Counter {
@@ -119,14 +120,16 @@ impl Checker for Counter {
         for (added, began) in self.pairs.left().into_iter().flatten() {
             self.add(added, began, None);
         }
-        let lower = sums(self.initial, self.lower);
-        let upper = sums(self.initial, self.upper);
+        let initial = i128::from(self.initial);
+        let [sure_more, sure_less] = self.sure.map(sums);
+        let [possible_more, possible_less] = self.possible.map(sums);
         let wrong: Vec<String> = self
             .reads
             .iter()
             .filter_map(|read| {
-                let low = before(&lower, read.began, self.initial);
-                let high = before(&upper, read.ended, self.initial);
+                let (began, ended) = (read.began, read.ended);
+                let low = initial + before(&sure_more, began) + before(&possible_less, ended);
+                let high = initial + before(&possible_more, ended) + before(&sure_less, began);
                 let value = i128::from(read.value);
                 (value < low || value > high).then(|| {
                     format!("line {} reads [{low} {value} {high}]: [low read high]", read.line)

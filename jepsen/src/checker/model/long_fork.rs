@@ -4,10 +4,11 @@
 //!   write x, write y          one read sees x and no y, another one y and no x
 //! ```
 //!
-//! Keys are written once. Keys are read in groups, and of two reads of a group one must
-//! have seen all that the other has.
+//! Keys are written once: where one is written twice, nothing is concluded. Keys are read
+//! in groups, and of two reads of a group one must have seen all that the other has. Who
+//! writes, too, sees what is its own before others do, and is left out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Pairs, Step, level, refuse};
 use crate::budget::Budget;
@@ -27,6 +28,7 @@ pub fn long_fork(options: &Options) -> Result<Box<dyn Checker>, String> {
         level: level(options, &known)?,
         pairs: Pairs::new(),
         values: Values::default(),
+        written: HashSet::new(),
         seen: HashMap::new(),
         twice: None,
         groups: BTreeMap::new(),
@@ -37,9 +39,10 @@ struct LongFork {
     level: Level,
     pairs: Pairs<()>,
     values: Values,
+    written: HashSet<u32>,
     /// The value that a key has once it is written.
     seen: HashMap<u32, u32>,
-    /// A key that has two.
+    /// A key that was written twice, or has two.
     twice: Option<u32>,
     /// By the keys of a group, ascending: what reads saw of them, and the line of the
     /// first that saw that.
@@ -48,21 +51,30 @@ struct LongFork {
 
 impl Sink for LongFork {
     fn event(&mut self, event: &Event<'_>) -> Result<(), Malformed> {
-        let Step::Ended(_) = self.pairs.next(event, || Ok(()))? else { return Ok(()) };
+        let asked = match self.pairs.next(event, || Ok(()))? {
+            Step::Began(_) => true,
+            // Its writes were met when it began, if that is there.
+            Step::Ended(ended) => ended.asked.is_none() && event.kind != Kind::Fail,
+        };
         let Some(mops) = event.value.items() else { return Ok(()) };
-        let mut reads = BTreeMap::new();
+        let (mut reads, mut writes) = (BTreeMap::new(), false);
         for mop in mops {
             let Some([name, key, value]) = mop.array() else {
                 return refuse(event, format!("{mop}: [:r k v] or [:w k v] is expected"));
             };
             let (key, value) = (self.values.number(key), self.values.number(value));
             match name.as_text() {
-                Some("w" | "write") => {}
+                Some("w" | "write") => {
+                    writes = true;
+                    if asked && !self.written.insert(key) {
+                        self.twice.get_or_insert(key);
+                    }
+                }
                 Some("r" | "read") => drop(reads.insert(key, value)),
                 _ => return refuse(event, format!("a register cannot {name}")),
             }
         }
-        if event.kind != Kind::Ok || reads.is_empty() {
+        if event.kind != Kind::Ok || reads.is_empty() || writes {
             return Ok(());
         }
         for (key, value) in reads.iter().filter(|(_, value)| **value != Values::NIL) {

@@ -42,12 +42,18 @@ struct SetFull {
     allow_unwritten: bool,
     pairs: Pairs<Option<u32>>,
     values: Values,
-    /// In the order in which that was tried first.
-    added: Vec<u32>,
+    /// In the order in which that was tried first, and where that began.
+    added: Vec<(u32, u64)>,
     known: HashMap<u32, u64>,
-    /// Where it began, and what it has, ascending.
-    reads: Vec<(u64, Vec<u32>)>,
+    reads: Vec<Read>,
     duplicated: Vec<u32>,
+}
+
+struct Read {
+    began: u64,
+    ended: u64,
+    /// Ascending.
+    has: Vec<u32>,
 }
 
 impl SetFull {
@@ -63,7 +69,7 @@ impl SetFull {
         for element in &read {
             self.known.entry(*element).or_insert(ended);
         }
-        self.reads.push((began, read));
+        self.reads.push(Read { began, ended, has: read });
         Ok(())
     }
 }
@@ -75,7 +81,8 @@ impl Sink for SetFull {
             "add" | "read" => None,
             other => return refuse(event, format!("a set cannot {other}")),
         };
-        self.added.extend(added);
+        let now = self.pairs.now + 1;
+        self.added.extend(added.map(|element| (element, now)));
         let Step::Ended(ended) = self.pairs.next(event, || Ok(added))? else { return Ok(()) };
         match (event.f, event.kind) {
             ("add", kind) => {
@@ -83,7 +90,7 @@ impl Sink for SetFull {
                     Some(added) => added,
                     None => {
                         let added = self.values.number(event.value);
-                        self.added.push(added);
+                        self.added.push((added, ended.began));
                         added
                     }
                 };
@@ -101,33 +108,34 @@ impl Sink for SetFull {
 /// The begin of the last read that has an element, and of the last that has it not.
 #[derive(Clone, Copy, Default)]
 struct Last {
-    present: u64,
-    absent: u64,
+    present: Option<u64>,
+    absent: Option<u64>,
 }
 
 impl SetFull {
     fn last(&self, budget: &mut Budget) -> Option<HashMap<u32, Last>> {
         let mut last: HashMap<u32, Last> = HashMap::new();
-        for (began, read) in &self.reads {
-            for element in read {
+        for read in &self.reads {
+            for element in &read.has {
                 if !budget.step() {
                     return None;
                 }
                 let last = last.entry(*element).or_default();
-                last.present = last.present.max(*began);
+                last.present = last.present.max(Some(read.began));
             }
         }
-        // The last that has it not: looked for from the end, where most have it.
-        let mut latest: Vec<&(u64, Vec<u32>)> = self.reads.iter().collect();
-        latest.sort_unstable_by_key(|(began, _)| std::cmp::Reverse(*began));
-        for element in &self.added {
+        // The last that has it not: looked for from the end, where most have it. What ended
+        // before its add began could not have it.
+        let mut latest: Vec<&Read> = self.reads.iter().collect();
+        latest.sort_unstable_by_key(|read| std::cmp::Reverse(read.began));
+        for (element, tried) in &self.added {
             let last = last.entry(*element).or_default();
-            for (began, read) in &latest {
+            for read in &latest {
                 if !budget.step() {
                     return None;
                 }
-                if read.binary_search(element).is_err() {
-                    last.absent = *began;
+                if read.ended > *tried && read.has.binary_search(element).is_err() {
+                    last.absent = Some(read.began);
                     break;
                 }
             }
@@ -139,7 +147,7 @@ impl SetFull {
 impl Checker for SetFull {
     fn finish(mut self: Box<Self>, budget: &mut Budget) -> Finding {
         let mut tried = HashSet::new();
-        self.added.retain(|element| tried.insert(*element));
+        self.added.retain(|(element, _)| tried.insert(*element));
         let ops = self.pairs.ops;
         let Some(last) = self.last(budget) else {
             let spent = budget.spent().map(str::to_owned);
@@ -147,10 +155,10 @@ impl Checker for SetFull {
         };
         let (mut lost, mut stale, mut never_read) = (Vec::new(), Vec::new(), Vec::new());
         let mut stable = false;
-        for element in &self.added {
+        for (element, _) in &self.added {
             let Last { present, absent } = last[element];
-            let known = self.known.get(element);
-            let missed = known.is_some_and(|known| *known < absent);
+            let known = self.known.get(element).copied();
+            let missed = known.is_some() && known < absent;
             match (present > absent, missed) {
                 (true, missed) => {
                     stable = true;

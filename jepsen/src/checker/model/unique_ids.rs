@@ -51,7 +51,6 @@ impl Checker for UniqueIds {
         let breaks = [Level::Model];
         let found =
             anomaly("duplicated", "given out twice", &self.duplicated, &self.values, &breaks);
-        let unknown = self.given.is_empty().then(|| "no id was given out".to_owned());
-        Finding::new(Level::Model, found.into_iter().collect(), self.pairs.ops, unknown)
+        Finding::new(Level::Model, found.into_iter().collect(), self.pairs.ops, None)
     }
 }

@@ -50,6 +50,8 @@ impl Model for Sum {
 
     fn end(&mut self, op: Op, kind: Kind, value: Form<'_>) -> Result<Option<Op>, String> {
         match (op, kind) {
+            // One that was never added to may be nil.
+            (Op::Read(_), Kind::Ok) if value.is_nil() => Ok(Some(Op::Read(self.initial))),
             (Op::Read(_), Kind::Ok) => match value.as_int() {
                 Some(sum) => Ok(Some(Op::Read(sum))),
                 None => Err(format!("read {value}: an integer is expected")),
