@@ -48,6 +48,11 @@ impl Budget {
         self.spent.is_none()
     }
 
+    /// Spends it all: what is to be done is more than can be held.
+    pub fn give_up(&mut self, reason: String) {
+        self.spent.get_or_insert(reason);
+    }
+
     /// What is spent, if anything.
     pub fn spent(&self) -> Option<&str> {
         self.spent.as_deref()

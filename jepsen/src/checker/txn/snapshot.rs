@@ -47,6 +47,9 @@ pub fn holds(
         let here: Vec<u32> = here.map(|place| place as u32).collect();
         for (place, one) in here.iter().enumerate() {
             for other in &here[place + 1..] {
+                if !budget.step() {
+                    return None;
+                }
                 let sides = [(commit(*one), begin(*other)), (commit(*other), begin(*one))];
                 polygraph.choices.push([&sides[..1], &sides[1..]]);
             }

@@ -54,6 +54,9 @@ struct Orders {
 /// transactions.
 const SMALL: usize = 50_000;
 
+/// So many choices are searched at most: they take some gigabytes.
+const MOST_CHOICES: usize = 1 << 26;
+
 /// The levels that are decided by search, weaker ones first.
 const SEARCHED: [(Level, Nodes, bool, bool); 7] = [
     (Level::SnapshotIsolation, Nodes::Snapshot, false, false),
@@ -204,7 +207,7 @@ impl Decided<'_> {
                 let build = Build::new(self.versions, nodes, orders);
                 let commits: Vec<u32> =
                     (0..self.registers.table.len()).map(|txn| build.commit(txn as TxnNo)).collect();
-                let holds = match solve(&build.polygraph(), self.budget) {
+                let holds = match solve(&build.polygraph(self.budget)?, self.budget) {
                     Answer::Acyclic { order, .. } => {
                         // Snapshot isolation tells most of the order.
                         if nodes == Nodes::Snapshot || self.order.is_none() {
@@ -272,7 +275,9 @@ impl<'a> Build<'a> {
         if self.nodes == Nodes::Serializable { place } else { 2 * place + 1 }
     }
 
-    fn polygraph(mut self) -> Polygraph {
+    /// None if the budget ends before: of so many writers of one key that each two of them
+    /// are a choice there may be more than memory holds.
+    fn polygraph(mut self, budget: &mut Budget) -> Option<Polygraph> {
         if self.nodes != Nodes::Serializable {
             for txn in 0..self.versions.registers.table.len() as TxnNo {
                 self.edges.push((self.begin(txn), self.commit(txn)));
@@ -280,9 +285,9 @@ impl<'a> Build<'a> {
         }
         self.time();
         for key in &self.versions.keys {
-            self.key(key);
+            self.key(key, budget)?;
         }
-        Polygraph { nodes: self.count, edges: self.edges, choices: self.choices }
+        Some(Polygraph { nodes: self.count, edges: self.edges, choices: self.choices })
     }
 
     /// Sessions, and real time by way of its barriers.
@@ -308,7 +313,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn key(&mut self, key: &Key) {
+    fn key(&mut self, key: &Key, budget: &mut Budget) -> Option<()> {
         let mut writes: Vec<TxnNo> = key.versions.iter().map(|version| version.writer).collect();
         writes.retain(|writer| *writer != NONE);
         writes.sort_unstable();
@@ -329,7 +334,7 @@ impl<'a> Build<'a> {
         for writer in writers {
             self.next(initial, writer.txn);
         }
-        self.order(writers);
+        self.order(writers, budget)
     }
 
     fn writer(&mut self, txn: TxnNo, readers: &[TxnNo], writes: &[TxnNo]) -> Writer {
@@ -374,7 +379,7 @@ impl<'a> Build<'a> {
     }
 
     /// Which of two writers is before the other: known, or a choice.
-    fn order(&mut self, writers: &[Writer]) {
+    fn order(&mut self, writers: &[Writer], budget: &mut Budget) -> Option<()> {
         let table = &self.versions.registers.table;
         // Who was not invoked began before all; who is not done never ends.
         let begins = |txn: TxnNo| match table.txn(txn).behind {
@@ -398,9 +403,16 @@ impl<'a> Build<'a> {
         for (at, writer) in sorted.iter().enumerate() {
             let end = ends(writer.txn);
             for (to, other) in sorted.iter().enumerate().skip(at + 1) {
+                if !budget.step() {
+                    return None;
+                }
                 if begins(other.txn) < end {
                     if !self.in_session(writer.txn, other.txn) {
                         open.push((at, to));
+                    }
+                    if self.choices.len() + open.len() > MOST_CHOICES {
+                        budget.give_up("too many orders of two writers are open".to_owned());
+                        return None;
                     }
                     continue;
                 }
@@ -431,7 +443,11 @@ impl<'a> Build<'a> {
                     self.choices.push([&sides[0], &sides[1]]);
                 }
             }
+            if !budget.step() {
+                return None;
+            }
         }
+        Some(())
     }
 
     /// Whether the order of sessions tells which of them is before the other.
