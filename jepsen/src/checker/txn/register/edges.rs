@@ -35,7 +35,7 @@ impl Versions<'_> {
                 for reader in &version.readers {
                     let (to, edge) = (*reader, Edge::Wr);
                     edges.add(version.writer, Arc { to, key: number, edge, by: Extra::None });
-                    linked = linked || key.is_newest(place);
+                    linked = linked || key.versions[place].newest;
                 }
             }
             let mut before = key.before.clone();
@@ -55,7 +55,7 @@ impl Versions<'_> {
                 }
                 let from = earlier.readers.iter().chain(Some(&earlier.writer));
                 let mut from = from.filter(|from| **from != NONE && **from != to);
-                linked = linked || (from.next().is_some() && key.is_newest(place as usize));
+                linked = linked || (from.next().is_some() && key.versions[place as usize].newest);
             }
         }
         (edges, linked)
@@ -67,7 +67,7 @@ impl Versions<'_> {
         for (number, key) in self.keys.iter().enumerate() {
             let mut places: Vec<usize> = (0..key.versions.len())
                 .filter(|place| *place == 0 || key.versions[*place].writer != NONE)
-                .filter(|place| key.is_newest(*place))
+                .filter(|place| key.versions[*place].newest)
                 .collect();
             places.sort_by_key(|place| match key.versions[*place].writer {
                 NONE => 0,

@@ -11,6 +11,7 @@ use super::super::atom::Atom;
 use super::super::cycle::Extra;
 use super::super::table::{Act, NONE, SEVERAL, Status, TxnNo};
 use super::Registers;
+use super::reads::newest;
 
 /// A version's place among those of its key; the initial state is 0.
 pub type Place = u32;
@@ -20,6 +21,8 @@ pub type Place = u32;
 pub struct Version {
     /// Who wrote it; `NONE` for the initial state, and where that is not known.
     pub writer: TxnNo,
+    /// Whether its writer left it so; of nobody known it does.
+    pub newest: bool,
     /// Who read it without having written it, in ascending order.
     pub readers: Vec<TxnNo>,
 }
@@ -46,14 +49,6 @@ pub struct Key {
     pub before: Vec<(Place, Place, Extra)>,
 }
 
-impl Key {
-    /// Whether a version is the last one that its writer wrote.
-    pub(super) fn is_newest(&self, place: usize) -> bool {
-        let writer = self.versions[place].writer;
-        writer == NONE || !self.versions[place + 1..].iter().any(|later| later.writer == writer)
-    }
-}
-
 /// The versions of all keys.
 pub struct Versions<'a> {
     pub(super) registers: &'a Registers,
@@ -67,7 +62,7 @@ impl<'a> Versions<'a> {
         let mut versions = Versions { registers, keys: Vec::new() };
         let mut places: Vec<FxHashMap<Atom, Place>> = Vec::new();
         for _ in 0..registers.writers.len() {
-            let initial = Version { writer: NONE, readers: Vec::new() };
+            let initial = Version { writer: NONE, newest: true, readers: Vec::new() };
             versions.keys.push(Key { versions: vec![initial], ..Key::default() });
             places.push(FxHashMap::default());
         }
@@ -102,7 +97,9 @@ impl<'a> Versions<'a> {
                         let known =
                             writer < SEVERAL && registers.table.txn(writer).status != Status::Fail;
                         let writer = if known { writer } else { NONE };
-                        key.versions.push(Version { writer, readers: Vec::new() });
+                        let newest = writer == NONE
+                            || newest(registers.table.mops(writer), mop.key) == Some(value);
+                        key.versions.push(Version { writer, newest, readers: Vec::new() });
                     }
                     place
                 }

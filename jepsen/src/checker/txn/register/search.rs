@@ -317,7 +317,6 @@ impl<'a> Build<'a> {
         let mut writes: Vec<TxnNo> = key.versions.iter().map(|version| version.writer).collect();
         writes.retain(|writer| *writer != NONE);
         writes.sort_unstable();
-        let twice = writes.windows(2).any(|pair| pair[0] == pair[1]);
         writes.dedup();
         let mut writers: Vec<Writer> = Vec::new();
         for (place, version) in key.versions.iter().enumerate() {
@@ -325,7 +324,7 @@ impl<'a> Build<'a> {
                 // Of nobody known: it has no place in the order.
                 continue;
             }
-            if twice && !key.is_newest(place) {
+            if !version.newest {
                 continue;
             }
             writers.push(self.writer(version.writer, &version.readers, &writes));
