@@ -29,6 +29,7 @@ pub mod budget;
 pub mod checker;
 pub mod history;
 pub mod level;
+mod markup;
 pub mod report;
 
 pub use budget::Budget;

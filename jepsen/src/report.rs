@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::checker::Finding;
+use crate::markup::escaped;
 
 /// The finding as JSON.
 pub fn json(finding: &Finding, model: &str) -> Value {
@@ -77,10 +78,6 @@ pub fn page(finding: &Finding, model: &str, history: &str, command: &str) -> Str
     let _ = writeln!(page, "<section><p>Repeat it:</p><pre>{}</pre></section>", escaped(command));
     page.push_str("</html>\n");
     page
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -5,15 +5,19 @@
 //! still valid is found by trying each order, with objects that are written a second time
 //! here.
 
+mod common;
+
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use common::Dice;
 use synod_jepsen::{Budget, Level, Options, Verdict, check_text};
 
-/// A sequence that is the same each time.
-struct Dice {
-    seed: u64,
+/// Numbers, and what kind of history they make.
+struct Chance {
+    dice: Dice,
     /// How many values operations have: with few some are often written twice, with many
     /// some are written and never read.
     values: usize,
@@ -21,24 +25,27 @@ struct Dice {
     lost: usize,
 }
 
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
+impl Chance {
     fn value(&mut self) -> i64 {
-        self.below(self.values) as i64
+        self.dice.below(self.values) as i64
     }
 
-    fn below(&mut self, limit: usize) -> usize {
-        (self.roll() % limit as u64) as usize
+    fn loses(&mut self) -> bool {
+        self.dice.one_in(self.lost)
     }
+}
 
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
+impl Deref for Chance {
+    type Target = Dice;
+
+    fn deref(&self) -> &Dice {
+        &self.dice
+    }
+}
+
+impl DerefMut for Chance {
+    fn deref_mut(&mut self) -> &mut Dice {
+        &mut self.dice
     }
 }
 
@@ -164,7 +171,7 @@ fn apply(model: &str, state: &State, what: &What) -> Option<State> {
 }
 
 /// What is answered in that state.
-fn answered(dice: &mut Dice, state: &State, what: What) -> What {
+fn answered(dice: &mut Chance, state: &State, what: What) -> What {
     match what {
         What::Read(_) => What::Read(state.numbers[0]),
         What::ReadAll(_) => What::ReadAll(state.numbers.clone()),
@@ -186,9 +193,9 @@ fn answered(dice: &mut Dice, state: &State, what: What) -> What {
     }
 }
 
-fn any(dice: &mut Dice, model: &str) -> What {
+fn any(dice: &mut Chance, model: &str) -> What {
     let value = dice.value();
-    let text = |dice: &mut Dice| ["", "a", "b", "ab"][dice.below(4)].to_owned();
+    let text = |dice: &mut Chance| ["", "a", "b", "ab"][dice.below(4)].to_owned();
     match (model, dice.below(4)) {
         ("register" | "cas-register", 0) => What::Read(0),
         ("cas-register", 1 | 2) => What::Cas(value, dice.value()),
@@ -213,13 +220,13 @@ fn any(dice: &mut Dice, model: &str) -> What {
 }
 
 /// A history that is valid, since it is of an object.
-fn simulate(dice: &mut Dice, model: &str, strict: bool) -> Vec<Op> {
+fn simulate(dice: &mut Chance, model: &str, strict: bool) -> Vec<Op> {
     let (processes, length) = (2 + dice.below(3), 3 + dice.below(7));
     simulated(dice, model, strict, processes, length)
 }
 
 fn simulated(
-    dice: &mut Dice,
+    dice: &mut Chance,
     model: &str,
     strict: bool,
     processes: usize,
@@ -243,7 +250,7 @@ fn simulated(
             None => {}
             Some((op, false)) => {
                 let op = &mut ops[op];
-                if dice.one_in(dice.lost) {
+                if dice.loses() {
                     // It never takes effect, and nobody knows.
                     op.end = if dice.one_in(3) { End::Nothing } else { End::Info };
                 } else {
@@ -255,7 +262,7 @@ fn simulated(
                         }
                         (None, _) => op.end = End::Fail,
                     }
-                    if op.end == End::Ok && dice.one_in(dice.lost) {
+                    if op.end == End::Ok && dice.loses() {
                         op.end = if dice.one_in(3) { End::Nothing } else { End::Info };
                     }
                 }
@@ -272,7 +279,7 @@ fn simulated(
 }
 
 /// Changes something.
-fn mutate(dice: &mut Dice, ops: &mut [Op]) {
+fn mutate(dice: &mut Chance, ops: &mut [Op]) {
     let place = dice.below(ops.len());
     let value = dice.below(4) as i64 - 1;
     let other = dice.below(ops.len());
@@ -459,7 +466,7 @@ fn agrees(model: &str, strict: bool) {
     options.level = Some(Level::Linearizable);
     options.cas_drop = !strict;
     let (mut valid, mut invalid) = (0, 0);
-    let mut dice = Dice { seed: 7, values: 0, lost: 0 };
+    let mut dice = Chance { dice: Dice(7), values: 0, lost: 0 };
     while valid < ENOUGH || invalid < ENOUGH {
         dice.values = [3, 3, 8][dice.below(3)];
         dice.lost = [8, 8, 3][dice.below(3)];
@@ -576,7 +583,7 @@ fn many_may_be_open() {
     for model in ["register", "cas-register", "mutex", "queue", "set"] {
         let mut options = Options::new(model).expect("a model that is known");
         options.level = Some(Level::Linearizable);
-        let mut dice = Dice { seed: 3, values: 5, lost: 4 };
+        let mut dice = Chance { dice: Dice(3), values: 5, lost: 4 };
         for _ in 0..5 {
             let ops = simulated(&mut dice, model, true, 100, 400);
             let history = text(model, &ops);

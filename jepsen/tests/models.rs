@@ -3,30 +3,14 @@
 //! As in `linear.rs` an object is simulated and then some of what was read is changed. The
 //! rules are written here a second time, as sentences over all pairs of operations.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use common::Dice;
 use synod_jepsen::checker::Refused;
 use synod_jepsen::{Budget, Finding, Level, Options, Verdict, check_text};
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.roll() % limit as u64) as usize
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
 enum Value {

@@ -1,21 +1,12 @@
 //! Transactions against a plain search: of small histories all orders are tried, and the
 //! checkers must agree, on valid ones as on those in which one result was changed.
 
+mod common;
+
 use std::collections::BTreeMap;
 
+use common::Dice;
 use synod_jepsen::{Budget, Level, Options, Verdict, check_text};
-
-/// Numbers that are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
 enum Mop {
@@ -47,23 +38,23 @@ fn history(dice: &mut Dice, model: Model) -> Vec<Txn> {
     let mut written = 0;
     let mut free = [0; 3];
     let mut txns = Vec::new();
-    for at in 0..3 + dice.roll(3) {
+    for at in 0..3 + dice.below(3) as u64 {
         let now = 10 * (at + 1);
-        let process = dice.roll(3);
+        let process = dice.below(3) as u64;
         if free[process as usize] >= now {
             continue;
         }
-        let begin = (free[process as usize] + 1).max(now.saturating_sub(dice.roll(30)));
-        let end = now + dice.roll(30);
+        let begin = (free[process as usize] + 1).max(now.saturating_sub(dice.below(30) as u64));
+        let end = now + dice.below(30) as u64;
         free[process as usize] = end;
-        let ok = dice.roll(8) > 0;
+        let ok = !dice.one_in(8);
         let mut mops = Vec::new();
         // What is not known to have happened may not have.
-        let happens = ok || dice.roll(2) == 0;
-        for _ in 0..1 + dice.roll(3) {
-            let key = dice.roll(2);
+        let happens = ok || dice.one_in(2);
+        for _ in 0..1 + dice.below(3) {
+            let key = dice.below(2) as u64;
             let values = state.entry(key).or_default();
-            if dice.roll(2) == 0 {
+            if dice.one_in(2) {
                 written += 1;
                 mops.push(Mop::Write(key, written));
                 if happens {
@@ -99,16 +90,16 @@ fn change(dice: &mut Dice, model: Model, txns: &mut [Txn]) {
         })
         .collect();
     let txn = &mut txns[0..];
-    let place = dice.roll(txn.len() as u64) as usize;
+    let place = dice.below(txn.len());
     let mops = &mut txn[place].mops;
-    let place = dice.roll(mops.len() as u64) as usize;
+    let place = dice.below(mops.len());
     if let Mop::Read(_, values) = &mut mops[place] {
-        match (model, dice.roll(3)) {
+        match (model, dice.below(3)) {
             (_, 0) => values.clear(),
             (Model::List, 1) => drop(values.pop()),
             (Model::List, _) if values.len() > 1 => values.swap(0, 1),
             _ if !all.is_empty() => {
-                *values = vec![all[dice.roll(all.len() as u64) as usize]];
+                *values = vec![all[dice.below(all.len())]];
             }
             _ => {}
         }
@@ -279,7 +270,7 @@ fn agree(model: Model, name: &str) {
         if txns.is_empty() {
             continue;
         }
-        if dice.roll(3) > 0 {
+        if !dice.one_in(3) {
             change(&mut dice, model, &mut txns);
         }
         let text = edn(model, &txns);

@@ -3,6 +3,7 @@
 //! What is between two events is as wide as what is between any other two: only the order
 //! counts. A bar that fades out to the right belongs to an operation that never ended.
 
+use crate::markup::escaped;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -124,21 +125,6 @@ fn draw_bar(svg: &mut String, bar: &Bar, x: usize, width: usize, room: usize, y:
         y + 17,
         escaped(&label)
     );
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            letter if letter.is_control() => safe.push(' '),
-            letter => safe.push(letter),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

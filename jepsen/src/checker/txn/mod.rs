@@ -14,6 +14,7 @@ mod table;
 mod words;
 
 use super::{Checker, Options};
+use crate::level::Level;
 
 /// The checker of lists to which transactions append.
 ///
@@ -31,4 +32,14 @@ pub fn list_append(options: &Options) -> Result<Box<dyn Checker>, String> {
 /// A level that it does not know.
 pub fn rw_register(options: &Options) -> Result<Box<dyn Checker>, String> {
     Ok(Box::new(register::Registers::new(options)?))
+}
+
+/// The level that is asked for, of those that transactions have.
+fn level_of(options: &Options) -> Result<Level, String> {
+    match options.level.unwrap_or(Level::StrictSerializable) {
+        level @ (Level::Linearizable | Level::Model) => {
+            Err(format!("{} knows no level {level}", options.model))
+        }
+        level => Ok(level),
+    }
 }

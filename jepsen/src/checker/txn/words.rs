@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use super::cycle::Cycle;
 use super::graph::{Arc, Edge};
 use super::table::{Mop, Table, TxnNo};
+use crate::markup::escaped;
 
 /// Longer ones are cut in the middle.
 const MOST_LETTERS: usize = 200;
@@ -148,8 +149,4 @@ fn cut(text: String) -> String {
     let half = MOST_LETTERS / 2;
     let (begin, end) = (&letters[..half], &letters[letters.len() - half..]);
     format!("{} … {}", begin.iter().collect::<String>(), end.iter().collect::<String>())
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -24,9 +24,9 @@ use rustc_hash::FxHashMap;
 use self::reads::Finished;
 use super::anomaly;
 use super::atom::{Atom, Atoms, Keys};
-use super::judge;
 use super::table::{Act, Mop, NONE, SEVERAL, Table, TxnNo, mop_of};
 use super::words::Words;
+use super::{judge, level_of};
 use crate::budget::Budget;
 use crate::checker::{Anomaly, Checker, Finding, Options};
 use crate::history::{Event, Form, Kind, Malformed, Sink};
@@ -91,10 +91,7 @@ struct Mine {
 impl Lists {
     /// An empty one.
     pub fn new(options: &Options) -> Result<Lists, String> {
-        let level = options.level.unwrap_or(Level::StrictSerializable);
-        if matches!(level, Level::Linearizable | Level::Model) {
-            return Err(format!("list-append knows no level {level}"));
-        }
+        let level = level_of(options)?;
         options.initial(|initial| match initial {
             Some(form)
                 if !form.is_nil()

@@ -27,9 +27,9 @@ use rustc_hash::FxHashMap;
 use self::order::Versions;
 use super::anomaly;
 use super::atom::{Atom, Atoms, Keys};
-use super::judge;
 use super::table::{Act, Mop, NONE, SEVERAL, Table, TxnNo, mop_of};
 use super::words::Words;
+use super::{judge, level_of};
 use crate::budget::Budget;
 use crate::checker::{Anomaly, Assume, Checker, Finding, Options};
 use crate::history::{Event, Form, Kind, Malformed, Sink};
@@ -59,10 +59,7 @@ pub struct Registers {
 impl Registers {
     /// An empty one.
     pub fn new(options: &Options) -> Result<Registers, String> {
-        let level = options.level.unwrap_or(Level::StrictSerializable);
-        if matches!(level, Level::Linearizable | Level::Model) {
-            return Err(format!("rw-register knows no level {level}"));
-        }
+        let level = level_of(options)?;
         let mut atoms = Atoms::default();
         let initial = options
             .initial(|form| Ok(form.filter(|form| !form.is_nil()).map(|form| atoms.atom(form))))?;
