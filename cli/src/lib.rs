@@ -1,7 +1,6 @@
 //! What the command is made of, for its examples and tests.
 //!
 //! ```text
-//!   cluster   servers as processes of their own on this machine
 //!   bank      accounts, transfers with receipts, and the check of both
 //!   bench     closed-loop workloads and what they cost
 //!   demo      the story of a bank whose servers are killed
@@ -10,7 +9,6 @@
 pub mod age;
 pub mod bank;
 pub mod bench;
-pub mod cluster;
 pub mod demo;
 pub mod random;
 pub mod runtime;

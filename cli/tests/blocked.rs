@@ -11,9 +11,9 @@ use common::ask::Ask;
 use common::{PATIENCE, Run, until};
 use serde_json::{Value, json};
 use synod_cli::bank::{Bank, Load, Tally};
-use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
 use synod_client::{AsKey, Client, Error, Key, Options, Protocol, ShardId, Txn, TxnId};
+use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 
 /// How often the coordinator is killed until the moment is the right one.
 const ROUNDS: u32 = 20;

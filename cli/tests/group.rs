@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use common::{Scratch, base_port, until};
 use serde_json::Value;
-use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
 use synod_client::Client;
+use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 
 /// How long a group may take until it serves again.
 const PATIENCE: Duration = Duration::from_secs(30);

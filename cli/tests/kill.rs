@@ -6,10 +6,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use synod_cli::bank::{Bank, Load};
-use synod_cli::cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};
 use synod_cli::random::Random;
 use synod_cli::runtime;
 use synod_client::{Options, Protocol};
+use synod_cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};
 use tokio::process::{Child, Command};
 
 const ROUNDS: usize = 50;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use common::Scratch;
 use serde_json::Value;
-use synod_cli::cluster::{ClusterOptions, LocalCluster};
 use synod_cli::runtime;
 use synod_client::{Client, Error, Key, Options, Reason, Scheme};
+use synod_cluster::{ClusterOptions, LocalCluster};
 use synod_common::route::Router;
 
 /// How often is looked before the test gives up.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use common::Run;
 use common::ask::Ask;
 use serde_json::{Value, json};
-use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
 use synod_client::{Client, Key, Options, Protocol, ShardId, TxnId};
+use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_common::route::Router;
 
 /// How often is looked before the test gives up.

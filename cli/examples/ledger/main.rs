@@ -26,9 +26,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use synod_cli::cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
 use synod_client::{Client, Credentials};
+use synod_cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};
 
 /// Replay a bank's ledger, and check every balance of every day
 #[derive(Parser)]

@@ -10,7 +10,7 @@ use synod_client::Client;
 use super::cost::round;
 use super::keyspace::{self, Keyspace, key};
 use super::{BenchOptions, Report, Target, report};
-use crate::cluster::{ClusterOptions, LocalCluster, NodeName};
+use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 
 /// Bytes of a key and its value.
 const RAW_BYTES: u64 = 16 + 100;

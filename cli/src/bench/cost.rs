@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::cluster::{LocalCluster, Usage};
+use synod_cluster::{LocalCluster, Usage};
 
 /// Names of the servers' counters.
 const FSYNCS: &str = "synod_log_syncs_total";

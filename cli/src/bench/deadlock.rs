@@ -23,8 +23,8 @@ use synod_common::route::Router;
 use super::keyspace::Keyspace;
 use super::measure::{self, Measured};
 use super::{BenchOptions, WARM_UP, Workload};
-use crate::cluster::LocalCluster;
 use crate::random::Random;
+use synod_cluster::LocalCluster;
 
 /// Pause between the two waits, so that the first one has begun.
 const BETWEEN: Duration = Duration::from_millis(2);

@@ -21,8 +21,8 @@ use serde::Serialize;
 use synod_client::{Client, Key, Options, Protocol, ShardId};
 use synod_common::route::Router;
 
-use crate::cluster::{ClusterOptions, LocalCluster, NodeName};
 use crate::random::Random;
+use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 
 /// Shards of the cluster.
 const SHARDS: u16 = 2;

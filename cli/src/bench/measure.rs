@@ -9,8 +9,8 @@ use synod_client::{Client, Error, Options};
 
 use super::cost::Cost;
 use super::{BenchOptions, Counters, Keyspace, WARM_UP, Workload, report};
-use crate::cluster::LocalCluster;
 use crate::random::Random;
+use synod_cluster::LocalCluster;
 
 /// After an error a client waits this long.
 const AFTER_ERROR: Duration = Duration::from_millis(10);

@@ -29,11 +29,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use synod_client::{Client, Credentials, Protocol, Scheme};
 
-use crate::cluster::{ClusterOptions, LocalCluster};
 use cost::Counters;
 pub use failover::{Failover, FailoverBounds, FailoverOptions, run as failover};
 use keyspace::Keyspace;
 pub use report::{CommitCost, Report};
+use synod_cluster::{ClusterOptions, LocalCluster};
 pub use workload::{BadWorkload, Workload};
 
 /// Time before the measurement, for connections, caches and the allocator.
@@ -104,7 +104,7 @@ pub async fn run(options: &BenchOptions) -> Result<Report> {
 
 async fn connect(
     options: &BenchOptions,
-) -> Result<(Client, Option<LocalCluster>, Option<crate::cluster::Folder>)> {
+) -> Result<(Client, Option<LocalCluster>, Option<synod_cluster::Folder>)> {
     match &options.target {
         Target::Own { deadlocks, coordinators } => {
             let options = ClusterOptions {
@@ -119,7 +119,7 @@ async fn connect(
             Ok((db, Some(cluster), None))
         }
         Target::Embedded => {
-            let folder = crate::cluster::Folder::new(None)?;
+            let folder = synod_cluster::Folder::new(None)?;
             let db = Client::embedded(folder.path()).await?;
             Ok((db, None, Some(folder)))
         }

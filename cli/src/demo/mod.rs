@@ -17,8 +17,8 @@ use anyhow::{Context, Result};
 use synod_client::{Client, Options, Protocol, ShardId};
 
 use crate::bank::{Bank, Load};
-use crate::cluster::{ClusterOptions, LocalCluster, NodeName};
 use story::Story;
+use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 
 /// How the demo is run.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use synod_cli::cluster::LocalCluster;
+use synod_cluster::LocalCluster;
 
 use super::{Run, Scratch};
 

@@ -1,23 +1,7 @@
-//! A cluster of real processes on this machine, to be measured and killed.
-//!
-//! ```text
-//!   dir/certs/   ca.pem c1.pem s1.pem … client.pem     made at the start
-//!   dir/c1.toml  dir/c1/   its configuration and its data folder
-//!   dir/c1.err   what it said on stderr, shown when something fails
-//! ```
-//!
-//! A kill is SIGKILL: the process gets no chance to write anything. Nothing
-//! outlives the cluster: whoever drops it ends its processes and, unless the
-//! folder was chosen by the caller, removes its files.
-
-mod ports;
-mod process;
-mod scrape;
+//! The cluster as a whole.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -26,9 +10,13 @@ use synod_common::driver::authority::Authority;
 use synod_common::driver::tls::Role;
 use synod_common::limits;
 
-use process::Process;
-pub use process::Usage;
-pub use scrape::Metrics;
+use crate::bin::find_bin;
+use crate::config::{config_text, url_of};
+use crate::folder::Folder;
+use crate::node::NodeName;
+use crate::ports::{self, Ports};
+use crate::process::{Condition, Process, Usage};
+use crate::scrape::Metrics;
 
 /// The client certificate that a local cluster comes with.
 pub const CLIENT: &str = "client";
@@ -68,46 +56,12 @@ impl Default for ClusterOptions {
     }
 }
 
-/// A server of the cluster, as it prints: `c1`, `s2`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NodeName {
-    /// A coordinator, by its number.
-    Coordinator(u16),
-    /// A shard, by its number.
-    Shard(u16),
-}
-
-impl fmt::Display for NodeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NodeName::Coordinator(n) => write!(f, "c{n}"),
-            NodeName::Shard(n) => write!(f, "s{n}"),
-        }
-    }
-}
-
-impl NodeName {
-    fn role(self) -> Role {
-        match self {
-            NodeName::Coordinator(_) => Role::Coordinator,
-            NodeName::Shard(_) => Role::Shard,
-        }
-    }
-}
-
 /// Servers that run as processes of their own.
 pub struct LocalCluster {
     nodes: BTreeMap<NodeName, Process>,
     url: String,
     /// Last, so that it goes after the processes that use it.
     dir: Folder,
-}
-
-/// Where a server listens.
-#[derive(Clone, Copy, Debug)]
-struct Ports {
-    quic: u16,
-    admin: u16,
 }
 
 impl LocalCluster {
@@ -130,7 +84,7 @@ impl LocalCluster {
             .map(NodeName::Coordinator)
             .chain((1..=options.shards).map(NodeName::Shard))
             .collect();
-        let certs = dir.path.join("certs");
+        let certs = dir.path().join("certs");
         if !certs.join("ca.pem").exists() {
             let authority = Authority::create(&certs)?;
             for name in &names {
@@ -144,10 +98,10 @@ impl LocalCluster {
         let mut nodes = BTreeMap::new();
         let cluster_id = format!("{:032x}", ports::seed());
         for &name in &names {
-            let config = dir.path.join(format!("{name}.toml"));
+            let config = dir.path().join(format!("{name}.toml"));
             std::fs::write(&config, config_text(name, &cluster_id, &ports, &options))
                 .with_context(|| format!("{} can not be written", config.display()))?;
-            let mut node = Process::new(name, &bin, &config, &dir.path, ports[&name].admin);
+            let mut node = Process::new(name, &bin, &config, dir.path(), ports[&name].admin);
             node.spawn()?;
             nodes.insert(name, node);
         }
@@ -165,12 +119,12 @@ impl LocalCluster {
 
     /// The folder of its certificates.
     pub fn certs(&self) -> PathBuf {
-        self.dir.path.join("certs")
+        self.dir.path().join("certs")
     }
 
     /// The folder of all its files.
     pub fn dir(&self) -> &Path {
-        &self.dir.path
+        self.dir.path()
     }
 
     /// Its servers.
@@ -198,6 +152,35 @@ impl LocalCluster {
     /// If there is no such server, or the system refuses.
     pub fn kill(&mut self, name: NodeName) -> Result<()> {
         self.node(name)?.kill()
+    }
+
+    /// Stops a server where it stands (SIGSTOP), with all it has open.
+    ///
+    /// # Errors
+    /// If it does not run.
+    #[cfg(unix)]
+    pub fn pause(&mut self, name: NodeName) -> Result<()> {
+        self.node(name)?.pause()
+    }
+
+    /// Lets a paused server go on (SIGCONT).
+    ///
+    /// # Errors
+    /// If it has ended meanwhile.
+    #[cfg(unix)]
+    pub fn resume(&mut self, name: NodeName) -> Result<()> {
+        self.node(name)?.resume()
+    }
+
+    /// What a server's process does now, as the system tells; ended if there is none.
+    pub fn condition(&mut self, name: NodeName) -> Condition {
+        self.nodes.get_mut(&name).map_or(Condition::Ended, Process::condition)
+    }
+
+    /// Of a server that ended by itself: with what status, and what it said last. It may
+    /// be started again after that.
+    pub fn bury(&mut self, name: NodeName) -> Option<String> {
+        self.nodes.get_mut(&name)?.bury()
     }
 
     /// Starts a server that was killed, and waits until it serves.
@@ -253,113 +236,5 @@ impl LocalCluster {
 
     fn node(&mut self, name: NodeName) -> Result<&mut Process> {
         self.nodes.get_mut(&name).with_context(|| format!("there is no {name}"))
-    }
-}
-
-fn url_of(ports: &BTreeMap<NodeName, Ports>) -> String {
-    let coordinators = addresses(ports, |name| matches!(name, NodeName::Coordinator(_)));
-    format!("synod://{}", coordinators.join(","))
-}
-
-fn addresses(ports: &BTreeMap<NodeName, Ports>, which: fn(&NodeName) -> bool) -> Vec<String> {
-    let found = ports.iter().filter(|(name, _)| which(name));
-    found.map(|(_, ports)| format!("127.0.0.1:{}", ports.quic)).collect()
-}
-
-/// The configuration file of a server. Paths in it are relative to its folder.
-fn config_text(
-    name: NodeName,
-    cluster: &str,
-    ports: &BTreeMap<NodeName, Ports>,
-    options: &ClusterOptions,
-) -> String {
-    let own = ports[&name];
-    let mut text = format!(
-        "cluster = \"{cluster}\"\nlisten = \"127.0.0.1:{}\"\nadmin = \"127.0.0.1:{}\"\n\
-         data = \"{name}\"\ncerts = \"certs\"\n",
-        own.quic, own.admin
-    );
-    let coordinators = addresses(ports, |name| matches!(name, NodeName::Coordinator(_)));
-    match name {
-        NodeName::Coordinator(n) => {
-            let shards = addresses(ports, |name| matches!(name, NodeName::Shard(_)));
-            text.push_str(&format!("id = {n}\nshards = {shards:?}\n"));
-            if coordinators.len() > 1 {
-                text.push_str(&format!("group = {coordinators:?}\n"));
-            }
-            let ClusterOptions { deadlocks, unsafe_classical_3pc, .. } = options;
-            text.push_str(&format!(
-                "deadlock_handling = \"{deadlocks}\"\n\
-                 unsafe_classical_3pc = {unsafe_classical_3pc}\n"
-            ));
-        }
-        NodeName::Shard(n) => {
-            text.push_str(&format!("id = {n}\ncoordinators = {coordinators:?}\n"));
-        }
-    }
-    text
-}
-
-/// Finds the `synod` executable: this one, the one named by `SYNOD_BIN`, or the
-/// one that cargo built beside this test or example.
-///
-/// # Errors
-/// If there is none.
-pub fn find_bin() -> Result<PathBuf> {
-    if let Some(bin) = std::env::var_os("SYNOD_BIN") {
-        let bin = PathBuf::from(bin);
-        anyhow::ensure!(bin.is_file(), "SYNOD_BIN: {} is not a file", bin.display());
-        return Ok(bin);
-    }
-    let me = std::env::current_exe().context("the running executable has no path")?;
-    if me.file_stem().is_some_and(|stem| stem == "synod") {
-        return Ok(me);
-    }
-    let name = format!("synod{}", std::env::consts::EXE_SUFFIX);
-    for folder in me.ancestors().skip(1).take(2) {
-        let bin = folder.join(&name);
-        if bin.is_file() {
-            return Ok(bin);
-        }
-    }
-    anyhow::bail!(
-        "the `synod` executable is not beside this program; build it with \
-         `cargo build --release -p synod-cli`, or name it in SYNOD_BIN"
-    )
-}
-
-/// A folder, removed at the end if it was ours.
-pub(crate) struct Folder {
-    path: PathBuf,
-    ours: bool,
-}
-
-impl Folder {
-    pub(crate) fn new(chosen: Option<PathBuf>) -> Result<Folder> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let ours = chosen.is_none();
-        let path = chosen.unwrap_or_else(|| {
-            let n = COUNT.fetch_add(1, Ordering::Relaxed);
-            std::env::temp_dir().join(format!(
-                "synod-{}-{n}-{:08x}",
-                std::process::id(),
-                ports::seed() as u32
-            ))
-        });
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("{} can not be made", path.display()))?;
-        Ok(Folder { path, ours })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.ours {
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
     }
 }

@@ -19,7 +19,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Fetches `/metrics` from a port of this machine.
-    pub(super) async fn fetch(port: u16) -> Result<Metrics> {
+    pub(crate) async fn fetch(port: u16) -> Result<Metrics> {
         let text = tokio::time::timeout(PATIENCE, get(port, "/metrics"));
         Ok(Metrics::parse(&text.await.context("no answer")??))
     }

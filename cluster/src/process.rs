@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::NodeName;
+use crate::node::NodeName;
 
 /// The first word of the line that a server prints when it serves.
 const READY: &str = "READY";
@@ -18,7 +18,7 @@ const READY: &str = "READY";
 const SHOWN_LINES: usize = 12;
 
 /// A server that may be running.
-pub(super) struct Process {
+pub(crate) struct Process {
     name: NodeName,
     bin: PathBuf,
     config: PathBuf,
@@ -35,6 +35,17 @@ struct Running {
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
+/// What a server's process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It runs, or could.
+    Runs,
+    /// It was stopped by a signal, and can go on. Only Linux tells.
+    Paused,
+    /// There is none.
+    Ended,
+}
+
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -45,7 +56,7 @@ pub struct Usage {
 }
 
 impl Process {
-    pub(super) fn new(
+    pub(crate) fn new(
         name: NodeName,
         bin: &Path,
         config: &Path,
@@ -57,11 +68,11 @@ impl Process {
         Process { name, bin, config, errors, admin, old: false, running: None }
     }
 
-    pub(super) fn admin(&self) -> u16 {
+    pub(crate) fn admin(&self) -> u16 {
         self.admin
     }
 
-    pub(super) fn spawn(&mut self) -> Result<()> {
+    pub(crate) fn spawn(&mut self) -> Result<()> {
         anyhow::ensure!(self.running.is_none(), "{} is running already", self.name);
         let errors = OpenOptions::new().create(true).append(true).open(&self.errors);
         let errors: File =
@@ -87,7 +98,7 @@ impl Process {
         Ok(())
     }
 
-    pub(super) async fn wait_ready(&mut self, patience: Duration) -> Result<()> {
+    pub(crate) async fn wait_ready(&mut self, patience: Duration) -> Result<()> {
         let name = self.name;
         let running = self.running.as_mut().with_context(|| format!("{name} is not running"))?;
         let ready = async {
@@ -113,7 +124,7 @@ impl Process {
 
     /// SIGKILL. Waits until the system has taken the process away, so that its
     /// ports and its locks on files are free.
-    pub(super) fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         let name = self.name;
         let mut running = self.running.take().with_context(|| format!("{name} is not running"))?;
         if let Some(status) = running.child.try_wait()? {
@@ -128,14 +139,58 @@ impl Process {
         Ok(())
     }
 
+    /// SIGSTOP: it stands still, with its sockets and its locks, until [`resume`](Self::resume).
+    #[cfg(unix)]
+    pub(crate) fn pause(&mut self) -> Result<()> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// SIGCONT.
+    #[cfg(unix)]
+    pub(crate) fn resume(&mut self) -> Result<()> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    #[cfg(unix)]
+    fn signal(&mut self, what: rustix::process::Signal) -> Result<()> {
+        let name = self.name;
+        let running = self.running.as_mut().with_context(|| format!("{name} is not running"))?;
+        if let Some(status) = running.child.try_wait()? {
+            anyhow::bail!("{name} had already ended by itself ({status}){}", self.said());
+        }
+        signal(&running.child, what)
+    }
+
+    /// What it does now, as the system tells.
+    pub(crate) fn condition(&mut self) -> Condition {
+        let Some(running) = &mut self.running else { return Condition::Ended };
+        if !matches!(running.child.try_wait(), Ok(None)) {
+            return Condition::Ended;
+        }
+        #[cfg(target_os = "linux")]
+        if running.child.id().and_then(state_of) == Some('T') {
+            return Condition::Paused;
+        }
+        Condition::Runs
+    }
+
+    /// Forgets a process that ended by itself, so that it can be started again.
+    /// Says with what status it ended.
+    pub(crate) fn bury(&mut self) -> Option<String> {
+        let status = self.running.as_mut()?.child.try_wait().ok()??;
+        self.running = None;
+        Some(format!("{status}{}", self.said()))
+    }
+
     /// SIGTERM, and SIGKILL if that does not help.
-    pub(super) async fn stop(&mut self, patience: Duration) -> Result<()> {
+    pub(crate) async fn stop(&mut self, patience: Duration) -> Result<()> {
         let name = self.name;
         let Some(mut running) = self.running.take() else { return Ok(()) };
         if let Some(status) = running.child.try_wait()? {
             anyhow::bail!("{name} had already ended by itself ({status}){}", self.said());
         }
-        terminate(&running.child).await;
+        #[cfg(unix)]
+        signal(&running.child, rustix::process::Signal::TERM)?;
         match tokio::time::timeout(patience, running.child.wait()).await {
             Ok(status) => {
                 let status = status?;
@@ -159,26 +214,29 @@ impl Process {
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn usage(&self) -> Option<Usage> {
+    pub(crate) fn usage(&self) -> Option<Usage> {
         usage_of(self.running.as_ref()?.child.id()?)
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn usage(&self) -> Option<Usage> {
+    pub(crate) fn usage(&self) -> Option<Usage> {
         None
     }
 }
 
 #[cfg(unix)]
-async fn terminate(child: &Child) {
-    // The standard library can only kill; `kill` is on every Unix.
-    if let Some(id) = child.id() {
-        let _ = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;
-    }
+fn signal(child: &Child, signal: rustix::process::Signal) -> Result<()> {
+    let id = child.id().context("it has ended")?;
+    let id = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
+    Ok(rustix::process::kill_process(id.context("a process without a number")?, signal)?)
 }
 
-#[cfg(not(unix))]
-async fn terminate(_child: &Child) {}
+/// The letter that Linux has for what a process does: `R`, `S`, `T` …
+#[cfg(target_os = "linux")]
+fn state_of(id: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
 
 /// What the system says of a process.
 #[cfg(target_os = "linux")]

@@ -8,14 +8,19 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 use anyhow::Result;
 
-use super::Ports;
-
 const LOWEST: u16 = 10_000;
 const HIGHEST: u16 = 30_000;
 const ATTEMPTS: usize = 10_000;
 
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) quic: u16,
+    pub(crate) admin: u16,
+}
+
 /// So many pairs of ports that are free now.
-pub(super) fn free(count: usize) -> Result<Vec<Ports>> {
+pub(crate) fn free(count: usize) -> Result<Vec<Ports>> {
     // Sockets are kept until all are found, so that none is found twice.
     let mut taken = Vec::new();
     let mut found = Vec::new();
@@ -36,7 +41,7 @@ pub(super) fn free(count: usize) -> Result<Vec<Ports>> {
 }
 
 /// A number that is different each time.
-pub(super) fn seed() -> u128 {
+pub(crate) fn seed() -> u128 {
     let half = || u128::from(RandomState::new().hash_one(std::process::id()));
     half() << 64 | half()
 }
