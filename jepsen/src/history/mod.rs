@@ -22,11 +22,13 @@ pub mod form;
 mod formats;
 mod json;
 mod sessions;
+pub mod write;
 
 use thiserror::Error;
 
 pub use form::{Form, Shape, Tape, Text};
 pub use formats::{Format, read, read_text};
+pub use write::{Entry, Process, Value};
 
 /// How deep forms may be nested.
 pub const MAX_DEPTH: usize = 64;
