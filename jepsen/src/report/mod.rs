@@ -1,5 +1,7 @@
 //! A finding as JSON, as text, and as one page that needs nothing else.
 
+mod html;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -43,20 +45,14 @@ pub fn text(finding: &Finding, model: &str) -> String {
     text
 }
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;\
-    padding:0 1rem;color:#223}h1 .valid{color:#276b27}h1 .invalid{color:#a82020}\
-    h1 .unknown{color:#8a6100}pre{background:#f4f5f8;padding:.8rem;overflow-x:auto;\
-    white-space:pre-wrap}section{border-top:1px solid #ccd;margin-top:2rem}\
-    svg{max-width:100%;height:auto}code{background:#f4f5f8;padding:.1rem .3rem}";
-
 /// The finding as a page. `history` is what was judged, `command` what repeats it.
 pub fn page(finding: &Finding, model: &str, history: &str, command: &str) -> String {
     let verdict = finding.verdict.name();
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
-         <title>{verdict}: {history}</title>\n<style>{STYLE}</style>\n\
-         <h1><span class=\"{verdict}\">{verdict}</span></h1>\n\
-         <p><code>{history}</code>: {} operations, {model}, {}.</p>\n",
+    let mut page = html::begin(&format!("{verdict}: {history}"));
+    let _ = writeln!(
+        page,
+        "<h1><span class=\"{verdict}\">{verdict}</span></h1>\n\
+         <p><code>{history}</code>: {} operations, {model}, {}.</p>",
         finding.ops,
         finding.level,
         history = escaped(history),
@@ -67,16 +63,9 @@ pub fn page(finding: &Finding, model: &str, history: &str, command: &str) -> Str
     if !finding.violated.is_empty() {
         let _ = writeln!(page, "<p>Violated: {}.</p>", violated(finding).join(", "));
     }
-    for found in &finding.anomalies {
-        let (name, words) = (escaped(&found.name), escaped(&found.words));
-        let _ = writeln!(page, "<section><h2>{name}</h2>\n<pre>{words}</pre>");
-        if let Some(picture) = &found.picture {
-            page.push_str(picture);
-        }
-        page.push_str("</section>\n");
-    }
-    let _ = writeln!(page, "<section><p>Repeat it:</p><pre>{}</pre></section>", escaped(command));
-    page.push_str("</html>\n");
+    html::anomalies(&mut page, finding);
+    html::repeat(&mut page, command);
+    page.push_str(html::END);
     page
 }
 
@@ -84,6 +73,18 @@ pub fn page(finding: &Finding, model: &str, history: &str, command: &str) -> Str
 mod tests {
     use super::*;
     use crate::{Budget, Options, check_text};
+
+    #[test]
+    fn what_happened_is_told_line_by_line() {
+        let history = "{:type :ok :process 0 :f :txn :value [[:append 1 1] [:r 2 nil]]}
+                       {:type :ok :process 1 :f :txn :value [[:append 2 1] [:r 1 nil]]}
+                       {:type :ok :process 2 :f :txn :value [[:r 1 [1]] [:r 2 [1]]]}";
+        let options = Options::new("list-append").unwrap();
+        let finding = check_text(history, &options, &mut Budget::unlimited()).unwrap();
+        let page = page(&finding, "list-append", "h.edn", "check h.edn");
+        let (_, told) = page.split_once("<pre>T1 = line ").expect("the cycle is told");
+        assert!(told.lines().nth(1).unwrap().starts_with("T2 = line "), "{told}");
+    }
 
     #[test]
     fn a_page_has_what_was_found_and_nothing_of_a_history_is_markup() {
