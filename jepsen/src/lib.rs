@@ -30,7 +30,13 @@ pub mod checker;
 pub mod history;
 pub mod level;
 mod markup;
+#[cfg(feature = "runner")]
+pub mod nemesis;
 pub mod report;
+#[cfg(feature = "runner")]
+pub mod runner;
+#[cfg(feature = "runner")]
+pub mod workload;
 
 pub use budget::Budget;
 pub use checker::{Anomaly, Finding, Options, Verdict, check, check_text};

@@ -128,6 +128,9 @@ pub struct Options {
     /// Whether a compare-and-set that failed did not happen, in place of having seen
     /// another value.
     pub cas_drop: bool,
+    /// Whether each value is `[key value]`, as `jepsen.independent` writes it: of an object
+    /// of its own for each key.
+    pub independent: bool,
 }
 
 impl Options {
@@ -141,6 +144,7 @@ impl Options {
             allow_unwritten: false,
             sessions: false,
             cas_drop: false,
+            independent: false,
         })
     }
 
@@ -259,6 +263,7 @@ fn judge(
     let mut sink = |event: &Event<'_>| {
         events += 1;
         match budget.step() {
+            true if options.independent => checker.event(&of_its_key(event)?),
             true => checker.event(event),
             false => Err(Malformed::new(event.line, "the budget is spent")),
         }
@@ -270,6 +275,18 @@ fn judge(
     }
     result?;
     Ok(checker.finish(budget))
+}
+
+/// The event, of the object that the first of its two values names.
+fn of_its_key<'a>(event: &Event<'a>) -> Result<Event<'a>, Malformed> {
+    let parts: Vec<Form<'a>> = event.value.items().into_iter().flatten().take(3).collect();
+    match parts[..] {
+        [key, value] => Ok(Event { key: Some(key), value, ..*event }),
+        _ => {
+            let reason = format!("{} is not [key value]", event.value);
+            Err(Malformed::new(event.line, reason))
+        }
+    }
 }
 
 /// Judges a history that is EDN.

@@ -1,0 +1,159 @@
+//! Runs of real clusters: clients that work, faults that are injected, and what all of
+//! them saw written down and judged.
+//!
+//! ```text
+//!   clients ──▶ workload ──▶ synod-client ──▶ cluster of processes ◀── nemeses
+//!      └────────── what they asked and were told ──▶ history.edn ◀──┘ what took effect
+//!                                                        │
+//!                                                  the checker, which reads what was
+//!                                                  written, as it would anybody's
+//!
+//!   │ set up │ work, with faults │ heal │ until writes go on │ ask what is in doubt, read all │
+//! ```
+//!
+//! One thread: what is recorded first happened first. A client that can not learn the
+//! outcome of its operation leaves it open and goes on under another number. When all is
+//! healed the harness asks for each such outcome, as a program would after a restart: what
+//! is told then ends the operation, with `ok` or `fail`, so that the checker judges these
+//! answers like all others. An outcome that is still not known, a server that ended by
+//! itself, and a cluster that does not recover are failures of their own.
+//!
+//! What is deliberately absent: nothing is asked but through the shipped client, and there
+//! is no second model of what the database should do. That is the checker's.
+
+mod conductor;
+mod end;
+mod recorder;
+mod settings;
+mod work;
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use fastrand::Rng;
+use synod_client::Client;
+use synod_cluster::{ClusterOptions, LocalCluster};
+use tokio::sync::Mutex;
+
+pub use self::conductor::Fault;
+pub use self::recorder::{Recorder, Timed};
+pub use self::settings::Settings;
+use self::work::Clients;
+use crate::checker::{Finding, Options};
+use crate::nemesis::Ground;
+use crate::workload::{
+    Ask, Bank, Counter, ListAppend, LongFork, Register, RwRegister, Set, Workload, WriteSkew,
+};
+use crate::{Budget, Format};
+
+/// The file of the history, in the folder of the run.
+pub const HISTORY: &str = "history.edn";
+
+/// How long the checker may take, and how much memory.
+const CHECK_TIME: Duration = Duration::from_secs(120);
+const CHECK_MB: u64 = 4_096;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How the history was judged.
+    pub options: Options,
+    /// What the checker says.
+    pub finding: Finding,
+    /// What went wrong beside it: outcomes that stayed unknown, servers that ended by
+    /// themselves. None if all is well.
+    pub troubles: Vec<String>,
+    /// Its operations, as they ended.
+    pub ops: Vec<Timed>,
+    /// What was done to the cluster.
+    pub faults: Vec<Fault>,
+    /// How long after the last fault writes went on.
+    pub recovered_after: Duration,
+    /// Outcomes that clients did not learn and that were asked for at the end.
+    pub doubts: usize,
+}
+
+/// Runs a workload on a cluster of its own, and judges what its clients saw.
+///
+/// # Errors
+///
+/// If the run could not be made: no workload of that name, a cluster that does not start,
+/// a folder that can not be written.
+pub async fn run(settings: &Settings) -> Result<Outcome> {
+    match settings.workload.as_str() {
+        "register" => run_with(settings, Register::new(false)).await,
+        "cas-register" => run_with(settings, Register::new(true)).await,
+        "list-append" => run_with(settings, ListAppend::new()).await,
+        "rw-register" => run_with(settings, RwRegister::new()).await,
+        "bank" => run_with(settings, Bank).await,
+        "long-fork" => run_with(settings, LongFork::new()).await,
+        "write-skew" => run_with(settings, WriteSkew::new()).await,
+        "set" => run_with(settings, Set::new()).await,
+        "counter" => run_with(settings, Counter).await,
+        other => anyhow::bail!("no workload is called {other:?}"),
+    }
+}
+
+async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Outcome> {
+    let options = workload.judged(settings.isolation).map_err(anyhow::Error::msg)?;
+    std::fs::create_dir_all(&settings.out)
+        .with_context(|| format!("{} can not be made", settings.out.display()))?;
+    let history = settings.out.join(HISTORY);
+    let mut dice = Rng::with_seed(settings.seed);
+    let cluster = start(settings).await?;
+    let asks = connect(settings, &cluster).await?;
+    workload.set_up(&asks[0]).await.context("nothing could be set up")?;
+
+    let recorder = Recorder::create(&history)
+        .with_context(|| format!("{} can not be written", history.display()))?;
+    let recorder = RefCell::new(recorder);
+    let until = Instant::now() + settings.length;
+    let clients = Clients::new(settings, workload, dice.fork(), &recorder, until);
+    let ground = Mutex::new(Ground::new(cluster));
+    let faults = async {
+        let faults = conductor::torment(settings, &ground, dice.fork(), &recorder, until).await?;
+        end::recovers(&asks[0]).await.map(|after| (faults, after))
+    };
+    let (worked, tormented) = tokio::join!(clients.work(&asks), faults);
+    worked?;
+    let (faults, recovered_after) = tormented?;
+    let (doubts, mut troubles) = end::ask_in_doubt(&clients, &asks[0]).await?;
+    clients.read_all(&asks[0]).await?;
+    drop(asks);
+    let ended = ground.into_inner().cluster.stop().await;
+    troubles.extend(ended.err().map(|error| format!("{error:#}")));
+    drop(clients);
+    let ops = recorder.into_inner().finish()?;
+    let finding = judge(&history, &options)?;
+    Ok(Outcome { options, finding, troubles, ops, faults, recovered_after, doubts })
+}
+
+async fn start(settings: &Settings) -> Result<LocalCluster> {
+    let options = ClusterOptions {
+        shards: settings.shards,
+        coordinators: settings.coordinators,
+        bin: settings.bin.clone(),
+        ..ClusterOptions::default()
+    };
+    LocalCluster::start(options).await
+}
+
+/// Each client has connections and a session of its own.
+async fn connect(settings: &Settings, cluster: &LocalCluster) -> Result<Vec<Ask>> {
+    let mut asks = Vec::new();
+    for _ in 0..settings.clients {
+        let db: Client = cluster.client().await?;
+        let (isolation, protocol) = (settings.isolation, settings.protocol);
+        asks.push(Ask { db, isolation, protocol });
+    }
+    anyhow::ensure!(!asks.is_empty(), "there has to be a client");
+    Ok(asks)
+}
+
+/// Reads what was written, as `synod-jepsen check` would.
+fn judge(history: &Path, options: &Options) -> Result<Finding> {
+    let mut budget = Budget::new(Some(CHECK_TIME), Some(CHECK_MB));
+    Ok(crate::check(history, Format::Edn, options, &mut budget)?)
+}

@@ -1,0 +1,131 @@
+//! Clients at work.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use fastrand::Rng;
+use synod_client::TxnId;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::{Recorder, Settings};
+use crate::history::{Kind, Value};
+use crate::workload::{Ask, Done, Op, PATIENCE, Workload};
+
+/// A client that has not answered by then is taken for lost: that is a bug of the client.
+const STUCK: Duration = Duration::from_secs(60);
+/// After a failure a client waits, so that an unreachable cluster does not fill the history.
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+
+/// An operation whose client could not learn what came of it.
+pub(super) struct Doubt {
+    pub(super) process: i64,
+    pub(super) txn: TxnId,
+    /// Its result, if it committed.
+    pub(super) value: Value,
+    /// Its arguments.
+    pub(super) asked: Value,
+}
+
+/// All clients of a run.
+pub(super) struct Clients<'a, W> {
+    workload: RefCell<W>,
+    dice: RefCell<Rng>,
+    pub(super) recorder: &'a RefCell<Recorder>,
+    pub(super) doubts: RefCell<Vec<Doubt>>,
+    until: Instant,
+    /// When the next operation may begin, and how long after it the next one.
+    pace: Option<(Cell<Instant>, Duration)>,
+    clients: i64,
+}
+
+impl<'a, W: Workload> Clients<'a, W> {
+    pub(super) fn new(
+        settings: &Settings,
+        workload: W,
+        dice: Rng,
+        recorder: &'a RefCell<Recorder>,
+        until: Instant,
+    ) -> Clients<'a, W> {
+        let rate = settings.rate.or(W::RATE);
+        let pace =
+            rate.map(|rate| (Cell::new(Instant::now()), Duration::from_secs_f64(1.0 / rate)));
+        Clients {
+            workload: RefCell::new(workload),
+            dice: RefCell::new(dice),
+            recorder,
+            doubts: RefCell::default(),
+            until,
+            pace,
+            clients: i64::from(settings.clients),
+        }
+    }
+
+    /// Works until the time is over and each has its answer.
+    pub(super) async fn work(&self, asks: &[Ask]) -> Result<()> {
+        let each = (0..).zip(asks).map(|(number, ask)| self.work_one(number, ask));
+        futures_util::future::try_join_all(each).await?;
+        Ok(())
+    }
+
+    async fn work_one(&self, mut process: i64, ask: &Ask) -> Result<()> {
+        let mut pause = PAUSE;
+        while self.turn().await {
+            let op = self.workload.borrow_mut().next(&mut self.dice.borrow_mut());
+            match self.perform(process, ask, &op).await? {
+                Kind::Ok => pause = PAUSE,
+                Kind::Fail => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                // The operation stays open; a process has one at a time.
+                _ => process += self.clients,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next operation's turn; false when the time is over.
+    async fn turn(&self) -> bool {
+        if let Some((next, apart)) = &self.pace {
+            let turn = next.get().max(Instant::now());
+            next.set(turn + *apart);
+            sleep_until(turn.min(self.until).into()).await;
+        }
+        Instant::now() < self.until
+    }
+
+    async fn perform(&self, process: i64, ask: &Ask, op: &Op) -> Result<Kind> {
+        self.recorder.borrow_mut().begin(process, op)?;
+        let done = timeout(STUCK, W::perform(ask, op)).await;
+        let (kind, value, error) = match done {
+            Ok(Done::Ok(value)) => (Kind::Ok, value, None),
+            Ok(Done::Fail(error)) => (Kind::Fail, op.value.clone(), Some(error)),
+            Ok(Done::InDoubt(txn, value)) => {
+                let asked = op.value.clone();
+                self.doubts.borrow_mut().push(Doubt { process, txn, value, asked });
+                return Ok(Kind::Info);
+            }
+            Err(_) => {
+                let error = format!("no answer in {} s", STUCK.as_secs());
+                (Kind::Info, op.value.clone(), Some(error))
+            }
+        };
+        self.recorder.borrow_mut().end(process, kind, value, error.as_deref())?;
+        Ok(kind)
+    }
+
+    /// Reads at the end what the workload wants to be read, until that succeeds.
+    pub(super) async fn read_all(&self, ask: &Ask) -> Result<()> {
+        let Some(op) = self.workload.borrow().last() else { return Ok(()) };
+        // A number that none of the clients has: those go up in steps of their number.
+        let process = i64::MAX;
+        let until = Instant::now() + 4 * PATIENCE;
+        while self.perform(process, ask, &op).await? != Kind::Ok {
+            anyhow::ensure!(Instant::now() < until, "nothing can be read at the end");
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}

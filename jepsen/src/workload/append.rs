@@ -1,0 +1,102 @@
+//! Transactions that append to lists and read them: what is read shows in which order
+//! all that is there was written.
+
+use fastrand::Rng;
+use synod_client::{Error, Isolation, Txn};
+
+use super::keys::Keys;
+use super::{Ask, Done, Op, Workload, mop, mops, transactional, vector};
+use crate::checker::Options;
+use crate::history::Value;
+
+/// So many lists at a time, so many elements in each.
+const ACTIVE: usize = 8;
+const LENGTH: u32 = 48;
+const LONGEST: usize = 4;
+/// An element as it is stored, big-endian.
+const BYTES: usize = 8;
+
+/// Kingsbury and Alvaro, "Elle: inferring isolation anomalies from experimental
+/// observations" (2020), §3.
+pub struct ListAppend {
+    keys: Keys,
+}
+
+impl ListAppend {
+    /// Empty lists.
+    pub fn new() -> ListAppend {
+        ListAppend { keys: Keys::new(ACTIVE, LENGTH) }
+    }
+}
+
+impl Default for ListAppend {
+    fn default() -> ListAppend {
+        ListAppend::new()
+    }
+}
+
+impl Workload for ListAppend {
+    fn judged(&self, isolation: Isolation) -> Result<Options, String> {
+        Ok(transactional("list-append", isolation))
+    }
+
+    fn next(&mut self, dice: &mut Rng) -> Op {
+        let length = dice.usize(1..=LONGEST);
+        let parts: Vec<Value> = (0..length)
+            .map(|_| match dice.bool() {
+                true => mop("r", self.keys.any(dice), Value::Nil),
+                false => {
+                    let (key, element) = self.keys.use_one(dice);
+                    mop("append", key, element)
+                }
+            })
+            .collect();
+        Op::new("txn", vector(parts), dice)
+    }
+
+    async fn perform(ask: &Ask, op: &Op) -> Done {
+        let done = ask.transact(async |tx| {
+            let mut seen = Vec::new();
+            for (name, key, value) in mops(op) {
+                let value = match value {
+                    Value::Int(element) => {
+                        append(tx, key, *element, op, ask).await?;
+                        value.clone()
+                    }
+                    _ => list(tx.get(list_name(key)).await?.bytes().map(|bytes| &bytes[..])),
+                };
+                seen.push(mop(name, key, value));
+            }
+            Ok(Some(vector(seen)))
+        });
+        done.await
+    }
+}
+
+fn list_name(key: i64) -> String {
+    format!("list/{key}")
+}
+
+/// By the operation that commutes with itself, or by reading and writing anew. Two of the
+/// former do not conflict at the level `snapshot`, so that one may be put behind what its
+/// transaction has not seen (`docs/isolation.md`): there only the latter is snapshot isolated.
+async fn append(tx: &Txn, key: i64, element: i64, op: &Op, ask: &Ask) -> Result<(), Error> {
+    let name = list_name(key);
+    if op.via.is_multiple_of(2) && ask.isolation != Isolation::Snapshot {
+        return tx.append(&name, element.to_be_bytes());
+    }
+    let old = tx.get_for_update(&name).await?;
+    let mut bytes = old.bytes().map(|bytes| bytes.to_vec()).unwrap_or_default();
+    bytes.extend(element.to_be_bytes());
+    tx.put_bytes(&name, bytes)
+}
+
+/// A torn element is none that anybody wrote.
+fn list(bytes: Option<&[u8]>) -> Value {
+    let Some(bytes) = bytes else { return Value::Nil };
+    let elements = bytes.chunks(BYTES).map(|chunk| match chunk.try_into() {
+        Ok(chunk) => Value::Int(i64::from_be_bytes(chunk)),
+        Err(_) => Value::Int(i64::MIN),
+    });
+    vector(elements)
+}

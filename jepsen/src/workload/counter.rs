@@ -1,0 +1,62 @@
+//! A sum that many add to at once.
+
+use fastrand::Rng;
+use synod_client::Isolation;
+
+use super::{Ask, Done, Op, Workload};
+use crate::checker::Options;
+use crate::history::Value;
+
+const NAME: &str = "counter";
+const MOST: i64 = 5;
+
+/// Adds that commute, and reads of the sum.
+pub struct Counter;
+
+impl Workload for Counter {
+    fn judged(&self, _: Isolation) -> Result<Options, String> {
+        Ok(Options::new("counter").expect("it is a model"))
+    }
+
+    fn next(&mut self, dice: &mut Rng) -> Op {
+        match dice.u8(..4) {
+            0 => Op::new("read", Value::Nil, dice),
+            _ => {
+                let added = dice.i64(1..=MOST);
+                Op::new("add", added, dice)
+            }
+        }
+    }
+
+    async fn perform(ask: &Ask, op: &Op) -> Done {
+        let Value::Int(added) = op.value else { return read(ask, op.via).await };
+        let done = ask.transact(async |tx| {
+            match op.via.is_multiple_of(4) {
+                true => {
+                    let sum = tx.get_for_update(NAME).await?.number_opt()?.unwrap_or(0);
+                    tx.put_bytes(NAME, (sum + added).to_be_bytes().to_vec())?;
+                }
+                false => tx.add(NAME, added)?,
+            }
+            Ok(Some(op.value.clone()))
+        });
+        done.await
+    }
+
+    fn last(&self) -> Option<Op> {
+        Some(Op { f: "read", value: Value::Nil, via: 0 })
+    }
+}
+
+async fn read(ask: &Ask, via: u8) -> Done {
+    if via.is_multiple_of(2) {
+        let done = ask.transact(async |tx| {
+            Ok(Some(Value::Int(tx.get(NAME).await?.number_opt()?.unwrap_or(0))))
+        });
+        return done.await;
+    }
+    match ask.db.get(NAME).await.and_then(|value| value.number_opt()) {
+        Ok(sum) => Done::Ok(Value::Int(sum.unwrap_or(0))),
+        Err(error) => Done::Fail(error.to_string()),
+    }
+}

@@ -1,0 +1,217 @@
+//! What clients do to a cluster, and how what they saw is judged.
+//!
+//! ```text
+//!   next(dice) ──▶ Op {f, value} ──▶ perform(ask, op) ──▶ Done: ok, fail, in doubt, unknown
+//!   one generator, one seed           a transaction of          what is concluded from the
+//!   for all clients                   the shipped client        client's answer
+//! ```
+//!
+//! The generator is asked for one operation after another, whoever of the clients is free:
+//! the same seed makes the same sequence, though not the same timing. What an operation
+//! does stands in it; `via` is a number that was drawn for it, by which `perform` chooses
+//! among ways of the client that must come to the same (a read in a transaction, or of a
+//! snapshot).
+//!
+//! Everything goes through the shipped client with the retries that it has of its own:
+//! they are as likely to be wrong as the servers (Jepsen's analysis of jetcd 0.8.2).
+//!
+//! What is deliberately absent: an operation does not ask the cluster a second time when
+//! its answer got lost. The client does that by itself, and where it gave up, the harness
+//! asks for the outcome once all is healed ([`crate::runner`]).
+
+mod append;
+mod bank;
+mod counter;
+mod keys;
+mod long_fork;
+mod register;
+mod set;
+mod skew;
+mod writes;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use fastrand::Rng;
+use synod_client::{Client, Error, Isolation, Protocol, Txn, TxnId};
+
+pub use self::append::ListAppend;
+pub use self::bank::Bank;
+pub use self::counter::Counter;
+pub use self::long_fork::LongFork;
+pub use self::register::Register;
+pub use self::set::Set;
+pub use self::skew::WriteSkew;
+pub use self::writes::RwRegister;
+use crate::checker::Options;
+use crate::history::Value;
+use crate::level::Level;
+
+/// The names of workloads.
+pub const WORKLOADS: &[&str] = &[
+    "register",
+    "cas-register",
+    "list-append",
+    "rw-register",
+    "bank",
+    "long-fork",
+    "write-skew",
+    "set",
+    "counter",
+];
+
+/// An operation that a client is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Op {
+    /// What is done; a name.
+    pub f: &'static str,
+    /// Its arguments.
+    pub value: Value,
+    /// Chooses among ways that must come to the same.
+    pub via: u8,
+}
+
+impl Op {
+    fn new(f: &'static str, value: impl Into<Value>, dice: &mut Rng) -> Op {
+        Op { f, value: value.into(), via: dice.u8(..) }
+    }
+}
+
+/// What is known of an operation once the client has answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// It happened, with this result.
+    Ok(Value),
+    /// It did not happen, and why.
+    Fail(String),
+    /// The client could not learn the outcome of this transaction; if it committed, this is
+    /// the result.
+    InDoubt(TxnId, Value),
+}
+
+/// How long a client goes on trying.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits for a lock.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// A client, and how it is to ask.
+pub struct Ask {
+    /// Whom it asks.
+    pub db: Client,
+    /// How its transactions are isolated.
+    pub isolation: Isolation,
+    /// How they are committed.
+    pub protocol: Protocol,
+}
+
+impl Ask {
+    fn options(&self) -> synod_client::Options {
+        synod_client::Options::new()
+            .isolation(self.isolation)
+            .protocol(self.protocol)
+            .timeout(PATIENCE)
+            .lock_wait(LOCK_WAIT)
+    }
+
+    /// Does `work` as a transaction. What it returns is the result; none if it found that
+    /// there is nothing to be done, which is a failure.
+    async fn transact(&self, work: impl AsyncFn(&Txn) -> Result<Option<Value>, Error>) -> Done {
+        let seen = RefCell::new(None);
+        let result = self
+            .db
+            .transact_with(self.options(), async |tx| {
+                let value = work(&tx).await?;
+                seen.replace(value);
+                Ok(())
+            })
+            .await;
+        match (result, seen.into_inner()) {
+            (Ok(()), Some(value)) => Done::Ok(value),
+            (Ok(()), None) => Done::Fail("it is not as it was to be".to_owned()),
+            (Err(Error::InDoubt(txn)), Some(value)) => Done::InDoubt(txn, value),
+            (Err(error), _) => Done::Fail(error.to_string()),
+        }
+    }
+}
+
+/// One kind of work.
+pub trait Workload {
+    /// How what its clients saw is judged if they work at that level.
+    ///
+    /// # Errors
+    ///
+    /// A level at which nothing is promised that it could show.
+    fn judged(&self, isolation: Isolation) -> Result<Options, String>;
+
+    /// How many operations a second are begun, if nothing else is asked for; none for as
+    /// many as the clients can.
+    const RATE: Option<f64> = None;
+
+    /// What has to be there before the first operation.
+    #[allow(async_fn_in_trait, reason = "all of a run is on one thread")]
+    async fn set_up(&self, _: &Ask) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The next operation.
+    fn next(&mut self, dice: &mut Rng) -> Op;
+
+    /// Does an operation.
+    #[allow(async_fn_in_trait, reason = "all of a run is on one thread")]
+    async fn perform(ask: &Ask, op: &Op) -> Done;
+
+    /// What is read at the end, when all is healed.
+    fn last(&self) -> Option<Op> {
+        None
+    }
+}
+
+/// Options of a model of what several keys have in common.
+fn needs_snapshots(model: &str, isolation: Isolation) -> Result<Options, String> {
+    if isolation.strengthened() == Isolation::ReadCommitted {
+        return Err(format!("at {isolation}, {model} may see anything: nothing is promised"));
+    }
+    Ok(Options::new(model).expect("it is a model"))
+}
+
+/// Options of a model of transactions, at the level that an isolation promises.
+fn transactional(model: &str, isolation: Isolation) -> Options {
+    let mut options = Options::new(model).expect("it is a model");
+    options.level = Some(promised(isolation));
+    options
+}
+
+/// What a level of the client promises, in the words of the checkers. The weaker ones
+/// promise, too, that what was committed before is seen, for which there is no level
+/// of its own at read committed.
+fn promised(isolation: Isolation) -> Level {
+    match isolation.strengthened() {
+        Isolation::ReadUncommitted | Isolation::ReadCommitted => Level::ReadCommitted,
+        Isolation::Snapshot => Level::StrongSnapshotIsolation,
+        Isolation::RepeatableRead | Isolation::Optimistic | Isolation::Serializable => {
+            Level::StrictSerializable
+        }
+    }
+}
+
+/// A vector.
+fn vector(items: impl IntoIterator<Item = Value>) -> Value {
+    Value::Vector(items.into_iter().collect())
+}
+
+/// `[:r 3 nil]`: a part of a transaction.
+fn mop(name: &'static str, key: i64, value: impl Into<Value>) -> Value {
+    vector([Value::Name(name), key.into(), value.into()])
+}
+
+/// The parts of a transaction that were made by [`mop`].
+fn mops(op: &Op) -> impl Iterator<Item = (&'static str, i64, &Value)> {
+    let Value::Vector(parts) = &op.value else { unreachable!("a transaction is a vector") };
+    parts.iter().map(|part| match part {
+        Value::Vector(part) => match &part[..] {
+            [Value::Name(name), Value::Int(key), value] => (*name, *key, value),
+            _ => unreachable!("made by mop"),
+        },
+        _ => unreachable!("made by mop"),
+    })
+}

@@ -1,0 +1,71 @@
+//! Transactions that write registers and read them.
+
+use fastrand::Rng;
+use synod_client::Isolation;
+
+use super::keys::Keys;
+use super::{Ask, Done, Op, Workload, mop, mops, transactional, vector};
+use crate::checker::Options;
+use crate::history::Value;
+
+/// So many registers at a time, so many writes to each.
+const ACTIVE: usize = 8;
+const WRITES: u32 = 48;
+const LONGEST: usize = 4;
+
+/// Reads and blind writes; each value is written once.
+pub struct RwRegister {
+    keys: Keys,
+}
+
+impl RwRegister {
+    /// Registers that nobody has written.
+    pub fn new() -> RwRegister {
+        RwRegister { keys: Keys::new(ACTIVE, WRITES) }
+    }
+}
+
+impl Default for RwRegister {
+    fn default() -> RwRegister {
+        RwRegister::new()
+    }
+}
+
+impl Workload for RwRegister {
+    fn judged(&self, isolation: Isolation) -> Result<Options, String> {
+        Ok(transactional("rw-register", isolation))
+    }
+
+    fn next(&mut self, dice: &mut Rng) -> Op {
+        let length = dice.usize(1..=LONGEST);
+        let parts: Vec<Value> = (0..length)
+            .map(|_| match dice.bool() {
+                true => mop("r", self.keys.any(dice), Value::Nil),
+                false => {
+                    let (key, value) = self.keys.use_one(dice);
+                    mop("w", key, value)
+                }
+            })
+            .collect();
+        Op::new("txn", vector(parts), dice)
+    }
+
+    async fn perform(ask: &Ask, op: &Op) -> Done {
+        let done = ask.transact(async |tx| {
+            let mut seen = Vec::new();
+            for (name, key, value) in mops(op) {
+                let register = format!("rw/{key}");
+                let value = match value {
+                    Value::Int(written) => {
+                        tx.put(&register, written)?;
+                        value.clone()
+                    }
+                    _ => tx.get(&register).await?.decode_opt()?.map_or(Value::Nil, Value::Int),
+                };
+                seen.push(mop(name, key, value));
+            }
+            Ok(Some(vector(seen)))
+        });
+        done.await
+    }
+}
