@@ -48,5 +48,5 @@ pub(crate) fn url_of(ports: &BTreeMap<NodeName, Ports>) -> String {
 
 fn addresses(ports: &BTreeMap<NodeName, Ports>, which: fn(&NodeName) -> bool) -> Vec<String> {
     let found = ports.iter().filter(|(name, _)| which(name));
-    found.map(|(_, ports)| format!("127.0.0.1:{}", ports.quic)).collect()
+    found.map(|(_, ports)| format!("127.0.0.1:{}", ports.told)).collect()
 }

@@ -9,10 +9,14 @@
 //! A kill is SIGKILL: the process gets no chance to write anything. Nothing
 //! outlives the cluster: whoever drops it ends its processes and, unless the
 //! folder was chosen by the caller, removes its files.
+//!
+//! On request, all that servers and clients say to each other goes through [`Links`],
+//! which can be cut and spoiled.
 
 mod bin;
 mod config;
 mod folder;
+mod links;
 mod local;
 mod node;
 mod ports;
@@ -21,6 +25,7 @@ mod scrape;
 
 pub use bin::find_bin;
 pub use folder::Folder;
+pub use links::{Counts, Links, Party, Rule};
 pub use local::{CLIENT, ClusterOptions, LocalCluster};
 pub use node::NodeName;
 pub use process::{Condition, Usage};

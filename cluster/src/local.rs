@@ -1,6 +1,7 @@
 //! The cluster as a whole.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use synod_common::limits;
 use crate::bin::find_bin;
 use crate::config::{config_text, url_of};
 use crate::folder::Folder;
+use crate::links::{Links, Server};
 use crate::node::NodeName;
 use crate::ports::{self, Ports};
 use crate::process::{Condition, Process, Usage};
@@ -41,6 +43,9 @@ pub struct ClusterOptions {
     pub unsafe_classical_3pc: bool,
     /// The `synod` executable; found by [`find_bin`] otherwise.
     pub bin: Option<PathBuf>,
+    /// Makes its links breakable ([`LocalCluster::links`]); what happens to them is drawn from
+    /// this seed.
+    pub links: Option<u64>,
 }
 
 impl Default for ClusterOptions {
@@ -52,6 +57,7 @@ impl Default for ClusterOptions {
             deadlocks: Scheme::default(),
             unsafe_classical_3pc: false,
             bin: None,
+            links: None,
         }
     }
 }
@@ -60,6 +66,7 @@ impl Default for ClusterOptions {
 pub struct LocalCluster {
     nodes: BTreeMap<NodeName, Process>,
     url: String,
+    links: Option<Links>,
     /// Last, so that it goes after the processes that use it.
     dir: Folder,
 }
@@ -92,8 +99,7 @@ impl LocalCluster {
             }
             authority.issue(Role::Client, CLIENT)?;
         }
-        let ports: BTreeMap<NodeName, Ports> =
-            names.iter().copied().zip(ports::free(names.len())?).collect();
+        let (ports, links) = connect(&names, options.links).await?;
         let url = url_of(&ports);
         let mut nodes = BTreeMap::new();
         let cluster_id = format!("{:032x}", ports::seed());
@@ -105,7 +111,7 @@ impl LocalCluster {
             node.spawn()?;
             nodes.insert(name, node);
         }
-        let mut cluster = LocalCluster { nodes, url, dir };
+        let mut cluster = LocalCluster { nodes, url, links, dir };
         for name in names {
             cluster.wait_ready(name).await?;
         }
@@ -144,6 +150,11 @@ impl LocalCluster {
     pub async fn client(&self) -> Result<Client> {
         let credentials = Credentials::load(&self.certs(), CLIENT)?;
         Ok(Client::connect(&self.url, credentials).await?)
+    }
+
+    /// Its links, if it was started with breakable ones.
+    pub fn links(&self) -> Option<&Links> {
+        self.links.as_ref()
     }
 
     /// Kills a server without warning.
@@ -237,4 +248,21 @@ impl LocalCluster {
     fn node(&mut self, name: NodeName) -> Result<&mut Process> {
         self.nodes.get_mut(&name).with_context(|| format!("there is no {name}"))
     }
+}
+
+/// The ports of the servers, and the links before them if they shall be breakable.
+async fn connect(
+    names: &[NodeName],
+    seed: Option<u64>,
+) -> Result<(BTreeMap<NodeName, Ports>, Option<Links>)> {
+    let fronts = seed.map(|_| names.iter().map(|_| ports::front()).collect::<Result<Vec<_>>>());
+    let mut ports: BTreeMap<NodeName, Ports> =
+        names.iter().copied().zip(ports::free(names.len())?).collect();
+    let (Some(seed), Some(fronts)) = (seed, fronts.transpose()?) else { return Ok((ports, None)) };
+    let mut servers = Vec::new();
+    for ((&name, ports), front) in ports.iter_mut().zip(fronts) {
+        ports.told = front.local_addr()?.port();
+        servers.push(Server { name, real: (Ipv4Addr::LOCALHOST, ports.quic).into(), front });
+    }
+    Ok((ports, Some(Links::start(servers, seed).await?)))
 }

@@ -12,11 +12,26 @@ const LOWEST: u16 = 10_000;
 const HIGHEST: u16 = 30_000;
 const ATTEMPTS: usize = 10_000;
 
-/// Where a server listens.
+/// The ports of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
+    /// Where it listens.
     pub(crate) quic: u16,
+    /// Where others are told that it listens: the same, or its front.
+    pub(crate) told: u16,
     pub(crate) admin: u16,
+}
+
+/// A socket on a port that was free.
+pub(crate) fn front() -> Result<UdpSocket> {
+    let span = u128::from(HIGHEST - LOWEST);
+    for _ in 0..ATTEMPTS {
+        let port = LOWEST + u16::try_from(seed() % span).unwrap_or(0);
+        if let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(socket);
+        }
+    }
+    anyhow::bail!("no free port between {LOWEST} and {HIGHEST} on 127.0.0.1")
 }
 
 /// So many pairs of ports that are free now.
@@ -34,7 +49,7 @@ pub(crate) fn free(count: usize) -> Result<Vec<Ports>> {
         let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, even + 1));
         if let (Ok(quic), Ok(admin)) = (quic, admin) {
             taken.push((quic, admin));
-            found.push(Ports { quic: even, admin: even + 1 });
+            found.push(Ports { quic: even, told: even, admin: even + 1 });
         }
     }
     anyhow::bail!("no free ports between {LOWEST} and {HIGHEST} on 127.0.0.1")
