@@ -25,7 +25,7 @@ mod scrape;
 
 pub use bin::find_bin;
 pub use folder::Folder;
-pub use links::{Counts, Links, Party, Rule};
+pub use links::{Counts, Links, Partition, Party, Rule, Shape};
 pub use local::{CLIENT, ClusterOptions, LocalCluster};
 pub use node::NodeName;
 pub use process::{Condition, Usage};

@@ -31,4 +31,16 @@ impl Dice {
     pub(super) fn chance(&mut self, probability: f64) -> bool {
         self.share() < probability
     }
+
+    /// A number below `bound`, which must not be zero.
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.draw()) * bound as u128) >> 64) as usize
+    }
+
+    /// In another order.
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i + 1));
+        }
+    }
 }

@@ -29,7 +29,7 @@
 //! the n-th datagram of a link from a seed; [`proxy`] carries it out, on a thread of its own.
 //! Links that have no rule cost little: what the system hands over as one batch leaves as one.
 //! What rules did is counted for each link ([`Counts`]), so that a fault that never took
-//! effect is noticed.
+//! effect is noticed. [`Partition`] says which links to cut for the usual shapes.
 //!
 //! A front outlives its server: who restarts is found where it was. To one that is dead,
 //! datagrams go as they would without us, into nothing.
@@ -44,6 +44,7 @@ mod pacer;
 mod party;
 mod proxy;
 mod rule;
+mod shape;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -52,3 +53,4 @@ pub use handle::Links;
 pub use party::Party;
 pub(crate) use proxy::Server;
 pub use rule::{Counts, Rule};
+pub use shape::{Partition, Shape};
