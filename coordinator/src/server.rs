@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use synod_common::driver::chaos::Chaos;
 use synod_common::driver::folder::{Folder, FolderError};
 use synod_common::driver::log::LogCounters;
 use synod_common::driver::runner::{Place, Runner};
@@ -124,6 +125,11 @@ impl Server {
             net: Arc::clone(self.runner.stats()),
             log: Arc::clone(self.runner.log()),
         }
+    }
+
+    /// The faults of its disk and its clock.
+    pub fn chaos(&self) -> &Chaos {
+        self.runner.chaos()
     }
 
     /// Waits until it has stopped by itself.

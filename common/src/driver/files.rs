@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::chaos::Chaos;
 use crate::wal::Disk;
 
 const LOCK: &str = "lock";
@@ -17,6 +18,7 @@ const ZEROS: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Files {
     folder: Arc<Folder>,
+    chaos: Chaos,
     /// Files that were written to, by name.
     open: BTreeMap<String, File>,
 }
@@ -51,25 +53,36 @@ impl Files {
             File::open(parent)?.sync_all()?;
         }
         let folder = Folder { path: path.to_owned(), handle, _lock: lock };
-        Ok(Files { folder: Arc::new(folder), open: BTreeMap::new() })
+        Ok(Files { folder: Arc::new(folder), chaos: Chaos::default(), open: BTreeMap::new() })
+    }
+
+    /// With the faults that are asked for there.
+    pub fn under(self, chaos: &Chaos) -> Files {
+        Files { chaos: chaos.clone(), ..self }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path.join(name)
     }
 
-    fn file(&mut self, name: &str) -> io::Result<&File> {
+    fn sync_folder(&self) -> io::Result<()> {
+        self.chaos.sync(|| self.folder.handle.sync_all())
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<(&File, &Chaos)> {
         if !self.open.contains_key(name) {
             let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
             self.open.insert(name.to_owned(), file);
         }
-        self.open.get(name).ok_or_else(|| ErrorKind::NotFound.into())
+        let file = self.open.get(name).ok_or(ErrorKind::NotFound)?;
+        Ok((file, &self.chaos))
     }
 }
 
 impl Clone for Files {
     fn clone(&self) -> Self {
-        Files { folder: self.folder.clone(), open: BTreeMap::new() }
+        let (folder, chaos) = (self.folder.clone(), self.chaos.clone());
+        Files { folder, chaos, open: BTreeMap::new() }
     }
 }
 
@@ -108,21 +121,23 @@ impl Disk for Files {
         let mut offset = 0;
         while offset < size {
             let len = (size - offset).min(ZEROS as u64);
-            file.write_all_at(&zeros[..len as usize], offset)?;
+            self.chaos.write(&file, offset, &zeros[..len as usize])?;
             offset += len;
         }
-        file.sync_all()?;
+        self.chaos.sync(|| file.sync_all())?;
         self.open.remove(name);
         fs::rename(temporary, self.path(name))?;
-        self.folder.handle.sync_all()
+        self.sync_folder()
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file(name)?.write_all_at(bytes, offset)
+        let (file, chaos) = self.file(name)?;
+        chaos.write(file, offset, bytes)
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.file(name)?.sync_data()
+        let (file, chaos) = self.file(name)?;
+        chaos.sync(|| file.sync_data())
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
@@ -131,13 +146,13 @@ impl Disk for Files {
             self.open.insert(to.to_owned(), file);
         }
         fs::rename(self.path(from), self.path(to))?;
-        self.folder.handle.sync_all()
+        self.sync_folder()
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.open.remove(name);
         fs::remove_file(self.path(name))?;
-        self.folder.handle.sync_all()
+        self.sync_folder()
     }
 }
 

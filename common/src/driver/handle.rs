@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::chaos::Chaos;
 use super::close::CloseCode;
 use super::inbox::{Inbound, Inbox, LinkId};
 use super::link::{Link, SendError};
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub limits: HostLimits,
     pub stats: Arc<Stats>,
     pub log: Arc<LogCounters>,
+    pub chaos: Chaos,
     /// The newest that the node asked for. Nobody listens where hosts are joined
     /// within the process.
     pub neighbours: watch::Sender<Vec<Neighbour>>,
@@ -70,6 +72,7 @@ impl HostHandle {
             limits,
             stats: Arc::default(),
             log: Arc::default(),
+            chaos: Chaos::default(),
             neighbours: watch::Sender::default(),
             next_link: AtomicU64::new(1),
             stop: AtomicBool::new(false),
@@ -95,6 +98,11 @@ impl HostHandle {
     /// What its log has counted.
     pub fn log(&self) -> Arc<LogCounters> {
         self.0.log.clone()
+    }
+
+    /// The faults of its disk and its clock.
+    pub fn chaos(&self) -> &Chaos {
+        &self.0.chaos
     }
 
     /// What it has counted.

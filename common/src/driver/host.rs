@@ -35,6 +35,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::chaos::Chaos;
 use super::close::CloseCode;
 use super::handle::{HostHandle, LinkHandle};
 use super::inbox::{Inbound, LinkId};
@@ -111,11 +112,11 @@ struct Clock {
 }
 
 impl Clock {
-    fn now(self) -> Now {
+    fn now(self, chaos: &Chaos) -> Now {
         let mono = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let wall = u64::try_from(wall.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
-        Now { mono: Mono(mono), wall: Wall(wall) }
+        Now { mono: Mono(mono), wall: Wall(chaos.wall(wall)) }
     }
 
     fn instant(self, mono: Mono) -> Instant {
@@ -192,7 +193,8 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
 
     fn start(&mut self) -> Result<(), HostError> {
         let seed = RandomState::new().hash_one(SystemTime::now());
-        self.node.handle(self.clock.now(), Event::Start { seed }, &mut self.out);
+        let now = self.clock.now(self.handle.chaos());
+        self.node.handle(now, Event::Start { seed }, &mut self.out);
         self.carry_out()
     }
 
@@ -228,7 +230,7 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
     /// One round of the loop.
     fn turn(&mut self, batch: &mut Vec<Inbound>) -> Result<(), HostError> {
         let start = Instant::now();
-        let now = self.clock.now();
+        let now = self.clock.now(self.handle.chaos());
         self.durable(now)?;
         if self.out.wake.is_some_and(|wake| wake <= now.mono) {
             self.out.wake = None;

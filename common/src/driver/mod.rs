@@ -20,6 +20,7 @@
 //! The only place with tokio, quinn and real files.
 
 pub mod authority;
+pub mod chaos;
 pub mod close;
 pub mod endpoint;
 pub mod files;

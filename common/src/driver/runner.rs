@@ -10,6 +10,7 @@ use std::thread;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::chaos::Chaos;
 use super::endpoint::{BindError, Endpoint, Settings};
 use super::folder::{Folder, FolderError};
 use super::handle::{HostHandle, HostLimits};
@@ -141,6 +142,11 @@ impl Runner {
         self.handle.stats()
     }
 
+    /// The faults of its disk and its clock.
+    pub fn chaos(&self) -> &Chaos {
+        self.handle.chaos()
+    }
+
     /// What the log has counted.
     pub fn log(&self) -> &Arc<LogCounters> {
         &self.log
@@ -258,6 +264,7 @@ pub fn open_log(
 ) -> Result<OpenLog, ServerError> {
     let identity = wal::Identity { cluster, node: name.to_owned() };
     let (folder, files) = Folder::open(data, &identity)?;
+    let files = files.under(handle.chaos());
     let options = wal::Options { segment_bytes };
     let opened = recover(node, files, identity, options, Pace::default(), handle);
     let opened = opened.map_err(|error| ServerError::Recover { name: name.to_owned(), error })?;
