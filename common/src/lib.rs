@@ -9,6 +9,8 @@ pub mod id;
 pub mod key;
 pub mod limits;
 pub mod message;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod node;
 pub mod operation;
 pub mod refusal;

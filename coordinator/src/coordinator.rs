@@ -20,7 +20,7 @@ use crate::confirming::Confirming;
 use crate::deadlock::Detector;
 use crate::expiry::Expiry;
 use crate::membership::Members;
-use crate::mutant::mutated;
+use crate::mutant::{mutated, planted};
 use crate::oracle::Oracle;
 use crate::outcomes::Outcomes;
 use crate::paxos::Decided;
@@ -138,7 +138,7 @@ impl Coordinator {
             then: VecDeque::new(),
             parked: VecDeque::new(),
             confirming: Confirming::default(),
-            paxos: Decided::default(),
+            paxos: planted!(settings, Paxos, Decided::default()),
             acceptors: Vec::new(),
             missed: BTreeMap::new(),
             has_room: true,

@@ -1,9 +1,12 @@
 //! Deliberate bugs, for the simulator to catch. Without the feature `mutants`
 //! every hook is a constant `false`.
 
+#[cfg(feature = "mutants")]
+use synod_common::mutants::{first, named};
+
 /// A deliberate bug in a coordinator.
 #[cfg(feature = "mutants")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 pub enum Mutant {
     /// The oracle does not move past commit timestamps.
     NoAdvance,
@@ -67,6 +70,15 @@ pub enum Mutant {
     AcceptedByAll,
     /// A new leader commits what it has found accepted, and tells nobody.
     FoundNotTold,
+    /// In Paxos Commit.
+    #[serde(skip)]
+    Paxos(crate::paxos::Mutant),
+    /// In the machine of the group.
+    #[serde(skip)]
+    Group(crate::group::Mutant),
+    /// In the coordinator's own site of three-phase commit.
+    #[serde(skip)]
+    Site(synod_common::commit::mutant::Mutant),
 }
 
 #[cfg(feature = "mutants")]
@@ -97,6 +109,20 @@ impl Mutant {
         Mutant::AcceptedByAll,
         Mutant::FoundNotTold,
     ];
+
+    /// The one of this name in the code, be it of the coordinator or of a machine in it. Of
+    /// two with one name it is the coordinator's.
+    ///
+    /// # Errors
+    /// If there is none; the names that there are.
+    pub fn named(name: &str) -> Result<Mutant, Vec<&'static str>> {
+        first([
+            named(name),
+            named(name).map(Mutant::Paxos),
+            named(name).map(Mutant::Group),
+            named(name).map(Mutant::Site),
+        ])
+    }
 }
 
 /// Whether a deliberate bug is switched on.
@@ -113,4 +139,18 @@ macro_rules! mutated {
     }};
 }
 
+/// A machine with the deliberate bug that is switched on, if that is one of its kind.
+macro_rules! planted {
+    ($settings:expr, $kind:ident, $machine:expr) => {{
+        let machine = $machine;
+        #[cfg(feature = "mutants")]
+        let machine = match $settings.mutant {
+            Some($crate::mutant::Mutant::$kind(mutant)) => machine.mutated(Some(mutant)),
+            _ => machine,
+        };
+        machine
+    }};
+}
+
 pub(crate) use mutated;
+pub(crate) use planted;

@@ -16,7 +16,7 @@ use synod_common::time::{Now, Timestamp};
 
 use crate::commit::{Commit, Stage};
 use crate::coordinator::{Coordinator, Deadline, Serving};
-use crate::mutant::mutated;
+use crate::mutant::{mutated, planted};
 use crate::paxos::takeover::Found;
 use crate::record::Record;
 
@@ -60,6 +60,7 @@ impl Coordinator {
             Record::Site { txn, h, sites, stable } => {
                 let count = Site::count(sites.len());
                 let site = Site::new(SiteId(count - 1), count, stable);
+                let site = planted!(self.settings, Site, site);
                 self.site_recovered(lsn, txn, h, sites, site);
             }
             Record::Outcome { txn, at } => self.outcomes.insert(txn, at),

@@ -1,9 +1,12 @@
 //! Deliberate bugs, for the simulator to catch. Without the feature `mutants`
 //! every hook is a constant `false`.
 
+#[cfg(feature = "mutants")]
+use synod_common::mutants::{first, named};
+
 /// A deliberate bug in a shard.
 #[cfg(feature = "mutants")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 pub enum Mutant {
     /// A snapshot read does not raise the floor.
     SnapshotLeavesFloor,
@@ -92,6 +95,9 @@ pub enum Mutant {
     /// Others are told that it will never vote, and then it votes. The simulator's PREPAREs
     /// are never that late; a test of the shard shows that it would be noticed.
     NeverVotesForgotten,
+    /// In its sites of three-phase commit.
+    #[serde(skip)]
+    Site(synod_common::commit::mutant::Mutant),
 }
 
 #[cfg(feature = "mutants")]
@@ -134,6 +140,14 @@ impl Mutant {
         Mutant::MixedUnnoticed,
         Mutant::ResolvedForOutcome,
     ];
+
+    /// The one of this name in the code, be it of the shard or of its sites.
+    ///
+    /// # Errors
+    /// If there is none; the names that there are.
+    pub fn named(name: &str) -> Result<Mutant, Vec<&'static str>> {
+        first([named(name), named(name).map(Mutant::Site)])
+    }
 }
 
 /// Whether a deliberate bug is switched on.
@@ -150,4 +164,18 @@ macro_rules! mutated {
     }};
 }
 
+/// A machine with the deliberate bug that is switched on, if that is one of its kind.
+macro_rules! planted {
+    ($settings:expr, $kind:ident, $machine:expr) => {{
+        let machine = $machine;
+        #[cfg(feature = "mutants")]
+        let machine = match $settings.mutant {
+            Some($crate::mutant::Mutant::$kind(mutant)) => machine.mutated(Some(mutant)),
+            _ => machine,
+        };
+        machine
+    }};
+}
+
 pub(crate) use mutated;
+pub(crate) use planted;

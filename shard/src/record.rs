@@ -10,7 +10,9 @@ use synod_common::message::txns::Resolution;
 use synod_common::route::ShardAddress;
 use synod_common::time::Timestamp;
 
+use crate::Settings;
 use crate::lock::{LockTarget, Mode};
+use crate::mutant::planted;
 
 /// A record of the shard's log. Applying one twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,12 +80,14 @@ pub struct Prepared {
 
 impl Prepared {
     /// What it knows as a site of three-phase commit, if it is committed so, when it has
-    /// just voted. None if the participants do not name `shard`.
-    pub fn site(&self, shard: ShardId) -> Option<Box<Site>> {
+    /// just voted. None if the participants do not name
+    /// the shard with these settings.
+    pub fn site(&self, settings: &Settings) -> Option<Box<Site>> {
         let rule = self.protocol.rule()?;
-        let me = SiteId::of(Peer::Shard(shard), &self.participants)?;
+        let me = SiteId::of(Peer::Shard(settings.id), &self.participants)?;
         let count = Site::count(self.participants.len());
-        Some(Box::new(Site::new(me, count, Stable::voted(rule))))
+        let site = Site::new(me, count, Stable::voted(rule));
+        Some(Box::new(planted!(settings, Site, site)))
     }
 }
 

@@ -91,7 +91,7 @@ impl Shard {
         }
         self.mark_intents(txn, record.m, &record.writes);
         self.stats.in_doubt += 1;
-        let site = record.site(self.settings.id);
+        let site = record.site(&self.settings);
         let participant = Participant {
             incarnation: self.next_incarnation(),
             client: None,

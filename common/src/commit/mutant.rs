@@ -1,10 +1,12 @@
 //! Deliberate bugs in a site, for the explorer to catch. Without the feature `mutants`
 //! every hook is a constant `false`.
 
+use serde::Deserialize;
+
 /// A deliberate bug. The names are those of the protocol's literature tests: E1, the
 /// classical form, is a [`Rule`](super::Rule); E8, a YES that is not forced, is whoever keeps
 /// the site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub enum Mutant {
     /// E2: the first acceptance is taken for a quorum.
     FirstAcceptanceDecides,

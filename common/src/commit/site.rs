@@ -155,7 +155,10 @@ impl Site {
 
     /// The same site after a restart, which left this of it.
     pub fn restarted(&self, stable: Stable) -> Site {
-        Site::new(self.me, self.sites, stable)
+        let site = Site::new(self.me, self.sites, stable);
+        #[cfg(feature = "mutants")]
+        let site = site.mutated(self.mutant);
+        site
     }
 
     /// What must survive a crash.

@@ -41,7 +41,7 @@ use synod_common::time::{Now, Timestamp};
 
 use super::{Commit, Stage, Then};
 use crate::coordinator::{Coordinator, Deadline, Serving};
-use crate::mutant::mutated;
+use crate::mutant::{mutated, planted};
 use crate::outcomes::Known;
 use crate::paxos::Quorum;
 use crate::paxos::takeover::Found;
@@ -63,7 +63,8 @@ impl Coordinator {
         };
         by_paxos.then(|| {
             self.paxos.newest = h;
-            Quorum::of(self.acceptors.clone(), protocol == Protocol::FasterPaxosCommit)
+            let is_faster = protocol == Protocol::FasterPaxosCommit;
+            planted!(self.settings, Paxos, Quorum::of(self.acceptors.clone(), is_faster))
         })
     }
 

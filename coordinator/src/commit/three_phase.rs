@@ -36,7 +36,7 @@ use synod_common::time::{Now, Timestamp};
 
 use super::{Commit, Stage, Then};
 use crate::coordinator::{Coordinator, Deadline};
-use crate::mutant::mutated;
+use crate::mutant::{mutated, planted};
 use crate::record::Record;
 
 const NO_REPLY: RequestId = RequestId(0);
@@ -66,6 +66,7 @@ impl Coordinator {
     ) {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
         let (site, step) = Site::coordinator(Site::count(commit.sites.len()), commit.rule, at);
+        let site = planted!(self.settings, Site, site);
         let pre_committing = PreCommitting { site, lsn: Lsn::default(), kept: None, read };
         commit.stage = Stage::PreCommitting(Box::new(pre_committing));
         commit.since = Some(now.mono);

@@ -1,8 +1,10 @@
 //! Deliberate bugs in a member of a group, for the explorer to catch. Without the feature
 //! `mutants` every hook is a constant `false`.
 
+use serde::Deserialize;
+
 /// A deliberate bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub enum Mutant {
     /// Half of the members, rounded down, count as a majority.
     MinorityDecides,

@@ -3,7 +3,7 @@
 
 /// A deliberate bug.
 #[cfg(feature = "mutants")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 pub enum Mutant {
     /// X1: half of the members, rounded down, count as a majority.
     MinorityAccepts,

@@ -199,7 +199,7 @@ impl Shard {
             standing,
             protocol,
         };
-        let site = record.site(self.settings.id);
+        let site = record.site(&self.settings);
         let lsn = out.force(&Record::Prepared(record.clone()));
         for (to, vote) in votes {
             out.send_after(lsn, to, NO_REPLY, vote);

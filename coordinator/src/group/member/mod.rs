@@ -26,7 +26,7 @@ use super::places::Places;
 use super::replica::{Pace, Promise, Replica, Step, Turn, When};
 use super::transfer::{Sending, Taking};
 use crate::checkpoint::Saved;
-use crate::mutant::mutated;
+use crate::mutant::{mutated, planted};
 use crate::paxos::Acceptor;
 use crate::paxos::takeover::Found;
 use crate::record::Record;
@@ -91,7 +91,6 @@ impl Member {
     pub fn new(settings: Settings) -> Member {
         Member {
             replica: replica(&settings, Promise::default(), Log::default()),
-            core: Coordinator::new(settings),
             inner: Output::default(),
             held: VecDeque::new(),
             places: Places::default(),
@@ -99,7 +98,7 @@ impl Member {
             leading: false,
             swept: Mono::default(),
             round: None,
-            acceptor: Acceptor::default(),
+            acceptor: planted!(settings, Paxos, Acceptor::default()),
             accepting: VecDeque::new(),
             found: (Epoch::default(), Found::default()),
             following: BTreeMap::new(),
@@ -112,6 +111,7 @@ impl Member {
             stopped: false,
             logged: 0,
             recovering: (Promise::default(), Log::default()),
+            core: Coordinator::new(settings),
         }
     }
 
@@ -498,7 +498,8 @@ impl Member {
 fn replica(settings: &Settings, promise: Promise, log: Log) -> Replica {
     let members = settings.group.iter().map(|member| member.id);
     let pace = Pace { heartbeat: settings.heartbeat, patience: settings.patience };
-    Replica::new(settings.id, members.chain([settings.id]), pace, promise, log)
+    let members = members.chain([settings.id]);
+    planted!(settings, Group, Replica::new(settings.id, members, pace, promise, log))
 }
 
 /// Whether all that it carries can be read, and may be said. Who leads has to know all that
