@@ -24,6 +24,7 @@ use synod_common::time::Timestamp;
 use synod_coordinator::Counts;
 use tokio::net::TcpListener;
 
+use crate::chaos;
 use crate::servers::{Running, Servers};
 use crate::waits::age_ms;
 
@@ -57,12 +58,14 @@ impl Admin {
     /// Answers for the servers of this process.
     pub async fn serve(self, servers: Arc<Servers>) {
         let recorder = PrometheusBuilder::new().build_recorder();
+        let chaos = chaos::routes(&servers);
         let shown = Arc::new(Shown { servers, handle: recorder.handle(), recorder });
         let routes = Router::new()
             .route("/metrics", get(show_metrics))
             .route("/livez", get(async || "live\n"))
             .route("/readyz", get(show_readiness))
-            .with_state(shown);
+            .with_state(shown)
+            .merge(chaos);
         if let Err(error) = axum::serve(self.listener, routes).await {
             tracing::error!(%error, "the admin port has failed");
         }

@@ -7,6 +7,7 @@
 //!     coordinators      how each coordinator of a group is
 //!     server_file       the files of `synod coordinator` and `synod shard`
 //!     servers, admin    servers of this process, their metrics and health
+//!     chaos             faults and bugs for testers; nothing in a release
 //!     local             the folder of `synod up`
 //!     shell             what is typed into `synod shell`
 //!     txns              how far transactions are, server by server
@@ -18,6 +19,7 @@
 //! operation, 2 wrong usage.
 
 mod admin;
+mod chaos;
 mod cmd;
 mod config;
 mod connect;
@@ -46,7 +48,7 @@ const DISK_FULL: &str = "No space left on device";
 
 /// Synod: ACID transactions over keys on many servers
 #[derive(Parser)]
-#[command(name = "synod", version, max_term_width = 100)]
+#[command(name = "synod", version = chaos::VERSION, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -36,6 +36,7 @@ use synod_common::route::{CoordinatorAddress, Partition, Placement, Router, Shar
 use synod_coordinator::server::{self as coordinator, Empty};
 use synod_shard::server as shard;
 
+use crate::chaos::Bug;
 use crate::text;
 
 /// Size of a log segment, unless stated otherwise.
@@ -109,6 +110,9 @@ pub struct CoordinatorFile {
     /// Who is the victim of a deadlock, in the whole cluster: `youngest`,
     /// `fewest-locks` or `lowest-priority`.
     pub deadlock_victim: Option<String>,
+    /// A deliberate bug to have; only in a build for testers.
+    #[serde(default)]
+    pub bug: Bug,
 }
 
 /// What `synod shard` reads.
@@ -154,6 +158,9 @@ pub struct ShardFile {
     pub max_locks: Option<usize>,
     /// Requests that may wait for locks at once.
     pub max_waits: Option<usize>,
+    /// A deliberate bug to have; only in a build for testers.
+    #[serde(default)]
+    pub bug: Bug,
 }
 
 fn one() -> u16 {
@@ -219,6 +226,7 @@ impl CoordinatorFile {
             settings.deadlocks.victim = policy.parse().context("deadlock_victim")?;
         }
         set_bytes("checkpoint_bytes", self.checkpoint_bytes, &mut settings.checkpoint_bytes)?;
+        self.bug.plant_in_coordinator(&mut settings)?;
         let mut segment_bytes = SEGMENT_BYTES;
         set_bytes("segment_bytes", self.segment_bytes, &mut segment_bytes)?;
         let server = coordinator::ServerConfig {
@@ -261,6 +269,7 @@ impl ShardFile {
         set_count("max_locks", self.max_locks, &mut settings.max_locks.1)?;
         set_count("max_waits", self.max_waits, &mut settings.max_waits)?;
         set_bytes("checkpoint_bytes", self.checkpoint_bytes, &mut settings.checkpoint_bytes)?;
+        self.bug.plant_in_shard(&mut settings)?;
         let mut segment_bytes = SEGMENT_BYTES;
         set_bytes("segment_bytes", self.segment_bytes, &mut segment_bytes)?;
         let server = shard::ServerConfig {

@@ -16,7 +16,7 @@ use synod_shard::server as shard;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
-use crate::connect;
+use crate::{chaos, connect};
 
 /// How often servers are looked at until all are ready.
 const LOOK: Duration = Duration::from_millis(2);
@@ -215,6 +215,7 @@ pub fn run(
     admin: Option<SocketAddr>,
     on_ready: impl FnOnce() -> Result<()>,
 ) -> Result<ExitCode> {
+    chaos::warn();
     let runtime = connect::runtime()?;
     let admin = admin.map(|address| runtime.block_on(Admin::bind(address))).transpose()?;
     let servers = std::sync::Arc::new(Servers::start(plans)?);

@@ -156,6 +156,22 @@ fn server_files_are_checked() {
     assert!(!scratch.path("s1").exists());
 }
 
+/// What `cli/tests/chaos.rs` tests is in no other build.
+#[test]
+#[cfg(not(feature = "chaos"))]
+fn bugs_are_not_planted() {
+    let scratch = Scratch::new();
+    let bug = "cluster = \"7\"\nlisten = \"127.0.0.1:0\"\ndata = \"d\"\ncerts = \"certs\"\n\
+               bug = \"EarlyRelease\"\n";
+    let refusal = "x.toml:5: `bug` plants a bug; only a build with the feature `chaos`";
+    let shard = format!("{bug}id = 1\ncoordinator = \"127.0.0.1:1\"\n");
+    for (kind, text) in [("shard", shard), ("coordinator", format!("{bug}shards = [\"h:9\"]\n"))] {
+        std::fs::write(scratch.path("x.toml"), text).unwrap();
+        scratch.run(&[kind, "--config", "x.toml"]).fails(1, refusal);
+    }
+    assert!(!scratch.run(&["--version"]).ok().contains("chaos"));
+}
+
 #[test]
 fn files_of_a_group_are_checked() {
     let scratch = Scratch::new();

@@ -180,8 +180,23 @@ impl Drop for Server {
 
 /// Status and body of a page.
 pub fn http(address: &str, path: &str) -> (u16, String) {
+    exchange(address, &format!("GET {path}"), "")
+}
+
+/// Status and body of the answer to what is posted to a page.
+pub fn post(address: &str, path: &str, body: &str) -> (u16, String) {
+    exchange(address, &format!("POST {path}"), body)
+}
+
+fn exchange(address: &str, what: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: synod\r\nConnection: close\r\n\r\n").unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{what} HTTP/1.1\r\nHost: synod\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
