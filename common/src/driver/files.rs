@@ -65,6 +65,19 @@ impl Files {
         self.folder.path.join(name)
     }
 
+    /// Makes a file of zeros, durable but for its name.
+    fn fill(&self, path: &Path, size: u64) -> io::Result<()> {
+        let file = File::create(path)?;
+        let zeros = vec![0; ZEROS];
+        let mut offset = 0;
+        while offset < size {
+            let len = (size - offset).min(ZEROS as u64);
+            self.chaos.write(&file, offset, &zeros[..len as usize])?;
+            offset += len;
+        }
+        self.chaos.sync(|| file.sync_all())
+    }
+
     fn sync_folder(&self) -> io::Result<()> {
         self.chaos.sync(|| self.folder.handle.sync_all())
     }
@@ -115,19 +128,13 @@ impl Disk for Files {
     }
 
     fn create(&mut self, name: &str, size: u64) -> io::Result<()> {
-        let temporary = self.path(&format!("{name}.tmp"));
-        let file = File::create(&temporary)?;
-        let zeros = vec![0; ZEROS];
-        let mut offset = 0;
-        while offset < size {
-            let len = (size - offset).min(ZEROS as u64);
-            self.chaos.write(&file, offset, &zeros[..len as usize])?;
-            offset += len;
-        }
-        self.chaos.sync(|| file.sync_all())?;
+        let (temporary, path) = (self.path(&format!("{name}.tmp")), self.path(name));
         self.open.remove(name);
-        fs::rename(temporary, self.path(name))?;
-        self.sync_folder()
+        let made = self.fill(&temporary, size).and_then(|()| fs::rename(&temporary, &path));
+        // Half of it would only take room that others need.
+        made.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+        // Nor may anybody rely on what may have no name tomorrow.
+        self.sync_folder().inspect_err(|_| drop(fs::remove_file(&path)))
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -22,8 +22,8 @@ pub trait Disk: Send {
     fn read_at(&mut self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<()>;
 
     /// Makes a file of `size` zero bytes, replacing one of that name. It
-    /// appears whole and durable or not at all; what is left of an attempt that
-    /// a crash cut short is called `<name>.tmp`.
+    /// appears whole and durable or not at all, and what can not be made takes no
+    /// room; what is left of an attempt that a crash cut short is called `<name>.tmp`.
     fn create(&mut self, name: &str, size: u64) -> io::Result<()>;
 
     /// Writes, and lets the file grow if need be. Not durable before a sync.

@@ -209,6 +209,7 @@ mod tests {
         assert_eq!(&bytes, b"01234567AB");
         assert_eq!(files.size("a").unwrap(), 10);
         assert_eq!(files.create("b", 10).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(files.list().unwrap(), ["a"]);
         assert_eq!(chaos.effects(), Effects { writes_refused: 2, ..Effects::default() });
         set(&chaos, Disk::Ok);
         files.create("b", 10).unwrap();
@@ -232,6 +233,7 @@ mod tests {
             assert_eq!(failure.unwrap_err().raw_os_error(), Some(EIO));
         }
         assert_eq!(chaos.effects(), Effects { fsyncs_failed: 4, ..Effects::default() });
+        assert!(files.list().unwrap().is_empty());
     }
 
     #[test]
