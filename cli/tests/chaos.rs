@@ -83,12 +83,14 @@ impl Town {
         fs::read_to_string(self.cluster.dir().join(format!("{name}.err"))).unwrap()
     }
 
-    /// Breaks the disk of a server that does not survive it, and brings the server back with
-    /// a disk that works. How many of the transfers that began with the broken disk, and
-    /// ended before the new one, were acknowledged.
-    async fn break_disk(mut self, name: NodeName, disk: &str, says: &str) -> usize {
-        let load = self.load();
-        load.next_after(Duration::ZERO, None, PATIENCE).await.expect("nothing moves");
+    /// Breaks the disk of a server, which stops. When it was broken, and when it had stopped.
+    async fn break_disk(
+        &mut self,
+        load: &Load,
+        (name, disk): (NodeName, &str),
+        says: &str,
+    ) -> (Duration, Duration) {
+        moves(load, "before").await;
         self.ask(name, &json!({ "disk": disk }));
         let broken = load.elapsed();
         let last_words = format!("synod: {name} has stopped");
@@ -98,13 +100,27 @@ impl Town {
         assert!(said.lines().last().unwrap().contains(says), "{said}");
         // It may be gone by itself.
         let _ = self.cluster.kill(name);
+        (broken, stopped)
+    }
+
+    /// Breaks the disk of a server without which nothing goes on, and brings it back with a
+    /// sound one. How many of the transfers that began with the broken disk, and ended before
+    /// the sound one, were acknowledged.
+    async fn live_through(mut self, name: NodeName, disk: &str, says: &str) -> usize {
+        let load = self.load();
+        let (broken, stopped) = self.break_disk(&load, (name, disk), says).await;
         self.cluster.restart(name).await.unwrap();
-        let back = load.elapsed();
-        load.next_after(back, None, PATIENCE).await.expect("it is back, and nothing moves");
+        moves(&load, "although it is back").await;
         let tally = self.audit(load).await;
         let meanwhile = |begun, acknowledged| begun > broken && acknowledged < stopped;
         tally.done.iter().filter(|done| meanwhile(done.begun, done.acknowledged)).count()
     }
+}
+
+/// Transfers that begin now are acknowledged.
+async fn moves(load: &Load, when: &str) {
+    let next = load.next_after(load.elapsed(), None, PATIENCE).await;
+    assert!(next.is_some(), "nothing moves, {when}");
 }
 
 /// Gives servers one more line in their files, and all of them an empty folder: what has a log
@@ -131,7 +147,7 @@ async fn begin_again(cluster: &mut LocalCluster, lines: &[(NodeName, &str)]) {
 fn a_shard_whose_fsync_fails_acknowledges_nothing_more_and_has_lost_nothing() {
     runtime::block_on(async {
         let town = Town::new(1).await;
-        let acknowledged = town.break_disk(S1, "fsync-fails", "Input/output error").await;
+        let acknowledged = town.live_through(S1, "fsync-fails", "Input/output error").await;
         assert_eq!(acknowledged, 0);
     })
     .unwrap();
@@ -141,8 +157,24 @@ fn a_shard_whose_fsync_fails_acknowledges_nothing_more_and_has_lost_nothing() {
 fn a_coordinator_whose_fsync_fails_acknowledges_nothing_more_and_has_lost_nothing() {
     runtime::block_on(async {
         let town = Town::new(1).await;
-        let acknowledged = town.break_disk(C1, "fsync-fails", "Input/output error").await;
+        let acknowledged = town.live_through(C1, "fsync-fails", "Input/output error").await;
         assert_eq!(acknowledged, 0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_group_goes_on_without_the_member_whose_fsync_fails() {
+    runtime::block_on(async {
+        let mut town = Town::new(3).await;
+        let load = town.load();
+        // One of them leads.
+        for name in [1, 2, 3].map(NodeName::Coordinator) {
+            town.break_disk(&load, (name, "fsync-fails"), "Input/output error").await;
+            moves(&load, &format!("although only {name} is gone")).await;
+            town.cluster.restart(name).await.unwrap();
+        }
+        town.audit(load).await;
     })
     .unwrap();
 }
@@ -151,7 +183,7 @@ fn a_coordinator_whose_fsync_fails_acknowledges_nothing_more_and_has_lost_nothin
 fn a_shard_whose_disk_is_full_goes_on_in_what_it_has_and_then_stops() {
     runtime::block_on(async {
         let town = Town::with(1, &[(S1, "segment_bytes = 65536")]).await;
-        let acknowledged = town.break_disk(S1, "full", "nothing acknowledged is lost").await;
+        let acknowledged = town.live_through(S1, "full", "nothing acknowledged is lost").await;
         assert!(acknowledged > 0, "a log has room to the end of its segment");
     })
     .unwrap();
@@ -161,7 +193,7 @@ fn a_shard_whose_disk_is_full_goes_on_in_what_it_has_and_then_stops() {
 fn a_shard_that_can_not_write_a_checkpoint_stops_and_has_lost_nothing() {
     runtime::block_on(async {
         let town = Town::with(1, &[(S1, "checkpoint_bytes = 65536")]).await;
-        town.break_disk(S1, "full", "nothing acknowledged is lost").await;
+        town.live_through(S1, "full", "nothing acknowledged is lost").await;
     })
     .unwrap();
 }
@@ -177,9 +209,7 @@ fn commits_go_on_when_clocks_jump_by_an_hour() {
                 round += 1;
                 let shown = town.ask(name, &json!({ "clock_offset_ms": offset }));
                 assert_eq!(shown["clock_offset_ms"], offset);
-                let jumped = load.elapsed();
-                let next = load.next_after(jumped, None, PATIENCE).await;
-                next.unwrap_or_else(|| panic!("{name} is off by {offset} ms, and nothing moves"));
+                moves(&load, &format!("although {name} is only off by {offset} ms")).await;
                 // What was acknowledged is seen, by whatever clock.
                 let db = town.bank.db();
                 db.put("round", &round).await.unwrap();
@@ -225,7 +255,7 @@ fn only_what_makes_sense_is_granted() {
         assert_eq!(town.ask(S1, &slow)["disk"], slow["disk"]);
         town.bank.lock_all().await.unwrap();
         let load = town.load();
-        load.next_after(Duration::ZERO, None, PATIENCE).await.expect("nothing moves");
+        moves(&load, "although the disk is only slow").await;
         let shown = town.ask(S1, &json!({ "disk": "ok" }));
         assert_eq!(shown["disk"], "ok");
         assert!(shown["took_effect"]["fsyncs_slowed"].as_u64() > Some(0), "{shown}");
