@@ -11,9 +11,9 @@ use std::time::Duration;
 use common::{Scratch, http, post, until};
 use serde_json::{Value, json};
 use synod_cli::bank::{Bank, Load, Tally};
-use synod_cli::cluster::{ClusterOptions, LocalCluster, NodeName};
 use synod_cli::runtime;
 use synod_client::{Isolation, Options};
+use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 
 const C1: NodeName = NodeName::Coordinator(1);
 const S1: NodeName = NodeName::Shard(1);

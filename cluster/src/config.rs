@@ -13,6 +13,7 @@ pub(crate) fn config_text(
     ports: &BTreeMap<NodeName, Ports>,
     options: &ClusterOptions,
 ) -> String {
+    let [of_coordinators, of_shards] = &options.lines;
     let own = ports[&name];
     let mut text = format!(
         "cluster = \"{cluster}\"\nlisten = \"127.0.0.1:{}\"\nadmin = \"127.0.0.1:{}\"\n\
@@ -32,12 +33,18 @@ pub(crate) fn config_text(
                 "deadlock_handling = \"{deadlocks}\"\n\
                  unsafe_classical_3pc = {unsafe_classical_3pc}\n"
             ));
+            further(&mut text, of_coordinators);
         }
         NodeName::Shard(n) => {
             text.push_str(&format!("id = {n}\ncoordinators = {coordinators:?}\n"));
+            further(&mut text, of_shards);
         }
     }
     text
+}
+
+fn further(text: &mut String, lines: &[String]) {
+    text.extend(lines.iter().flat_map(|line| [line, "\n"]));
 }
 
 /// The address for clients.

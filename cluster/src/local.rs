@@ -18,7 +18,7 @@ use crate::links::{Links, Server};
 use crate::node::NodeName;
 use crate::ports::{self, Ports};
 use crate::process::{Condition, Process, Usage};
-use crate::scrape::Metrics;
+use crate::scrape::{self, Metrics};
 
 /// The client certificate that a local cluster comes with.
 pub const CLIENT: &str = "client";
@@ -46,6 +46,8 @@ pub struct ClusterOptions {
     /// Makes its links breakable ([`LocalCluster::links`]); what happens to them is drawn from
     /// this seed.
     pub links: Option<u64>,
+    /// Further lines in the files of coordinators and of shards, such as `bug = "NoFloor"`.
+    pub lines: [Vec<String>; 2],
 }
 
 impl Default for ClusterOptions {
@@ -58,6 +60,7 @@ impl Default for ClusterOptions {
             unsafe_classical_3pc: false,
             bin: None,
             links: None,
+            lines: [Vec::new(), Vec::new()],
         }
     }
 }
@@ -188,6 +191,15 @@ impl LocalCluster {
         self.nodes.get_mut(&name).map_or(Condition::Ended, Process::condition)
     }
 
+    /// Waits a moment for a server to end by itself; whether it did.
+    pub async fn wait_end(&mut self, name: NodeName) -> bool {
+        let ends = self.nodes.get_mut(&name).map(|node| node.wait_end(STOP));
+        match ends {
+            Some(ends) => ends.await,
+            None => true,
+        }
+    }
+
     /// Of a server that ended by itself: with what status, and what it said last. It may
     /// be started again after that.
     pub fn bury(&mut self, name: NodeName) -> Option<String> {
@@ -243,6 +255,17 @@ impl LocalCluster {
     pub async fn metrics(&self, name: NodeName) -> Result<Metrics> {
         let node = self.nodes.get(&name).with_context(|| format!("there is no {name}"))?;
         Metrics::fetch(node.admin()).await.with_context(|| format!("{name} shows no metrics"))
+    }
+
+    /// Asks a server built for testers for faults, with the body of a `POST /chaos`; an empty
+    /// one only asks what there is. Returns what the server then says (`docs/chaos.md`).
+    ///
+    /// # Errors
+    /// If it does not answer, was not built for that, or refuses.
+    pub async fn chaos(&self, name: NodeName, body: &str) -> Result<String> {
+        let node = self.nodes.get(&name).with_context(|| format!("there is no {name}"))?;
+        let asked = scrape::ask(node.admin(), "/chaos", (!body.is_empty()).then_some(body));
+        asked.await.with_context(|| format!("{name} and faults on request"))
     }
 
     fn node(&mut self, name: NodeName) -> Result<&mut Process> {

@@ -174,6 +174,12 @@ impl Process {
         Condition::Runs
     }
 
+    /// Waits for it to end by itself; whether it did.
+    pub(crate) async fn wait_end(&mut self, patience: Duration) -> bool {
+        let Some(running) = &mut self.running else { return true };
+        tokio::time::timeout(patience, running.child.wait()).await.is_ok()
+    }
+
     /// Forgets a process that ended by itself, so that it can be started again.
     /// Says with what status it ended.
     pub(crate) fn bury(&mut self) -> Option<String> {

@@ -20,8 +20,7 @@ pub struct Metrics {
 impl Metrics {
     /// Fetches `/metrics` from a port of this machine.
     pub(crate) async fn fetch(port: u16) -> Result<Metrics> {
-        let text = tokio::time::timeout(PATIENCE, get(port, "/metrics"));
-        Ok(Metrics::parse(&text.await.context("no answer")??))
+        Ok(Metrics::parse(&ask(port, "/metrics", None).await?))
     }
 
     fn parse(text: &str) -> Metrics {
@@ -49,17 +48,26 @@ impl Metrics {
     }
 }
 
-/// The body of a page.
-async fn get(port: u16, path: &str) -> Result<String> {
+/// The body of a page; with one of ours, of the answer to a `POST`.
+pub(crate) async fn ask(port: u16, path: &str, body: Option<&str>) -> Result<String> {
+    tokio::time::timeout(PATIENCE, ask_now(port, path, body)).await.context("no answer")?
+}
+
+async fn ask_now(port: u16, path: &str, body: Option<&str>) -> Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    let (method, length) = (if body.is_some() { "POST" } else { "GET" }, body.map_or(0, str::len));
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n{}",
+        body.unwrap_or_default()
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MOST_BYTES).read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
     let status = head.lines().next().unwrap_or_default();
-    anyhow::ensure!(status.split(' ').nth(1) == Some("200"), "it answered '{status}'");
+    anyhow::ensure!(status.split(' ').nth(1) == Some("200"), "it answered '{status}' {body}");
     Ok(body.to_owned())
 }
 

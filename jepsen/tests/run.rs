@@ -23,6 +23,7 @@ fn settings(workload: &str, nemeses: &[Nemesis], out: &tempfile::TempDir) -> Set
         coordinators: 1,
         clients: 6,
         rate: Some(200.0),
+        bugs: [None, None],
         bin: None,
     }
 }

@@ -49,6 +49,12 @@ pub struct RunArgs {
     /// Operations a second at most; the workload's own if not given
     #[arg(long)]
     rate: Option<f64>,
+    /// A deliberate bug of all coordinators, in a synod that was built with the feature chaos
+    #[arg(long, value_name = "NAME")]
+    coordinator_bug: Option<String>,
+    /// A deliberate bug of all shards, in a synod that was built with the feature chaos
+    #[arg(long, value_name = "NAME")]
+    shard_bug: Option<String>,
     /// The synod executable [env: SYNOD_BIN] [default: the one beside this]
     #[arg(long)]
     bin: Option<PathBuf>,
@@ -116,6 +122,7 @@ fn settings(args: &RunArgs) -> Result<Settings, String> {
         coordinators: args.coordinators,
         clients: args.clients,
         rate: args.rate,
+        bugs: [args.coordinator_bug.clone(), args.shard_bug.clone()],
         bin: args.bin.clone(),
     })
 }

@@ -11,15 +11,19 @@
 //! What is deliberately absent: nothing here spares a majority. A cluster that cannot serve
 //! has to say so, and to be right when it serves again.
 
+mod chaos;
+mod links;
 mod process;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use fastrand::Rng;
-use synod_cluster::{Condition, LocalCluster, NodeName};
+use synod_cluster::{Condition, Links, LocalCluster, NodeName, Rule};
 
+use self::chaos::Asked;
+use self::links::{Rules, Spoiled};
 use self::process::Held;
 
 macro_rules! nemeses {
@@ -47,6 +51,28 @@ nemeses! {
     Pause = "pause",
     /// Who leads the coordinators is killed, or stands still, wherever that moves.
     Leader = "leader",
+    /// Servers, or the clients, are cut off from others, in both directions.
+    Partition = "partition",
+    /// What is sent in one direction gets lost.
+    OneWay = "one-way",
+    /// Two halves that reach each other only through one between them; majorities in a ring.
+    Bridge = "bridge",
+    /// Links are slow, each datagram as much as chance has it.
+    Slow = "slow",
+    /// Links lose datagrams.
+    Lossy = "lossy",
+    /// Links deliver datagrams twice.
+    Duplicate = "duplicate",
+    /// Datagrams overtake others.
+    Reorder = "reorder",
+    /// Clocks jump ahead or back, and return.
+    Clock = "clock",
+    /// A disk has no room for more.
+    DiskFull = "disk-full",
+    /// A disk fails to make durable what was written.
+    Fsync = "fsync",
+    /// Disks take their time.
+    SlowDisk = "slow-disk",
 }
 
 impl fmt::Display for Nemesis {
@@ -61,12 +87,16 @@ pub struct Ground {
     pub cluster: LocalCluster,
     /// Servers that somebody holds down.
     held: BTreeSet<NodeName>,
+    /// What each of those that spoil links wants of them, by number.
+    layers: BTreeMap<u64, Rules>,
+    /// The last of these numbers.
+    layer: u64,
 }
 
 impl Ground {
     /// A cluster that is left alone.
     pub fn new(cluster: LocalCluster) -> Ground {
-        Ground { cluster, held: BTreeSet::new() }
+        Ground { cluster, held: BTreeSet::new(), layers: BTreeMap::new(), layer: 0 }
     }
 
     /// Servers that nobody holds down.
@@ -74,7 +104,38 @@ impl Ground {
         self.cluster.names().filter(|name| !self.held.contains(name)).collect()
     }
 
-    /// Waits until all servers serve.
+    /// Makes sure that the cluster can be hurt in these ways.
+    ///
+    /// # Errors
+    ///
+    /// What it would have to be built with.
+    pub async fn probe(&self, nemeses: &[Nemesis]) -> Result<()> {
+        if nemeses.iter().any(|nemesis| nemesis.asks()) {
+            chaos::probe(self).await?;
+        }
+        Ok(())
+    }
+
+    fn links(&self) -> Result<&Links> {
+        self.cluster.links().context("the cluster was started without links that break")
+    }
+
+    /// Makes links obey all that is wanted of them.
+    fn lay(&self) -> Result<()> {
+        let mut rules: BTreeMap<_, Rule> = BTreeMap::new();
+        for (link, rule) in self.layers.values().flatten() {
+            let whole = rules.entry(*link).or_default();
+            *whole = links::both(*whole, *rule);
+        }
+        let links = self.links()?;
+        links.heal();
+        for ((from, to), rule) in rules {
+            links.set(from, to, rule)?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that all servers are there.
     ///
     /// # Errors
     ///
@@ -95,7 +156,13 @@ impl Ground {
 /// A fault that is there.
 pub struct Installed {
     target: String,
-    held: Held,
+    what: What,
+}
+
+enum What {
+    Held(Held),
+    Spoiled(Spoiled),
+    Asked(Asked),
 }
 
 impl Installed {
@@ -110,19 +177,61 @@ impl Installed {
     ///
     /// If that does not work: then the run proves nothing.
     pub async fn heal(self, ground: &mut Ground) -> Result<String> {
-        self.held.heal(ground).await
+        match self.what {
+            What::Held(held) => held.heal(ground),
+            What::Spoiled(spoiled) => spoiled.heal(ground),
+            What::Asked(asked) => asked.heal(ground).await,
+        }
     }
 }
 
 impl Nemesis {
+    /// Whether it breaks links.
+    pub fn breaks_links(self) -> bool {
+        match self {
+            Nemesis::Partition
+            | Nemesis::OneWay
+            | Nemesis::Bridge
+            | Nemesis::Slow
+            | Nemesis::Lossy
+            | Nemesis::Duplicate
+            | Nemesis::Reorder => true,
+            Nemesis::Kill
+            | Nemesis::Pause
+            | Nemesis::Leader
+            | Nemesis::Clock
+            | Nemesis::DiskFull
+            | Nemesis::Fsync
+            | Nemesis::SlowDisk => false,
+        }
+    }
+
+    /// Whether servers have to be built so that they can be asked for it.
+    pub fn asks(self) -> bool {
+        matches!(self, Nemesis::Clock | Nemesis::DiskFull | Nemesis::Fsync | Nemesis::SlowDisk)
+    }
+
     /// Does it; to nobody if there is nobody left.
     ///
     /// # Errors
     ///
     /// If it had no effect: then the run proves nothing.
     pub async fn install(self, ground: &mut Ground, dice: &mut Rng) -> Result<Option<Installed>> {
+        if self.breaks_links() {
+            let Some((rules, text)) = links::draw(self, ground.links()?, dice) else {
+                return Ok(None);
+            };
+            let spoiled = Spoiled::install(ground, rules, text)?;
+            let target = spoiled.target();
+            return Ok(Some(Installed { target, what: What::Spoiled(spoiled) }));
+        }
+        if self.asks() {
+            let asked = Asked::install(self, ground, dice).await?;
+            return Ok(
+                asked.map(|asked| Installed { target: asked.target(), what: What::Asked(asked) })
+            );
+        }
         let held = match self {
-            Nemesis::Kill => Held::kill(ground, process::some(ground, dice))?,
             Nemesis::Pause => Held::pause(ground, process::some(ground, dice)).await?,
             Nemesis::Leader => {
                 let leader = process::leader(ground).await;
@@ -131,8 +240,9 @@ impl Nemesis {
                     false => Held::pause(ground, leader).await?,
                 }
             }
+            _ => Held::kill(ground, process::some(ground, dice))?,
         };
-        Ok(held.map(|held| Installed { target: held.target(), held }))
+        Ok(held.map(|held| Installed { target: held.target(), what: What::Held(held) }))
     }
 }
 

@@ -77,7 +77,7 @@ impl Held {
         list(&self.names)
     }
 
-    pub(super) async fn heal(self, ground: &mut Ground) -> Result<String> {
+    pub(super) fn heal(self, ground: &mut Ground) -> Result<String> {
         for name in &self.names {
             match self.paused {
                 true => ground.cluster.resume(*name)?,

@@ -51,6 +51,9 @@ use crate::{Budget, Format};
 /// The file of the history, in the folder of the run.
 pub const HISTORY: &str = "history.edn";
 
+/// Logs are cut and checkpoints are written again and again, also in a short run.
+const SMALL: [&str; 2] = ["segment_bytes = 262144", "checkpoint_bytes = 1048576"];
+
 /// How long the checker may take, and how much memory.
 const CHECK_TIME: Duration = Duration::from_secs(120);
 const CHECK_MB: u64 = 4_096;
@@ -102,8 +105,9 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Outco
         .with_context(|| format!("{} can not be made", settings.out.display()))?;
     let history = settings.out.join(HISTORY);
     let mut dice = Rng::with_seed(settings.seed);
-    let cluster = start(settings).await?;
-    let asks = connect(settings, &cluster).await?;
+    let ground = Ground::new(start(settings).await?);
+    ground.probe(&settings.nemeses).await?;
+    let asks = connect(settings, &ground.cluster).await?;
     workload.set_up(&asks[0]).await.context("nothing could be set up")?;
 
     let recorder = Recorder::create(&history)
@@ -111,7 +115,7 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Outco
     let recorder = RefCell::new(recorder);
     let until = Instant::now() + settings.length;
     let clients = Clients::new(settings, workload, dice.fork(), &recorder, until);
-    let ground = Mutex::new(Ground::new(cluster));
+    let ground = Mutex::new(ground);
     let faults = async {
         let faults = conductor::torment(settings, &ground, dice.fork(), &recorder, until).await?;
         end::recovers(&asks[0]).await.map(|after| (faults, after))
@@ -131,10 +135,18 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Outco
 }
 
 async fn start(settings: &Settings) -> Result<LocalCluster> {
+    let of_all = SMALL.map(str::to_owned);
+    let lines = settings.bugs.clone().map(|bug| {
+        let bug = bug.map(|bug| format!("bug = \"{bug}\""));
+        of_all.iter().cloned().chain(bug).collect()
+    });
+    let breaks_links = settings.nemeses.iter().any(|nemesis| nemesis.breaks_links());
     let options = ClusterOptions {
         shards: settings.shards,
         coordinators: settings.coordinators,
         bin: settings.bin.clone(),
+        links: breaks_links.then_some(settings.seed),
+        lines,
         ..ClusterOptions::default()
     };
     LocalCluster::start(options).await

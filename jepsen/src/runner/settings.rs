@@ -33,6 +33,8 @@ pub struct Settings {
     pub clients: u16,
     /// How many operations a second are begun at most; the workload's own if none is given.
     pub rate: Option<f64>,
+    /// A deliberate bug of all coordinators, and one of all shards, in servers built for that.
+    pub bugs: [Option<String>; 2],
     /// The `synod` executable, if it is not the one beside this.
     pub bin: Option<PathBuf>,
 }
