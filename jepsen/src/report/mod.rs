@@ -1,6 +1,8 @@
 //! A finding as JSON, as text, and as one page that needs nothing else.
 
 mod html;
+#[cfg(feature = "runner")]
+pub mod run;
 
 use std::fmt::Write as _;
 

@@ -1,0 +1,459 @@
+use proptest::prelude::*;
+use roxmltree::{Document, Node};
+
+use super::plot::{LEFT, RIGHT, Time, WIDTH};
+use super::*;
+use crate::{Anomaly, Level};
+
+const SECOND: u64 = 1_000_000_000;
+/// What a text may be that somebody else wrote.
+const HOSTILE: &str = "<b>&\"'</pre>]]>\u{1}\u{ffff}é";
+
+fn run(seconds: u64, ops: Vec<Op>, faults: Vec<Fault>) -> Run {
+    Run {
+        workload: "list-append".to_owned(),
+        model: "list-append".to_owned(),
+        command: "synod-jepsen run list-append --seed 7".to_owned(),
+        seed: 7,
+        system: "synod 0.1.0".to_owned(),
+        nemeses: vec!["kill".to_owned(), "pause".to_owned()],
+        settings: vec![("shards".to_owned(), "3".to_owned())],
+        began: "2026-01-02T03:04:05Z".to_owned(),
+        length: Duration::from_secs(seconds),
+        finding: Finding::new(Level::StrictSerializable, Vec::new(), ops.len() as u64, None),
+        ops,
+        faults,
+        around: Vec::new(),
+    }
+}
+
+fn op(f: &'static str, kind: Kind, from_ns: u64, latency_ns: u64) -> Op {
+    Op { process: 3, f, from_ns, until_ns: from_ns + latency_ns, kind }
+}
+
+fn fault(name: &str, from_ns: u64, until_ns: Option<u64>) -> Fault {
+    let (name, target, effect) = (name.to_owned(), "s2".to_owned(), "gone for 3 s".to_owned());
+    Fault { name, target, from_ns, until_ns, effect }
+}
+
+fn broken(words: &str) -> Finding {
+    let anomaly = Anomaly {
+        name: "G2-item".to_owned(),
+        words: words.to_owned(),
+        breaks: vec![Level::Serializable],
+        picture: None,
+    };
+    Finding::new(Level::StrictSerializable, vec![anomaly], 2, None)
+}
+
+fn unknown() -> Finding {
+    Finding::new(Level::StrictSerializable, Vec::new(), 2, Some("not decided within 1 s".into()))
+}
+
+/// The charts of a page, by name.
+fn charts(page: &str) -> Vec<(String, String)> {
+    let charts = page.split("<svg ").skip(1).map(|rest| {
+        let (svg, _) = rest.split_once("</svg>").expect("it ends");
+        let svg = format!("<svg {svg}</svg>");
+        let document = Document::parse(&svg).unwrap();
+        let name = document.root_element().attribute("aria-label").unwrap().to_owned();
+        drop(document);
+        (name, svg)
+    });
+    charts.collect()
+}
+
+fn chart<'a>(charts: &'a [(String, String)], name: &str) -> Document<'a> {
+    let (_, svg) = charts.iter().find(|(known, _)| known == name).expect("it is there");
+    Document::parse(svg).unwrap()
+}
+
+fn of_class<'a, 'b>(svg: &'a Document<'b>, class: &str) -> Vec<Node<'a, 'b>> {
+    let has = |node: &Node<'_, '_>| {
+        node.attribute("class").is_some_and(|all| all.split(' ').any(|one| one == class))
+    };
+    svg.descendants().filter(has).collect()
+}
+
+fn number(node: Node<'_, '_>, name: &str) -> f64 {
+    node.attribute(name).unwrap().parse().unwrap()
+}
+
+/// The places of a path's marks.
+fn marks(path: Node<'_, '_>) -> Vec<(f64, f64)> {
+    let places = path.attribute("d").unwrap().split('M').skip(1).map(|mark| {
+        let end = mark.find(|letter: char| letter.is_alphabetic()).unwrap();
+        let (x, y) = mark[..end].split_once(' ').unwrap();
+        (x.parse().unwrap(), y.parse().unwrap())
+    });
+    places.collect()
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop::sample::select(vec![Kind::Ok, Kind::Fail, Kind::Info])
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let names = prop::sample::select(vec!["read", "txn", "transfer"]);
+    let one = (names, kinds(), 0..60 * SECOND, prop_oneof![Just(0), 0..5 * SECOND]);
+    prop::collection::vec(one.prop_map(|(f, kind, from, took)| op(f, kind, from, took)), 0..80)
+}
+
+fn faults() -> impl Strategy<Value = Vec<Fault>> {
+    let names = prop::sample::select(vec!["kill", "pause", "partition", "clock"]);
+    let one = (names, 0..70 * SECOND, prop::option::of(0..20 * SECOND));
+    let one = one.prop_map(|(name, from, took)| fault(name, from, took.map(|took| from + took)));
+    prop::collection::vec(one, 0..30)
+}
+
+proptest! {
+    #[test]
+    fn counts_add_up(ops in ops()) {
+        let run = run(60, ops, Vec::new());
+        let figures = Figures::of(&run);
+        let count = |kind| run.ops.iter().filter(|op| op.kind == kind).count() as u64;
+        let all = Counts {
+            ops: run.ops.len() as u64,
+            ok: count(Kind::Ok),
+            fail: count(Kind::Fail),
+            info: count(Kind::Info),
+        };
+        let sum = |counts: Vec<Counts>| counts.into_iter().fold(Counts::default(), |sum, next| Counts {
+            ops: sum.ops + next.ops,
+            ok: sum.ok + next.ok,
+            fail: sum.fail + next.fail,
+            info: sum.info + next.info,
+        });
+        prop_assert_eq!(figures.all.counts, all);
+        prop_assert_eq!(sum(figures.by_f.values().map(|of| of.counts).collect()), all);
+        prop_assert_eq!(sum(throughput::intervals(&run, Time::of(&run))), all);
+    }
+
+    #[test]
+    fn so_many_took_at_most_so_long(ops in ops()) {
+        let figures = Figures::of(&run(60, ops.clone(), Vec::new()));
+        let took = || ops.iter().filter(|op| op.kind == Kind::Ok).map(|op| op.latency_ns().div_ceil(1_000));
+        let Some(latency) = figures.all.latency else {
+            prop_assert_eq!(took().count(), 0);
+            return Ok(());
+        };
+        for (us, part) in [(latency.p50_us, 50), (latency.p95_us, 95), (latency.p99_us, 99), (latency.max_us, 100)] {
+            let (within, below) = (took().filter(|took| *took <= us).count(), took().filter(|took| *took < us).count());
+            prop_assert!(100 * within >= part * took().count(), "{} of {}", within, took().count());
+            prop_assert!(100 * below < part * took().count(), "a smaller one would do");
+        }
+    }
+
+    #[test]
+    fn in_a_gap_nothing_succeeds(ops in ops()) {
+        let run = run(60, ops, Vec::new());
+        let gaps = Figures::of(&run).gaps;
+        let ended = || run.ops.iter().filter(|op| op.kind == Kind::Ok).map(|op| op.until_ns);
+        for gap in &gaps {
+            prop_assert!(ended().all(|ended| ended <= gap.from_ns || ended >= gap.until_ns));
+        }
+        // Each success, and the begin, is followed by another or by the end.
+        let next = |from: u64| ended().chain([60 * SECOND]).filter(|next| *next > from).min();
+        let longest = ended().chain([0]).filter(|from| *from < 60 * SECOND)
+            .filter_map(|from| Some(next(from)? - from)).max();
+        prop_assert_eq!(gaps.first().map(Gap::length_ns), longest);
+    }
+
+    #[test]
+    fn everything_is_inside_the_charts(ops in ops(), faults in faults()) {
+        let page = run(60, ops, faults).page();
+        for (name, svg) in charts(&page) {
+            let svg = Document::parse(&svg).unwrap();
+            let height = number(svg.root_element(), "height");
+            for node in svg.descendants().filter(|node| node.has_attribute("x")) {
+                let (x, y) = (number(node, "x"), number(node, "y"));
+                prop_assert!((0.0..=WIDTH).contains(&x) && (0.0..=height).contains(&y), "{name}");
+            }
+            for node in of_class(&svg, "dots") {
+                for (x, y) in marks(node) {
+                    prop_assert!((LEFT - 4.0..=RIGHT + 4.0).contains(&x), "{name}: {x}");
+                    prop_assert!((0.0..=height).contains(&y), "{name}: {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_faults_do_not_cover_each_other(faults in faults()) {
+        let page = run(60, Vec::new(), faults).page();
+        let charts = charts(&page);
+        let svg = chart(&charts, "Latency over time");
+        let names = of_class(&svg, "said");
+        let place = |node: &Node<'_, '_>| (number(*node, "x"), number(*node, "y"), node.text().unwrap().len());
+        let places: Vec<(f64, f64, usize)> = names.iter().map(place).collect();
+        for (at, (x, y, letters)) in places.iter().enumerate() {
+            let end = x + plot::LETTER * *letters as f64;
+            let covers = |(other, line, _): &(f64, f64, usize)| y == line && (*x..end).contains(other);
+            prop_assert!(!places[at + 1..].iter().any(covers), "{:?}", places);
+        }
+    }
+}
+
+#[test]
+fn a_fault_is_shaded_from_when_it_struck_until_it_was_healed() {
+    let faults = vec![
+        fault("pause", 50 * SECOND, None),
+        fault("kill", 25 * SECOND, Some(30 * SECOND)),
+        fault("kill", 60 * SECOND, Some(60 * SECOND)),
+    ];
+    let page = run(100, vec![op("read", Kind::Ok, 0, 1)], faults).page();
+    let charts = charts(&page);
+    let x = |second: f64| LEFT + (RIGHT - LEFT) * second / 100.0;
+    for (name, class) in [
+        ("Latency over time", "shade"),
+        ("Throughput over time", "shade"),
+        ("Faults over time", "bar"),
+    ] {
+        let svg = chart(&charts, name);
+        let drawn = of_class(&svg, class).into_iter();
+        let drawn: Vec<(f64, f64, &str)> = drawn
+            .map(|node| {
+                let from = number(node, "x");
+                (from, from + number(node, "width"), node.attribute("class").unwrap())
+            })
+            .collect();
+        let expected =
+            [(x(25.0), x(30.0), "f0"), (x(50.0), RIGHT, "f1"), (x(60.0), x(60.0) + 3.0, "f0")];
+        assert_eq!(drawn.len(), 3, "{name}");
+        for ((from, until, color), drawn) in expected.into_iter().zip(drawn) {
+            assert!(
+                (from - drawn.0).abs() < 0.2 && (until - drawn.1).abs() < 0.2,
+                "{name}: {drawn:?}"
+            );
+            assert_eq!(drawn.2, format!("{class} {color}"), "a kind has one colour");
+        }
+    }
+    assert!(page.contains("pause s2: gone for 3 s, not healed"), "{page}");
+}
+
+#[test]
+fn an_operation_stands_where_it_began_as_high_as_it_took() {
+    let ops = vec![
+        op("read", Kind::Ok, 0, SECOND / 1_000),
+        op("read", Kind::Ok, 50 * SECOND, SECOND / 10),
+        op("read", Kind::Info, 100 * SECOND, SECOND),
+    ];
+    let mut run = run(100, ops, Vec::new());
+    run.length = Duration::from_secs(101);
+    let charts = charts(&run.page());
+    let svg = chart(&charts, "Latency over time");
+    let path = |class| {
+        marks(*of_class(&svg, class).iter().find(|node| node.tag_name().name() == "path").unwrap())
+    };
+    let ok = path("ok");
+    let third = 260.0 / 3.0;
+    assert_eq!(ok.len(), 2);
+    assert_eq!((ok[0].0, ok[0].1), (LEFT, 266.0), "1 ms is the lowest line");
+    assert!((ok[1].0 - (LEFT + (RIGHT - LEFT) * 50.0 / 101.0)).abs() <= 0.5, "{ok:?}");
+    assert!((ok[1].1 - (266.0 - 2.0 * third)).abs() <= 0.5, "100 ms is two thirds higher: {ok:?}");
+    assert_eq!(path("info").len(), 1);
+}
+
+#[test]
+fn of_many_operations_a_chart_has_ranges_and_all_that_are_unknown() {
+    let many = 50_000;
+    let mut ops: Vec<Op> = (0..many)
+        .map(|at| op("txn", Kind::Ok, at * 60 * SECOND / many, (1 + at * at % 1_000) * 100_000))
+        .collect();
+    let usual = run(60, ops.clone(), Vec::new()).page();
+    ops.extend((0..40).map(|at| op("txn", Kind::Info, at * SECOND, 5 * SECOND)));
+    ops.extend((0..many).map(|at| op("txn", Kind::Fail, at * 60 * SECOND / many, SECOND)));
+    let page = run(60, ops, Vec::new()).page();
+    let charts = charts(&page);
+    let svg = chart(&charts, "Latency over time");
+    let of = |class| marks(of_class(&svg, class)[0]);
+    assert_eq!(of("info").len(), 40);
+    assert!(of("half").len() > 860, "a range for each column, but for the last second");
+    assert!(of_class(&svg, "ok").is_empty());
+    let failed = of("many");
+    assert!(failed.len() <= 2 * (RIGHT - LEFT) as usize + 1, "{} marks", failed.len());
+    assert!(page.contains("Successes are drawn as ranges") && page.contains("they are points"));
+    assert!(usual.len() < 150_000, "{} bytes", usual.len());
+    assert!(!usual.contains("they are points"));
+}
+
+#[test]
+fn a_range_goes_from_the_fastest_to_the_slowest() {
+    let ops = (1..=6_000).map(|us| op("txn", Kind::Ok, 0, 1_000 * us)).collect();
+    let charts = charts(&run(60, ops, Vec::new()).page());
+    let svg = chart(&charts, "Latency over time");
+    let ranges = of_class(&svg, "range");
+    // From 1 µs at the bottom to 10 ms at the top are 260 pixels.
+    let y = |us: f64| 266.0 - 260.0 * us.log10() / 4.0;
+    for (range, from, until) in [(0, 1.0, 6_000.0), (1, 3_000.0, 5_940.0)] {
+        let drawn = ranges[range].attribute("d").unwrap();
+        assert_eq!(drawn, format!("M64.5 {:.1}V{:.1}", y(from), y(until)));
+    }
+    assert_eq!(
+        of_class(&svg, "half")[0].attribute("d").unwrap(),
+        format!("M64.5 {:.1}h0", y(3_000.0))
+    );
+}
+
+#[test]
+fn a_run_of_nothing_and_of_little_has_a_page() {
+    let one = |kind| vec![op("read", kind, 5, 0)];
+    let runs = [
+        run(0, Vec::new(), Vec::new()),
+        run(10, Vec::new(), vec![fault("kill", 0, None)]),
+        run(0, one(Kind::Ok), Vec::new()),
+        run(10, one(Kind::Ok), Vec::new()),
+        run(10, one(Kind::Info), Vec::new()),
+        run(10, (0..100).map(|at| op("txn", Kind::Info, at, 10 * SECOND)).collect(), Vec::new()),
+    ];
+    for run in runs {
+        let page = run.page();
+        assert!(!page.contains("NaN") && !page.contains("inf<"), "{page}");
+        assert!(charts(&page).len() >= 2);
+        let json = run.json();
+        assert_eq!(json["counts"]["ops"], run.ops.len());
+        assert_eq!(json["latency"].is_null(), run.ops.iter().all(|op| op.kind != Kind::Ok));
+    }
+    let gaps = Figures::of(&run(10, Vec::new(), Vec::new())).gaps;
+    assert_eq!(gaps, [Gap { from_ns: 0, until_ns: 10 * SECOND }], "nothing succeeded at all");
+}
+
+#[test]
+fn nothing_of_a_run_is_markup() {
+    let hostile = HOSTILE.to_owned();
+    let mut run = run(10, vec![op("read", Kind::Ok, 0, 1)], vec![fault(HOSTILE, 0, None)]);
+    run.faults[0].target.clone_from(&hostile);
+    run.faults[0].effect.clone_from(&hostile);
+    run.nemeses = vec![hostile.clone()];
+    run.settings = vec![(hostile.clone(), hostile.clone())];
+    run.around = vec![Line { number: 1, text: hostile.clone(), named: true }];
+    for text in
+        [&mut run.workload, &mut run.model, &mut run.command, &mut run.system, &mut run.began]
+    {
+        text.clone_from(&hostile);
+    }
+    for finding in [broken(HOSTILE), unknown(), Finding { reason: Some(hostile), ..unknown() }] {
+        run.finding = finding;
+        let page = run.page();
+        assert!(!page.contains("<b>&") && !page.contains("\"'<"), "{page}");
+        assert!(page.contains("&lt;b&gt;&amp;&quot;'&lt;/pre&gt;"), "{page}");
+        assert_eq!(charts(&page).len(), 3, "which are sound");
+        let xml = junit(&[Case::of(&run)]);
+        let document = Document::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+        let told = document.descendants().find(|node| node.has_tag_name("system-out")).unwrap();
+        assert_eq!(
+            told.text(),
+            Some("<b>&\"'</pre>]]>  é"),
+            "as it was, but for what XML cannot have"
+        );
+    }
+}
+
+#[test]
+fn ci_sees_what_was_judged_and_how() {
+    let mut runs = [
+        run(10, Vec::new(), Vec::new()),
+        run(20, Vec::new(), Vec::new()),
+        run(30, Vec::new(), Vec::new()),
+    ];
+    runs[1].finding = broken("T1 = line 1: …\nT2 = line 2: …");
+    runs[2].finding = unknown();
+    let xml = junit(&runs.each_ref().map(Case::of));
+    let document = Document::parse(&xml).unwrap();
+    for suite in
+        document.descendants().filter(|node| node.tag_name().name().starts_with("testsuite"))
+    {
+        let numbers = ["tests", "failures", "errors", "skipped", "time"]
+            .map(|name| suite.attribute(name).unwrap());
+        assert_eq!(numbers, ["3", "1", "1", "0", "60.000"]);
+    }
+    let cases: Vec<_> =
+        document.descendants().filter(|node| node.has_tag_name("testcase")).collect();
+    assert_eq!(cases[0].attribute("name"), Some("list-append with kill, pause, seed 7"));
+    assert_eq!(cases[1].attribute("time"), Some("20.000"));
+    let said =
+        |case: usize, name: &str| cases[case].children().find(|node| node.has_tag_name(name));
+    assert!(said(0, "failure").is_none() && said(0, "error").is_none());
+    let failure = said(1, "failure").unwrap();
+    assert_eq!(failure.attribute("message"), Some("strict-serializable: G2-item"));
+    assert!(failure.text().unwrap().contains("T1 = line 1: …\n  T2 = line 2: …"), "{xml}");
+    assert_eq!(said(2, "error").unwrap().attribute("message"), Some("not decided within 1 s"));
+    assert!(said(2, "system-out").unwrap().text().unwrap().ends_with("--seed 7"));
+}
+
+#[test]
+fn results_have_what_a_check_has_and_more() {
+    let ops = vec![op("read", Kind::Ok, 0, 2_000_000), op("txn", Kind::Fail, SECOND, 1)];
+    let mut run = run(10, ops, vec![fault("kill", SECOND, None)]);
+    run.finding = broken("it");
+    let json = run.json();
+    for (name, value) in super::super::json(&run.finding, &run.model).as_object().unwrap() {
+        assert_eq!(json[name], *value);
+    }
+    let expected = serde_json::json!({
+        "workload": "list-append",
+        "model": "list-append",
+        "verdict": "invalid",
+        "anomalies": ["G2-item"],
+        "seed": 7,
+        "seconds": 10.0,
+        "nemeses": ["kill", "pause"],
+        "counts": { "ops": 2, "ok": 1, "fail": 1, "info": 0 },
+        "ok_per_s": 0.1,
+        "latency": { "p50_us": 2_000, "p95_us": 2_000, "p99_us": 2_000, "max_us": 2_000 },
+        "faults": [{
+            "name": "kill",
+            "target": "s2",
+            "from_ns": SECOND,
+            "until_ns": null,
+            "effect": "gone for 3 s",
+        }],
+        "settings": { "shards": "3" },
+        "command": "synod-jepsen run list-append --seed 7",
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(json[name], *value, "{name}");
+    }
+    assert_eq!(json["by_f"]["txn"]["latency"], serde_json::Value::Null);
+    assert_eq!(json["without_success"][0]["until_ns"], 10 * SECOND);
+}
+
+#[test]
+fn a_page_tells_all_of_it_in_words() {
+    let ops = vec![op("read", Kind::Ok, SECOND, 2 * SECOND), op("txn", Kind::Info, 0, SECOND)];
+    let mut run = run(
+        10,
+        ops,
+        vec![fault("kill", 2 * SECOND, Some(4 * SECOND)), fault("pause", 9 * SECOND, None)],
+    );
+    run.faults[1].effect.clear();
+    let valid = run.page();
+    run.finding = unknown();
+    let doubtful = run.page();
+    run.finding = broken("T1 = line 1\nT2 = line 2");
+    run.around = [(1, true), (2, true), (9, false)]
+        .map(|(number, named)| Line { number, text: format!("op {number}"), named })
+        .into();
+    let page = run.page();
+    assert!(valid.contains("Nothing that strict-serializable forbids is in these 2 operations."));
+    assert!(doubtful.contains("could not be said: not decided within 1 s."));
+    for told in [
+        "<h1><span class=\"invalid\">invalid</span>: list-append</h1>",
+        "strict-serializable does not hold in these 2 operations: G2-item.",
+        "<pre>T1 = line 1\nT2 = line 2</pre>",
+        "<mark>       2  op 2</mark>\n⋮\n       9  op 9\n",
+        "<td class=\"n\">7 s</td><td class=\"n\">3.000 s</td><td class=\"n\">10.000 s</td>\
+         <td>kill s2, pause s2</td>",
+        "<td class=\"n\">2 s</td><td class=\"n\">1.000 s</td><td class=\"n\">3.000 s</td>\
+         <td class=\"n\">3</td><td>read</td><td>kill s2</td>",
+        "<td>not verified</td>",
+        "<pre>synod-jepsen run list-append --seed 7</pre>",
+        "<td class=\"note\">shards</td><td>3</td>",
+    ] {
+        assert!(page.contains(told), "{told}\n{page}");
+    }
+    assert!(
+        !page.contains("<script") && !page.contains("url(") && !page.contains("href"),
+        "{page}"
+    );
+}
