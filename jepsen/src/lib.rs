@@ -32,6 +32,8 @@ pub mod level;
 mod markup;
 #[cfg(feature = "runner")]
 pub mod nemesis;
+#[cfg(feature = "runner")]
+pub mod progress;
 pub mod report;
 #[cfg(feature = "runner")]
 pub mod runner;
