@@ -142,7 +142,7 @@ fn gaps(run: &Run) -> Vec<Gap> {
     let ended = run.ops.iter().filter(|op| op.kind == Kind::Ok).map(|op| op.until_ns);
     let mut ended: Vec<u64> = ended.collect();
     // What ends after operations are no more begun leaves no gap behind it.
-    let length = u64::try_from(run.length.as_nanos()).unwrap_or(u64::MAX);
+    let length = run.length_ns();
     ended.extend([0, length]);
     ended.sort_unstable();
     let gaps = ended.windows(2).map(|pair| Gap { from_ns: pair[0], until_ns: pair[1] });

@@ -136,12 +136,15 @@ impl Run {
         json::json(self)
     }
 
+    fn length_ns(&self) -> u64 {
+        u64::try_from(self.length.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Until when anything happened, in nanoseconds since it began.
     fn until_ns(&self) -> u64 {
-        let length = u64::try_from(self.length.as_nanos()).unwrap_or(u64::MAX);
         let ops = self.ops.iter().map(|op| op.until_ns);
         let faults = self.faults.iter().map(|fault| fault.until_ns.unwrap_or(fault.from_ns));
-        ops.chain(faults).fold(length, u64::max)
+        ops.chain(faults).fold(self.length_ns(), u64::max)
     }
 
     /// The faults as they struck.

@@ -40,7 +40,7 @@ fn head(page: &mut String, run: &Run) {
     let nemeses = if run.nemeses.is_empty() { "none".to_owned() } else { run.nemeses.join(", ") };
     let rows = [
         ("began", run.began.clone()),
-        ("length", duration(run.length.as_nanos() as u64)),
+        ("length", duration(run.length_ns())),
         ("system", run.system.clone()),
         ("model", run.model.clone()),
         ("level claimed", run.finding.level.to_string()),

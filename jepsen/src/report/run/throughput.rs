@@ -10,7 +10,7 @@ use crate::history::Kind;
 
 const HEIGHT: f64 = 130.0;
 const BELOW: f64 = 70.0;
-const BETWEEN: f64 = 14.0;
+const BETWEEN: f64 = 20.0;
 const INTERVALS: usize = 120;
 
 /// What ended in each of the intervals, which are as long as each other.
