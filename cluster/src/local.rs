@@ -25,6 +25,8 @@ pub const CLIENT: &str = "client";
 
 /// How long a server may take until it serves.
 const START: Duration = Duration::from_secs(60);
+/// A server whose log has failed stops by then.
+const MOMENT: Duration = Duration::from_secs(1);
 /// How long a server may take to stop when it is asked to.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -193,7 +195,7 @@ impl LocalCluster {
 
     /// Waits a moment for a server to end by itself; whether it did.
     pub async fn wait_end(&mut self, name: NodeName) -> bool {
-        let ends = self.nodes.get_mut(&name).map(|node| node.wait_end(STOP));
+        let ends = self.nodes.get_mut(&name).map(|node| node.wait_end(MOMENT));
         match ends {
             Some(ends) => ends.await,
             None => true,

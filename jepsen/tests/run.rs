@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use synod_client::{Isolation, Protocol};
 use synod_jepsen::nemesis::Nemesis;
-use synod_jepsen::runner::{self, HISTORY, Outcome, Settings};
-use synod_jepsen::{Budget, Format, Verdict, check};
+use synod_jepsen::report::run::Run;
+use synod_jepsen::runner::{self, HISTORY, Settings};
+use synod_jepsen::{Budget, Format, Options, Verdict, check};
 
 fn settings(workload: &str, nemeses: &[Nemesis], out: &tempfile::TempDir) -> Settings {
     Settings {
@@ -29,7 +30,7 @@ fn settings(workload: &str, nemeses: &[Nemesis], out: &tempfile::TempDir) -> Set
 }
 
 /// Runs it; nothing if there is no executable.
-fn run(settings: &Settings) -> Option<Outcome> {
+fn run(settings: &Settings) -> Option<Run> {
     if let Err(error) = synod_cluster::find_bin() {
         eprintln!("SKIPPED, nothing was run: {error}");
         return None;
@@ -43,17 +44,19 @@ fn run(settings: &Settings) -> Option<Outcome> {
 #[test]
 fn a_register_survives_kills() {
     let out = tempfile::tempdir().unwrap();
-    let Some(outcome) = run(&settings("cas-register", &[Nemesis::Kill], &out)) else { return };
-    assert_eq!(outcome.troubles, [""; 0]);
-    assert_eq!(outcome.finding.verdict, Verdict::Valid, "{:?}", outcome.finding);
-    assert!(!outcome.faults.is_empty(), "nobody was killed");
-    assert!(outcome.ops.len() > 50, "{} operations", outcome.ops.len());
+    let Some(run) = run(&settings("cas-register", &[Nemesis::Kill], &out)) else { return };
+    assert_eq!(run.troubles, [""; 0]);
+    assert_eq!(run.finding.verdict, Verdict::Valid, "{:?}", run.finding);
+    assert!(!run.faults.is_empty(), "nobody was killed");
+    assert!(run.ops.len() > 50, "{} operations", run.ops.len());
     let history = out.path().join(HISTORY);
-    let again = check(&history, Format::Edn, &outcome.options, &mut Budget::unlimited()).unwrap();
+    let mut options = Options::new(&run.model).unwrap();
+    options.independent = true;
+    let again = check(&history, Format::Edn, &options, &mut Budget::unlimited()).unwrap();
     assert_eq!(again.verdict, Verdict::Valid);
     let text = std::fs::read_to_string(history).unwrap();
-    assert_eq!(text.matches(":f :start-kill").count(), outcome.faults.len());
-    assert_eq!(text.matches(":f :stop-kill").count(), outcome.faults.len());
+    assert_eq!(text.matches(":f :start-kill").count(), run.faults.len());
+    assert_eq!(text.matches(":f :stop-kill").count(), run.faults.len());
 }
 
 /// Transactions at all levels keep what they promise.
@@ -64,8 +67,8 @@ fn each_level_keeps_its_promise() {
         let mut settings = settings("list-append", &[Nemesis::Pause], &out);
         settings.isolation = isolation.parse().unwrap();
         settings.length = Duration::from_secs(2);
-        let Some(outcome) = run(&settings) else { return };
-        assert_eq!(outcome.troubles, [""; 0]);
-        assert_eq!(outcome.finding.verdict, Verdict::Valid, "{isolation}: {:?}", outcome.finding);
+        let Some(run) = run(&settings) else { return };
+        assert_eq!(run.troubles, [""; 0]);
+        assert_eq!(run.finding.verdict, Verdict::Valid, "{isolation}: {:?}", run.finding);
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use synod_client::{Isolation, Protocol};
 use synod_jepsen::nemesis::Nemesis;
-use synod_jepsen::runner::{self, Outcome, Settings};
+use synod_jepsen::report::run::{Fault, Run};
+use synod_jepsen::runner::{self, PAGE, Settings};
 use synod_jepsen::workload::WORKLOADS;
 use synod_jepsen::{Verdict, report};
 
@@ -83,17 +84,17 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Err(reason) => return refused(&reason),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = match runtime {
+    let run = match runtime {
         Ok(runtime) => runtime.block_on(runner::run(&settings)),
         Err(error) => return refused(&format!("no runtime: {error}")),
     };
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
+    let run = match run {
+        Ok(run) => run,
         Err(error) => return refused(&format!("{error:#}")),
     };
-    match tell(args, &settings, &outcome) {
-        Ok(()) if !outcome.troubles.is_empty() => ExitCode::from(1),
-        Ok(()) => match outcome.finding.verdict {
+    match tell(args, &settings, &run) {
+        Ok(()) if !run.troubles.is_empty() => ExitCode::from(1),
+        Ok(()) => match run.finding.verdict {
             Verdict::Valid => ExitCode::SUCCESS,
             Verdict::Invalid => ExitCode::from(1),
             Verdict::Unknown => ExitCode::from(3),
@@ -127,30 +128,26 @@ fn settings(args: &RunArgs) -> Result<Settings, String> {
     })
 }
 
-fn tell(args: &RunArgs, settings: &Settings, outcome: &Outcome) -> Result<(), String> {
+fn tell(args: &RunArgs, settings: &Settings, run: &Run) -> Result<(), String> {
     if args.json {
-        return say(&format!("{}\n", report::json(&outcome.finding, &outcome.options.model)));
+        return say(&format!("{}\n", run.json()));
     }
-    say(&report::text(&outcome.finding, &outcome.options.model))?;
-    for fault in &outcome.faults {
-        say(&format!(
-            "  {:>7.3} s  {:>6.3} s  {}  {}: {}\n",
-            fault.from_ns as f64 / 1e9,
-            (fault.until_ns - fault.from_ns) as f64 / 1e9,
-            fault.nemesis,
-            fault.target,
-            fault.effect
-        ))?;
+    say(&report::text(&run.finding, &run.model))?;
+    for fault in &run.faults {
+        let Fault { name, target, from_ns, effect, .. } = fault;
+        let from = *from_ns as f64 / 1e9;
+        say(&format!("  {from:>7.3} s  {name} ({target}): {effect}\n"))?;
     }
-    for trouble in &outcome.troubles {
+    for trouble in &run.troubles {
         say(&format!("trouble: {trouble}\n"))?;
     }
     say(&format!(
-        "{} operations, {} asked for at the end, recovered in {:.2} s; seed {}, in {}\n",
-        outcome.ops.len(),
-        outcome.doubts,
-        outcome.recovered_after.as_secs_f64(),
-        settings.seed,
-        settings.out.display()
+        "{} operations, {} outcomes asked for at the end; writes went on {:.2} s after all was \
+         healed\n{}\n{}\n",
+        run.ops.len(),
+        run.asked_for,
+        run.recovered_after.as_secs_f64(),
+        run.command,
+        settings.out.join(PAGE).display()
     ))
 }

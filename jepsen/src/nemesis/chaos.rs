@@ -11,7 +11,7 @@ use super::{Ground, Nemesis, list};
 const OFF_MS: i64 = 600_000;
 
 /// Servers that were asked to fail.
-pub(super) struct Asked {
+pub struct Asked {
     names: Vec<NodeName>,
     what: String,
 }
@@ -74,11 +74,7 @@ impl Asked {
         let mut effects = Vec::new();
         for name in self.names {
             let effect = match ground.cluster.condition(name) {
-                Condition::Ended => {
-                    ground.cluster.bury(name).context("it has ended, and was not there")?;
-                    ground.cluster.spawn(name)?;
-                    "stopped".to_owned()
-                }
+                Condition::Ended => revived(ground, name)?,
                 _ => counted(ground, name).await?,
             };
             ground.held.remove(&name);
@@ -88,21 +84,29 @@ impl Asked {
     }
 }
 
+/// Starts a server again that stopped because of what was asked of it.
+fn revived(ground: &mut Ground, name: NodeName) -> Result<String> {
+    ground.cluster.bury(name).context("it has ended, and was not there")?;
+    ground.cluster.spawn(name)?;
+    Ok("stopped, and was started again".to_owned())
+}
+
 /// What a server says that took effect; it ends that.
 async fn counted(ground: &mut Ground, name: NodeName) -> Result<String> {
     let ended = json!({ "disk": "ok", "clock_offset_ms": 0 }).to_string();
     let said = match ground.cluster.chaos(name, &ended).await {
         Ok(said) => said,
         // It was about to stop.
-        Err(_) if ground.cluster.wait_end(name).await => {
-            ground.cluster.bury(name);
-            ground.cluster.spawn(name)?;
-            return Ok("stopped".to_owned());
-        }
+        Err(_) if ground.cluster.wait_end(name).await => return revived(ground, name),
         Err(error) => return Err(error),
     };
     let said: Value = serde_json::from_str(&said).context("what it says is no JSON")?;
     let counts = said["took_effect"].as_object().context("it does not say what took effect")?;
+    let is_hit = |what: &str| counts.get(what).and_then(Value::as_u64) > Some(0);
+    if (is_hit("writes_refused") || is_hit("fsyncs_failed")) && ground.cluster.wait_end(name).await
+    {
+        return revived(ground, name);
+    }
     let counts = counts.iter().filter(|(_, count)| count.as_u64() > Some(0));
     let counts: Vec<String> =
         counts.map(|(what, count)| format!("{} {count}", what.replace('_', " "))).collect();

@@ -13,7 +13,7 @@ use super::{Ground, Nemesis};
 pub(super) type Rules = BTreeMap<(Party, Party), Rule>;
 
 /// Links that obey rules.
-pub(super) struct Spoiled {
+pub struct Spoiled {
     text: String,
     number: u64,
     before: BTreeMap<(Party, Party), Counts>,

@@ -22,9 +22,10 @@ use anyhow::{Context, Result};
 use fastrand::Rng;
 use synod_cluster::{Condition, Links, LocalCluster, NodeName, Rule};
 
-use self::chaos::Asked;
-use self::links::{Rules, Spoiled};
-use self::process::Held;
+pub use self::chaos::Asked;
+use self::links::Rules;
+pub use self::links::Spoiled;
+pub use self::process::Held;
 
 macro_rules! nemeses {
     ($($(#[$doc:meta])* $nemesis:ident = $name:literal,)*) => {
@@ -139,8 +140,8 @@ impl Ground {
     ///
     /// # Errors
     ///
-    /// If one does not.
-    pub async fn serve(&mut self) -> Result<()> {
+    /// If one ended by itself.
+    pub fn are_there(&mut self) -> Result<()> {
         let names: Vec<NodeName> = self.cluster.names().collect();
         for name in names {
             anyhow::ensure!(
@@ -154,21 +155,23 @@ impl Ground {
 }
 
 /// A fault that is there.
-pub struct Installed {
-    target: String,
-    what: What,
-}
-
-enum What {
+pub enum Installed {
+    /// Processes are down or stand still.
     Held(Held),
+    /// Links are cut or spoiled.
     Spoiled(Spoiled),
+    /// Servers were asked to fail.
     Asked(Asked),
 }
 
 impl Installed {
-    /// Whom it hit.
-    pub fn target(&self) -> &str {
-        &self.target
+    /// Whom it hit, in words.
+    pub fn target(&self) -> String {
+        match self {
+            Installed::Held(held) => held.target(),
+            Installed::Spoiled(spoiled) => spoiled.target(),
+            Installed::Asked(asked) => asked.target(),
+        }
     }
 
     /// Takes it away. Says what it was seen to do.
@@ -177,10 +180,10 @@ impl Installed {
     ///
     /// If that does not work: then the run proves nothing.
     pub async fn heal(self, ground: &mut Ground) -> Result<String> {
-        match self.what {
-            What::Held(held) => held.heal(ground),
-            What::Spoiled(spoiled) => spoiled.heal(ground),
-            What::Asked(asked) => asked.heal(ground).await,
+        match self {
+            Installed::Held(held) => held.heal(ground),
+            Installed::Spoiled(spoiled) => spoiled.heal(ground),
+            Installed::Asked(asked) => asked.heal(ground).await,
         }
     }
 }
@@ -221,15 +224,10 @@ impl Nemesis {
             let Some((rules, text)) = links::draw(self, ground.links()?, dice) else {
                 return Ok(None);
             };
-            let spoiled = Spoiled::install(ground, rules, text)?;
-            let target = spoiled.target();
-            return Ok(Some(Installed { target, what: What::Spoiled(spoiled) }));
+            return Ok(Some(Installed::Spoiled(Spoiled::install(ground, rules, text)?)));
         }
         if self.asks() {
-            let asked = Asked::install(self, ground, dice).await?;
-            return Ok(
-                asked.map(|asked| Installed { target: asked.target(), what: What::Asked(asked) })
-            );
+            return Ok(Asked::install(self, ground, dice).await?.map(Installed::Asked));
         }
         let held = match self {
             Nemesis::Pause => Held::pause(ground, process::some(ground, dice)).await?,
@@ -242,7 +240,7 @@ impl Nemesis {
             }
             _ => Held::kill(ground, process::some(ground, dice))?,
         };
-        Ok(held.map(|held| Installed { target: held.target(), what: What::Held(held) }))
+        Ok(held.map(Installed::Held))
     }
 }
 

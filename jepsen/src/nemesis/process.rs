@@ -13,7 +13,7 @@ use super::{Ground, list};
 const NOTICED: Duration = Duration::from_secs(5);
 
 /// Servers that are down, or stand still.
-pub(super) struct Held {
+pub struct Held {
     names: Vec<NodeName>,
     paused: bool,
 }

@@ -28,28 +28,43 @@ mod settings;
 mod work;
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use synod_client::Client;
-use synod_cluster::{ClusterOptions, LocalCluster};
+use synod_cluster::{ClusterOptions, LocalCluster, find_bin};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::Mutex;
+use tokio::time::sleep_until;
 
-pub use self::conductor::Fault;
-pub use self::recorder::{Recorder, Timed};
+pub use self::recorder::Recorder;
 pub use self::settings::Settings;
 use self::work::Clients;
 use crate::checker::{Finding, Options};
 use crate::nemesis::Ground;
+use crate::progress::Progress;
+use crate::report::run::{Case, Run, around, junit};
 use crate::workload::{
     Ask, Bank, Counter, ListAppend, LongFork, Register, RwRegister, Set, Workload, WriteSkew,
 };
 use crate::{Budget, Format};
 
-/// The file of the history, in the folder of the run.
+/// The files of a run, in its folder: what was recorded, and what is reported of it.
 pub const HISTORY: &str = "history.edn";
+/// For programs.
+pub const RESULTS: &str = "results.json";
+/// For people.
+pub const PAGE: &str = "report.html";
+/// For CI.
+pub const JUNIT: &str = "junit.xml";
+
+/// How often it is shown how far a run is.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Logs are cut and checkpoints are written again and again, also in a short run.
 const SMALL: [&str; 2] = ["segment_bytes = 262144", "checkpoint_bytes = 1048576"];
@@ -58,33 +73,13 @@ const SMALL: [&str; 2] = ["segment_bytes = 262144", "checkpoint_bytes = 1048576"
 const CHECK_TIME: Duration = Duration::from_secs(120);
 const CHECK_MB: u64 = 4_096;
 
-/// What a run came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// How the history was judged.
-    pub options: Options,
-    /// What the checker says.
-    pub finding: Finding,
-    /// What went wrong beside it: outcomes that stayed unknown, servers that ended by
-    /// themselves. None if all is well.
-    pub troubles: Vec<String>,
-    /// Its operations, as they ended.
-    pub ops: Vec<Timed>,
-    /// What was done to the cluster.
-    pub faults: Vec<Fault>,
-    /// How long after the last fault writes went on.
-    pub recovered_after: Duration,
-    /// Outcomes that clients did not learn and that were asked for at the end.
-    pub doubts: usize,
-}
-
 /// Runs a workload on a cluster of its own, and judges what its clients saw.
 ///
 /// # Errors
 ///
 /// If the run could not be made: no workload of that name, a cluster that does not start,
 /// a folder that can not be written.
-pub async fn run(settings: &Settings) -> Result<Outcome> {
+pub async fn run(settings: &Settings) -> Result<Run> {
     match settings.workload.as_str() {
         "register" => run_with(settings, Register::new(false)).await,
         "cas-register" => run_with(settings, Register::new(true)).await,
@@ -99,17 +94,19 @@ pub async fn run(settings: &Settings) -> Result<Outcome> {
     }
 }
 
-async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Outcome> {
+async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Run> {
     let options = workload.judged(settings.isolation).map_err(anyhow::Error::msg)?;
     std::fs::create_dir_all(&settings.out)
         .with_context(|| format!("{} can not be made", settings.out.display()))?;
     let history = settings.out.join(HISTORY);
     let mut dice = Rng::with_seed(settings.seed);
+    let system = version(settings).await?;
     let ground = Ground::new(start(settings).await?);
     ground.probe(&settings.nemeses).await?;
     let asks = connect(settings, &ground.cluster).await?;
     workload.set_up(&asks[0]).await.context("nothing could be set up")?;
 
+    let began = OffsetDateTime::now_utc().format(&Rfc3339)?;
     let recorder = Recorder::create(&history)
         .with_context(|| format!("{} can not be written", history.display()))?;
     let recorder = RefCell::new(recorder);
@@ -117,21 +114,75 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Outco
     let clients = Clients::new(settings, workload, dice.fork(), &recorder, until);
     let ground = Mutex::new(ground);
     let faults = async {
-        let faults = conductor::torment(settings, &ground, dice.fork(), &recorder, until).await?;
-        end::recovers(&asks[0]).await.map(|after| (faults, after))
+        conductor::torment(settings, &ground, dice.fork(), &recorder, until).await?;
+        end::recovers(&asks[0]).await
     };
-    let (worked, tormented) = tokio::join!(clients.work(&asks), faults);
+    let (worked, recovered, ()) =
+        tokio::join!(clients.work(&asks), faults, show(settings.length, &recorder, until));
     worked?;
-    let (faults, recovered_after) = tormented?;
-    let (doubts, mut troubles) = end::ask_in_doubt(&clients, &asks[0]).await?;
+    let recovered_after = recovered?;
+    let (asked_for, mut troubles) = end::ask_in_doubt(&clients, &asks[0]).await?;
     clients.read_all(&asks[0]).await?;
-    drop(asks);
+    drop((asks, clients));
     let ended = ground.into_inner().cluster.stop().await;
     troubles.extend(ended.err().map(|error| format!("{error:#}")));
-    drop(clients);
-    let ops = recorder.into_inner().finish()?;
+    let (ops, faults) = recorder.into_inner().finish()?;
     let finding = judge(&history, &options)?;
-    Ok(Outcome { options, finding, troubles, ops, faults, recovered_after, doubts })
+    let around = around(&finding, BufReader::new(File::open(&history)?))?;
+    let run = Run {
+        workload: settings.workload.clone(),
+        model: options.model,
+        command: settings.command(),
+        seed: settings.seed,
+        system,
+        nemeses: settings.nemeses.iter().map(|nemesis| nemesis.name().to_owned()).collect(),
+        settings: settings.named(),
+        began,
+        length: settings.length,
+        ops,
+        faults,
+        finding,
+        recovered_after,
+        asked_for,
+        troubles,
+        around,
+    };
+    write(settings, &run)?;
+    Ok(run)
+}
+
+/// Leaves the reports beside the history.
+fn write(settings: &Settings, run: &Run) -> Result<()> {
+    let files = [
+        (RESULTS, format!("{:#}\n", run.json())),
+        (PAGE, run.page()),
+        (JUNIT, junit(&[Case::of(run)])),
+    ];
+    for (name, text) in files {
+        let path = settings.out.join(name);
+        std::fs::write(&path, text)
+            .with_context(|| format!("{} can not be written", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Shows how far the run is.
+async fn show(length: Duration, recorder: &RefCell<Recorder>, until: Instant) {
+    let mut progress = Progress::new(length);
+    while Instant::now() < until {
+        sleep_until((Instant::now() + TICK).min(until).into()).await;
+        let recorder = recorder.borrow();
+        progress.tick(recorder.ended(), &recorder.faults_on());
+    }
+    progress.finish();
+}
+
+/// What is tested says what it is.
+async fn version(settings: &Settings) -> Result<String> {
+    let bin = settings.bin.clone().map_or_else(find_bin, Ok)?;
+    let said = tokio::process::Command::new(&bin).arg("--version").output().await;
+    let said = said.with_context(|| format!("{} can not be started", bin.display()))?;
+    Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
 async fn start(settings: &Settings) -> Result<LocalCluster> {

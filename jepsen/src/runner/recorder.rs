@@ -7,22 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::history::{Entry, Kind, Process, Value};
+use crate::report::run::{Fault, Op as Ended};
 use crate::workload::Op;
-
-/// An operation, as far as figures need it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timed {
-    /// Whose it was.
-    pub process: i64,
-    /// What was done.
-    pub f: &'static str,
-    /// Nanoseconds since the run began.
-    pub from_ns: u64,
-    /// The same.
-    pub until_ns: u64,
-    /// How it ended.
-    pub kind: Kind,
-}
 
 /// A history on its way to a file.
 ///
@@ -33,7 +19,10 @@ pub struct Recorder {
     began: Instant,
     index: u64,
     open: BTreeMap<i64, (&'static str, u64)>,
-    ops: Vec<Timed>,
+    ops: Vec<Ended>,
+    /// Faults that are on: when they struck, and whom.
+    struck: BTreeMap<&'static str, (u64, String)>,
+    faults: Vec<Fault>,
 }
 
 impl Recorder {
@@ -44,8 +33,15 @@ impl Recorder {
     /// If it can not be written.
     pub fn create(path: &Path) -> io::Result<Recorder> {
         let out = BufWriter::new(File::create(path)?);
-        let (index, open, ops) = (0, BTreeMap::new(), Vec::new());
-        Ok(Recorder { out, began: Instant::now(), index, open, ops })
+        Ok(Recorder {
+            out,
+            began: Instant::now(),
+            index: 0,
+            open: BTreeMap::new(),
+            ops: Vec::new(),
+            struck: BTreeMap::new(),
+            faults: Vec::new(),
+        })
     }
 
     /// Nanoseconds since the run began.
@@ -54,8 +50,13 @@ impl Recorder {
     }
 
     /// How many operations have ended.
-    pub fn ended(&self) -> usize {
-        self.ops.len()
+    pub fn ended(&self) -> u64 {
+        self.ops.len() as u64
+    }
+
+    /// Which faults are on.
+    pub fn faults_on(&self) -> Vec<String> {
+        self.struck.iter().map(|(name, (_, target))| format!("{name} {target}")).collect()
     }
 
     /// An operation begins.
@@ -84,17 +85,35 @@ impl Recorder {
     ) -> io::Result<()> {
         let until_ns = self.now();
         let (f, from_ns) = self.open.remove(&process).expect("it has begun");
-        self.ops.push(Timed { process, f, from_ns, until_ns, kind });
+        self.ops.push(Ended { process, f, from_ns, until_ns, kind });
         self.write(until_ns, Process::Client(process), kind, f, value, error)
     }
 
-    /// Something was done to the cluster.
+    /// A fault of this name struck, at `from_ns` or soon after. One of a name is on at a time.
     ///
     /// # Errors
     ///
     /// Those of the file.
-    pub fn fault(&mut self, f: &str, value: Value) -> io::Result<()> {
-        self.write(self.now(), Process::Nemesis, Kind::Info, f, value, None)
+    pub fn strike(&mut self, name: &'static str, from_ns: u64, target: String) -> io::Result<()> {
+        let value = Value::Text(target.clone());
+        let other = self.struck.insert(name, (from_ns, target));
+        assert!(other.is_none(), "{name} is on already");
+        let f = format!("start-{name}");
+        self.write(self.now(), Process::Nemesis, Kind::Info, &f, value, None)
+    }
+
+    /// It was healed, and had this effect.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    pub fn heal(&mut self, name: &'static str, effect: String) -> io::Result<()> {
+        let until_ns = self.now();
+        let (from_ns, target) = self.struck.remove(name).expect("it is on");
+        let (value, f) = (Value::Text(effect.clone()), format!("stop-{name}"));
+        let (name, until) = (name.to_owned(), Some(until_ns));
+        self.faults.push(Fault { name, target, from_ns, until_ns: until, effect });
+        self.write(until_ns, Process::Nemesis, Kind::Info, &f, value, None)
     }
 
     fn write(
@@ -111,13 +130,13 @@ impl Recorder {
         entry.write_edn(&mut self.out)
     }
 
-    /// Ends the history. Returns its operations, as they ended.
+    /// Ends the history. Returns its operations, as they ended, and the faults.
     ///
     /// # Errors
     ///
     /// Those of the file.
-    pub fn finish(mut self) -> io::Result<Vec<Timed>> {
+    pub fn finish(mut self) -> io::Result<(Vec<Ended>, Vec<Fault>)> {
         self.out.flush()?;
-        Ok(self.ops)
+        Ok((self.ops, self.faults))
     }
 }

@@ -38,3 +38,38 @@ pub struct Settings {
     /// The `synod` executable, if it is not the one beside this.
     pub bin: Option<PathBuf>,
 }
+
+impl Settings {
+    /// What was set, beside workload, seed and faults, by the names of the command's flags.
+    pub fn named(&self) -> Vec<(String, String)> {
+        let [coordinator_bug, shard_bug] = &self.bugs;
+        let always = [
+            ("isolation", self.isolation.to_string()),
+            ("protocol", self.protocol.to_string()),
+            ("shards", self.shards.to_string()),
+            ("coordinators", self.coordinators.to_string()),
+            ("clients", self.clients.to_string()),
+        ];
+        let if_set = [
+            ("rate", self.rate.map(|rate| rate.to_string())),
+            ("coordinator-bug", coordinator_bug.clone()),
+            ("shard-bug", shard_bug.clone()),
+        ];
+        let if_set = if_set.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        always.into_iter().chain(if_set).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The command that repeats the run.
+    pub fn command(&self) -> String {
+        let mut command = format!("synod-jepsen run {}", self.workload);
+        if !self.nemeses.is_empty() {
+            let names: Vec<&str> = self.nemeses.iter().map(|nemesis| nemesis.name()).collect();
+            command.push_str(&format!(" --nemesis {}", names.join(",")));
+        }
+        command.push_str(&format!(" --seconds {} --seed {}", self.length.as_secs_f64(), self.seed));
+        for (name, value) in self.named() {
+            command.push_str(&format!(" --{name} {value}"));
+        }
+        command
+    }
+}

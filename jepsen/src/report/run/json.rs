@@ -25,6 +25,9 @@ pub(super) fn json(run: &Run) -> Value {
         "by_f": figures.by_f,
         "without_success": gaps.collect::<Vec<_>>(),
         "faults": run.faults_in_order().into_iter().map(fault).collect::<Vec<_>>(),
+        "recovered_after_s": run.recovered_after.as_secs_f64(),
+        "outcomes_asked_for": run.asked_for,
+        "troubles": run.troubles,
         "settings": settings,
         "command": run.command,
     });

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::Run;
-use crate::checker::Verdict;
+use crate::checker::{Finding, Verdict};
 use crate::markup::escaped;
 
 /// What of a run stands there.
@@ -27,24 +27,33 @@ pub struct Case {
 impl Case {
     /// That of a run.
     pub fn of(run: &Run) -> Case {
-        let Run { workload, nemeses, seed, finding, .. } = run;
+        let Run { workload, nemeses, seed, finding, troubles, .. } = run;
         let faults = match nemeses.is_empty() {
             true => String::new(),
             false => format!(" with {}", nemeses.join(", ")),
         };
-        let why = match finding.verdict {
-            Verdict::Valid => String::new(),
-            Verdict::Invalid => format!("{}: {}", finding.level, finding.names().join(", ")),
-            Verdict::Unknown => finding.reason.clone().unwrap_or_default(),
+        let (verdict, why) = match finding.verdict {
+            Verdict::Valid | Verdict::Unknown if !troubles.is_empty() => {
+                (Verdict::Invalid, troubles.join("; "))
+            }
+            verdict => (verdict, why(finding)),
         };
         Case {
             name: format!("{workload}{faults}, seed {seed}"),
-            verdict: finding.verdict,
+            verdict,
             why,
             words: crate::report::text(finding, &run.model),
             command: run.command.clone(),
             seconds: run.length.as_secs_f64(),
         }
+    }
+}
+
+fn why(finding: &Finding) -> String {
+    match finding.verdict {
+        Verdict::Valid => String::new(),
+        Verdict::Invalid => format!("{}: {}", finding.level, finding.names().join(", ")),
+        Verdict::Unknown => finding.reason.clone().unwrap_or_default(),
     }
 }
 

@@ -73,6 +73,12 @@ pub struct Run {
     pub faults: Vec<Fault>,
     /// The verdict.
     pub finding: Finding,
+    /// How long after the last fault writes went on everywhere.
+    pub recovered_after: Duration,
+    /// Outcomes that clients could not learn, and that were asked for once all was healed.
+    pub asked_for: usize,
+    /// What went wrong beside what the history shows, such as a server that ended by itself.
+    pub troubles: Vec<String>,
     /// Lines of the history about what was found; see [`around`].
     pub around: Vec<Line>,
 }

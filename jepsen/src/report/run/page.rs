@@ -16,6 +16,7 @@ pub(super) fn page(run: &Run) -> String {
     let verdict = run.finding.verdict.name();
     let mut page = html::begin(&format!("{verdict}: {}, seed {}", run.workload, run.seed));
     head(&mut page, run);
+    troubles(&mut page, run);
     html::anomalies(&mut page, &run.finding);
     around(&mut page, run);
     numbers(&mut page, &figures);
@@ -47,8 +48,25 @@ fn head(page: &mut String, run: &Run) {
         ("levels broken", names(&run.finding.violated)),
         ("faults asked for", nemeses),
         ("seed", run.seed.to_string()),
+        (
+            "writes went on",
+            format!("{:.2} s after all was healed", run.recovered_after.as_secs_f64()),
+        ),
+        ("outcomes asked for at the end", run.asked_for.to_string()),
     ];
     pairs(page, rows.iter().map(|(name, value)| (*name, value.as_str())));
+}
+
+/// What went wrong beside what the history shows.
+fn troubles(page: &mut String, run: &Run) {
+    if run.troubles.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Troubles</h2>\n<ul>\n");
+    for trouble in &run.troubles {
+        let _ = writeln!(page, "<li class=\"invalid\">{}</li>", escaped(trouble));
+    }
+    page.push_str("</ul>\n");
 }
 
 /// The verdict.

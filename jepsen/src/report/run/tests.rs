@@ -23,6 +23,9 @@ fn run(seconds: u64, ops: Vec<Op>, faults: Vec<Fault>) -> Run {
         finding: Finding::new(Level::StrictSerializable, Vec::new(), ops.len() as u64, None),
         ops,
         faults,
+        recovered_after: Duration::ZERO,
+        asked_for: 0,
+        troubles: Vec::new(),
         around: Vec::new(),
     }
 }
