@@ -23,6 +23,10 @@ enum Command {
     /// Runs a cluster of Synod under faults, and judges what its clients saw: exits as check
     #[cfg(feature = "runner")]
     Run(command::run::RunArgs),
+    /// Runs all workloads under all faults and under combinations of them; goes on where it
+    /// was stopped
+    #[cfg(feature = "runner")]
+    Suite(command::suite::SuiteArgs),
 }
 
 fn main() -> ExitCode {
@@ -30,5 +34,7 @@ fn main() -> ExitCode {
         Command::Check(args) => command::check::check_all(&args),
         #[cfg(feature = "runner")]
         Command::Run(args) => command::run::run(&args),
+        #[cfg(feature = "runner")]
+        Command::Suite(args) => command::suite::suite(&args),
     }
 }

@@ -3,6 +3,8 @@
 pub mod check;
 #[cfg(feature = "runner")]
 pub mod run;
+#[cfg(feature = "runner")]
+pub mod suite;
 
 use std::io::Write;
 use std::process::ExitCode;

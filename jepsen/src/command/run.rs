@@ -13,8 +13,8 @@ use synod_jepsen::{Verdict, report};
 
 use super::{refused, say};
 
-#[derive(clap::Args)]
 /// What is to be run.
+#[derive(clap::Args)]
 pub struct RunArgs {
     /// What clients do: register, cas-register, list-append, rw-register, bank, long-fork,
     /// write-skew, set or counter
@@ -23,15 +23,25 @@ pub struct RunArgs {
     /// What is done to the cluster meanwhile, by commas; nothing if not given
     #[arg(long, value_delimiter = ',', value_parser = nemesis_of)]
     nemesis: Vec<Nemesis>,
-    /// How long operations are begun
-    #[arg(long, default_value_t = 20.0)]
-    seconds: f64,
-    /// From which operations and faults are drawn; a new one if not given
-    #[arg(long)]
-    seed: Option<u64>,
     /// Where the history and the reports go [default: ./synod-jepsen/WORKLOAD-SEED]
     #[arg(long)]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What one run and many have in common.
+#[derive(clap::Args)]
+pub struct Common {
+    /// How long operations are begun
+    #[arg(long, default_value_t = 20.0)]
+    seconds: f64,
+    /// From which operations and faults are drawn [default: a new one; of a suite 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// How transactions are isolated
     #[arg(long, default_value = "serializable")]
     isolation: Isolation,
@@ -59,38 +69,65 @@ pub struct RunArgs {
     /// The synod executable [env: SYNOD_BIN] [default: the one beside this]
     #[arg(long)]
     bin: Option<PathBuf>,
-    /// Prints JSON
-    #[arg(long)]
-    json: bool,
 }
 
-fn workload_of(name: &str) -> Result<String, String> {
+/// The workload of that name.
+pub fn workload_of(name: &str) -> Result<String, String> {
     match WORKLOADS.contains(&name) {
         true => Ok(name.to_owned()),
         false => Err(format!("workloads are {}", WORKLOADS.join(", "))),
     }
 }
 
-fn nemesis_of(name: &str) -> Result<Nemesis, String> {
+/// The nemesis of that name.
+pub fn nemesis_of(name: &str) -> Result<Nemesis, String> {
     let found = Nemesis::ALL.iter().copied().find(|nemesis| nemesis.name() == name);
     let known = || Nemesis::ALL.iter().map(|nemesis| nemesis.name()).collect::<Vec<_>>();
     found.ok_or_else(|| format!("nemeses are {}", known().join(", ")))
 }
 
+impl Common {
+    /// Settings that name no workload, no faults and no folder yet.
+    pub fn settings(&self) -> Result<Settings, String> {
+        if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
+            return Err("--rate: it is to be above 0".to_owned());
+        }
+        Ok(Settings {
+            workload: String::new(),
+            nemeses: Vec::new(),
+            length: length("--seconds", self.seconds)?,
+            seed: self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
+            out: PathBuf::new(),
+            isolation: self.isolation,
+            protocol: self.protocol,
+            shards: self.shards,
+            coordinators: self.coordinators,
+            clients: self.clients,
+            rate: self.rate,
+            bugs: [self.coordinator_bug.clone(), self.shard_bug.clone()],
+            bin: self.bin.clone(),
+        })
+    }
+}
+
+/// A time in seconds.
+pub fn length(flag: &str, seconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{flag}: {error}"))
+}
+
 /// Runs a workload.
 pub fn run(args: &RunArgs) -> ExitCode {
-    let settings = match settings(args) {
+    let mut settings = match args.common.settings() {
         Ok(settings) => settings,
         Err(reason) => return refused(&reason),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let run = match runtime {
-        Ok(runtime) => runtime.block_on(runner::run(&settings)),
-        Err(error) => return refused(&format!("no runtime: {error}")),
-    };
-    let run = match run {
+    settings.workload.clone_from(&args.workload);
+    settings.nemeses.clone_from(&args.nemesis);
+    let folder = || format!("synod-jepsen/{}-{}", args.workload, settings.seed).into();
+    settings.out = args.out.clone().unwrap_or_else(folder);
+    let run = match one(&settings) {
         Ok(run) => run,
-        Err(error) => return refused(&format!("{error:#}")),
+        Err(reason) => return refused(&reason),
     };
     match tell(args, &settings, &run) {
         Ok(()) if !run.troubles.is_empty() => ExitCode::from(1),
@@ -103,29 +140,11 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
-fn settings(args: &RunArgs) -> Result<Settings, String> {
-    let length = Duration::try_from_secs_f64(args.seconds);
-    let length = length.map_err(|error| format!("--seconds: {error}"))?;
-    if args.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
-        return Err("--rate: it is to be above 0".to_owned());
-    }
-    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-    let out = args.out.clone();
-    Ok(Settings {
-        out: out.unwrap_or_else(|| format!("synod-jepsen/{}-{seed}", args.workload).into()),
-        workload: args.workload.clone(),
-        nemeses: args.nemesis.clone(),
-        length,
-        seed,
-        isolation: args.isolation,
-        protocol: args.protocol,
-        shards: args.shards,
-        coordinators: args.coordinators,
-        clients: args.clients,
-        rate: args.rate,
-        bugs: [args.coordinator_bug.clone(), args.shard_bug.clone()],
-        bin: args.bin.clone(),
-    })
+/// Runs it, and waits for the end.
+pub fn one(settings: &Settings) -> Result<Run, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(runner::run(settings)).map_err(|error| format!("{error:#}"))
 }
 
 fn tell(args: &RunArgs, settings: &Settings, run: &Run) -> Result<(), String> {

@@ -38,28 +38,47 @@ pub(super) async fn recovers(ask: &Ask) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// Asks for each outcome that a client did not learn. Returns how many there were, and
-/// which of them nobody can tell.
-pub(super) async fn ask_in_doubt<W: Workload>(
-    clients: &Clients<'_, W>,
-    ask: &Ask,
-) -> Result<(usize, Vec<String>)> {
-    let doubts = clients.doubts.take();
-    let until = Instant::now() + OUTCOMES;
-    let mut troubles = Vec::new();
-    let asked = doubts.len();
-    for Doubt { process, txn, value, asked } in doubts {
-        let recorder = || clients.recorder.borrow_mut();
-        match outcome(ask, txn, until).await {
-            Ok(true) => recorder().end(process, Kind::Ok, value, None)?,
-            Ok(false) => recorder().end(process, Kind::Fail, asked, Some("aborted, as asked"))?,
-            Err(reason) => {
-                recorder().end(process, Kind::Info, asked, Some(&reason))?;
-                troubles.push(format!("the outcome of {txn} cannot be told: {reason}"));
+/// What the end of a run showed.
+#[derive(Default)]
+pub(super) struct End {
+    /// How long after all was healed writes went on everywhere.
+    pub(super) recovered_after: Duration,
+    /// Outcomes that clients had not learned.
+    pub(super) asked_for: usize,
+    /// What did not come right.
+    pub(super) troubles: Vec<String>,
+}
+
+impl End {
+    /// Asks for each outcome that a client did not learn, and reads what is to be read last.
+    pub(super) async fn meet<W: Workload>(
+        &mut self,
+        clients: &Clients<'_, W>,
+        ask: &Ask,
+        recovered_after: Duration,
+    ) -> Result<()> {
+        self.recovered_after = recovered_after;
+        let doubts = clients.doubts.take();
+        self.asked_for = doubts.len();
+        let until = Instant::now() + OUTCOMES;
+        for Doubt { process, txn, value, asked } in doubts {
+            let told = outcome(ask, txn, until).await;
+            let mut recorder = clients.recorder.borrow_mut();
+            match told {
+                Ok(true) => recorder.end(process, Kind::Ok, value, None)?,
+                Ok(false) => recorder.end(process, Kind::Fail, asked, Some("aborted"))?,
+                Err(reason) => {
+                    recorder.end(process, Kind::Info, asked, Some(&reason))?;
+                    let trouble = format!("the outcome of {txn} cannot be told: {reason}");
+                    self.troubles.push(trouble);
+                }
             }
         }
+        if !clients.read_all(ask).await? {
+            self.troubles.push("nothing can be read at the end".to_owned());
+        }
+        Ok(())
     }
-    Ok((asked, troubles))
 }
 
 /// Whether it committed.

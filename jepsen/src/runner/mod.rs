@@ -25,6 +25,7 @@ mod conductor;
 mod end;
 mod recorder;
 mod settings;
+pub mod suite;
 mod work;
 
 use std::cell::RefCell;
@@ -42,6 +43,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::Mutex;
 use tokio::time::sleep_until;
 
+use self::end::End;
 pub use self::recorder::Recorder;
 pub use self::settings::Settings;
 use self::work::Clients;
@@ -120,12 +122,14 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Run> 
     let (worked, recovered, ()) =
         tokio::join!(clients.work(&asks), faults, show(settings.length, &recorder, until));
     worked?;
-    let recovered_after = recovered?;
-    let (asked_for, mut troubles) = end::ask_in_doubt(&clients, &asks[0]).await?;
-    clients.read_all(&asks[0]).await?;
+    let mut end = End::default();
+    match recovered {
+        Ok(after) => end.meet(&clients, &asks[0], after).await?,
+        Err(error) => end.troubles.push(format!("{error:#}")),
+    }
     drop((asks, clients));
-    let ended = ground.into_inner().cluster.stop().await;
-    troubles.extend(ended.err().map(|error| format!("{error:#}")));
+    let stopped = ground.into_inner().cluster.stop().await;
+    end.troubles.extend(stopped.err().map(|error| format!("{error:#}")));
     let (ops, faults) = recorder.into_inner().finish()?;
     let finding = judge(&history, &options)?;
     let around = around(&finding, BufReader::new(File::open(&history)?))?;
@@ -142,9 +146,9 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Run> 
         ops,
         faults,
         finding,
-        recovered_after,
-        asked_for,
-        troubles,
+        recovered_after: end.recovered_after,
+        asked_for: end.asked_for,
+        troubles: end.troubles,
         around,
     };
     write(settings, &run)?;
