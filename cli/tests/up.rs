@@ -105,6 +105,8 @@ fn one_shot_commands_shell_and_status() {
     assert!(run(&["status"]).ok().contains("s2"));
     assert_eq!(server.page("/livez").0, 200);
     assert_eq!(server.page("/readyz").0, 200);
+    // Only a build for testers lets itself be broken.
+    assert_eq!(server.page("/chaos").0, if cfg!(feature = "chaos") { 200 } else { 404 });
     let (code, metrics) = server.page("/metrics");
     assert_eq!(code, 200);
     assert!(metrics.contains("synod_log_syncs_total{server=\"c1\"}"), "{metrics}");
