@@ -68,8 +68,10 @@ pub const JUNIT: &str = "junit.xml";
 /// How often it is shown how far a run is.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Logs are cut and checkpoints are written again and again, also in a short run.
-const SMALL: [&str; 2] = ["segment_bytes = 262144", "checkpoint_bytes = 1048576"];
+/// Of how many bytes a segment of a log is, and after how many a checkpoint is written: small,
+/// so that both happen in a short run, and now and then so small that both always happen.
+const SEGMENT_BYTES: [u32; 3] = [1 << 16, 1 << 18, 1 << 22];
+const CHECKPOINT_BYTES: [u32; 3] = [1 << 12, 1 << 16, 1 << 20];
 
 /// How long the checker may take, and how much memory.
 const CHECK_TIME: Duration = Duration::from_secs(120);
@@ -103,7 +105,7 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Run> 
     let history = settings.out.join(HISTORY);
     let mut dice = Rng::with_seed(settings.seed);
     let system = version(settings).await?;
-    let ground = Ground::new(start(settings).await?);
+    let ground = Ground::new(start(settings, &mut dice).await?);
     ground.probe(&settings.nemeses).await?;
     let asks = connect(settings, &ground.cluster).await?;
     workload.set_up(&asks[0]).await.context("nothing could be set up")?;
@@ -189,8 +191,11 @@ async fn version(settings: &Settings) -> Result<String> {
     Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
-async fn start(settings: &Settings) -> Result<LocalCluster> {
-    let of_all = SMALL.map(str::to_owned);
+async fn start(settings: &Settings, dice: &mut Rng) -> Result<LocalCluster> {
+    let of_all = [
+        format!("segment_bytes = {}", SEGMENT_BYTES[dice.usize(..SEGMENT_BYTES.len())]),
+        format!("checkpoint_bytes = {}", CHECKPOINT_BYTES[dice.usize(..CHECKPOINT_BYTES.len())]),
+    ];
     let lines = settings.bugs.clone().map(|bug| {
         let bug = bug.map(|bug| format!("bug = \"{bug}\""));
         of_all.iter().cloned().chain(bug).collect()

@@ -1,13 +1,15 @@
 //! Transactions that append to lists and read them: what is read shows in which order
 //! all that is there was written.
 
+use bytes::Bytes;
 use fastrand::Rng;
 use synod_client::{Error, Isolation, Txn};
 
 use super::keys::Keys;
-use super::{Ask, Done, Op, Workload, mop, mops, transactional, vector};
+use super::{Ask, Done, Op, Workload, is_look, look, mop, mops, promised, transactional, vector};
 use crate::checker::Options;
 use crate::history::Value;
+use crate::level::Level;
 
 /// So many lists at a time, so many elements in each.
 const ACTIVE: usize = 8;
@@ -55,6 +57,9 @@ impl Workload for ListAppend {
     }
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
+        if is_look(op) {
+            return look(ask, op, list_name, |value| Ok(list(value.bytes()))).await;
+        }
         let done = ask.transact(async |tx| {
             let mut seen = Vec::new();
             for (name, key, value) in mops(op) {
@@ -63,7 +68,7 @@ impl Workload for ListAppend {
                         append(tx, key, *element, op, ask).await?;
                         value.clone()
                     }
-                    _ => list(tx.get(list_name(key)).await?.bytes().map(|bytes| &bytes[..])),
+                    _ => list(tx.get(list_name(key)).await?.bytes()),
                 };
                 seen.push(mop(name, key, value));
             }
@@ -77,12 +82,13 @@ fn list_name(key: i64) -> String {
     format!("list/{key}")
 }
 
-/// By the operation that commutes with itself, or by reading and writing anew. Two of the
-/// former do not conflict at the level `snapshot`, so that one may be put behind what its
-/// transaction has not seen (`docs/isolation.md`): there only the latter is snapshot isolated.
+/// By the operation that commutes with itself, or by reading and writing anew. The former
+/// locks nothing before the commit, so that below serializable it may come behind what its
+/// transaction has not seen (`docs/isolation.md`): there only the latter is a write like any
+/// other.
 async fn append(tx: &Txn, key: i64, element: i64, op: &Op, ask: &Ask) -> Result<(), Error> {
     let name = list_name(key);
-    if op.via.is_multiple_of(2) && ask.isolation != Isolation::Snapshot {
+    if op.via.is_multiple_of(2) && promised(ask.isolation) == Level::StrictSerializable {
         return tx.append(&name, element.to_be_bytes());
     }
     let old = tx.get_for_update(&name).await?;
@@ -92,7 +98,7 @@ async fn append(tx: &Txn, key: i64, element: i64, op: &Op, ask: &Ask) -> Result<
 }
 
 /// A torn element is none that anybody wrote.
-fn list(bytes: Option<&[u8]>) -> Value {
+fn list(bytes: Option<&Bytes>) -> Value {
     let Some(bytes) = bytes else { return Value::Nil };
     let elements = bytes.chunks(BYTES).map(|chunk| match chunk.try_into() {
         Ok(chunk) => Value::Int(i64::from_be_bytes(chunk)),

@@ -134,6 +134,29 @@ impl Ask {
     }
 }
 
+/// A transaction that only reads, of a snapshot: what was committed before is in it, so that it
+/// is as good as one under locks. `show` tells what a value is in the history.
+async fn look(
+    ask: &Ask,
+    op: &Op,
+    key_name: fn(i64) -> String,
+    show: impl Fn(&synod_client::Value) -> Result<Value, Error>,
+) -> Done {
+    let read = async {
+        let snapshot = ask.db.snapshot().await?;
+        let values = snapshot.get_many(mops(op).map(|(_, key, _)| key_name(key))).await?;
+        let seen = mops(op).zip(&values);
+        let seen = seen.map(|((name, key, _), value)| Ok(mop(name, key, show(value)?)));
+        Ok(vector(seen.collect::<Result<Vec<_>, Error>>()?))
+    };
+    read.await.map_or_else(|error: Error| Done::Fail(error.to_string()), Done::Ok)
+}
+
+/// Whether an operation only reads, and does so of a snapshot.
+fn is_look(op: &Op) -> bool {
+    op.via.is_multiple_of(2) && mops(op).all(|(_, _, value)| *value == Value::Nil)
+}
+
 /// One kind of work.
 pub trait Workload {
     /// How what its clients saw is judged if they work at that level.

@@ -1,10 +1,10 @@
 //! Transactions that write registers and read them.
 
 use fastrand::Rng;
-use synod_client::Isolation;
+use synod_client::{Error, Isolation};
 
 use super::keys::Keys;
-use super::{Ask, Done, Op, Workload, mop, mops, transactional, vector};
+use super::{Ask, Done, Op, Workload, is_look, look, mop, mops, transactional, vector};
 use crate::checker::Options;
 use crate::history::Value;
 
@@ -51,16 +51,19 @@ impl Workload for RwRegister {
     }
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
+        if is_look(op) {
+            return look(ask, op, register_name, shown).await;
+        }
         let done = ask.transact(async |tx| {
             let mut seen = Vec::new();
             for (name, key, value) in mops(op) {
-                let register = format!("rw/{key}");
+                let register = register_name(key);
                 let value = match value {
                     Value::Int(written) => {
                         tx.put(&register, written)?;
                         value.clone()
                     }
-                    _ => tx.get(&register).await?.decode_opt()?.map_or(Value::Nil, Value::Int),
+                    _ => shown(&tx.get(&register).await?)?,
                 };
                 seen.push(mop(name, key, value));
             }
@@ -68,4 +71,12 @@ impl Workload for RwRegister {
         });
         done.await
     }
+}
+
+fn register_name(key: i64) -> String {
+    format!("rw/{key}")
+}
+
+fn shown(value: &synod_client::Value) -> Result<Value, Error> {
+    Ok(value.decode_opt()?.map_or(Value::Nil, Value::Int))
 }
