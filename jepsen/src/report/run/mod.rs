@@ -137,7 +137,11 @@ impl Run {
     }
 
     /// The report for programs. It has the fields of a finding ([`super::json`]), and beside
-    /// them those of the run.
+    /// them `workload`, `seed`, `nemeses`, `system`, `began`, `seconds`, `settings`, `command`;
+    /// `counts` (`ops`, `ok`, `fail`, `info`), `ok_per_s` and `latency` (`p50_us`, `p95_us`,
+    /// `p99_us`, `max_us`; null if nothing succeeded), and the same `by_f`;
+    /// `without_success`, the longest stretches (`from_ns`, `until_ns`); and `faults` (`name`,
+    /// `target`, `from_ns`, `until_ns`, null if it was not healed, `effect`).
     pub fn json(&self) -> serde_json::Value {
         json::json(self)
     }

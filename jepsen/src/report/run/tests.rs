@@ -155,6 +155,7 @@ proptest! {
         for gap in &gaps {
             prop_assert!(ended().all(|ended| ended <= gap.from_ns || ended >= gap.until_ns));
         }
+        prop_assert!(gaps.iter().all(|gap| gap.from_ns < 60 * SECOND), "then the run was over");
         // Each success, and the begin, is followed by another or by the end.
         let next = |from: u64| ended().chain([60 * SECOND]).filter(|next| *next > from).min();
         let longest = ended().chain([0]).filter(|from| *from < 60 * SECOND)
@@ -171,6 +172,9 @@ proptest! {
             for node in svg.descendants().filter(|node| node.has_attribute("x")) {
                 let (x, y) = (number(node, "x"), number(node, "y"));
                 prop_assert!((0.0..=WIDTH).contains(&x) && (0.0..=height).contains(&y), "{name}");
+                let said = node.attribute("class") == Some("said");
+                let letters = if said { node.text().unwrap_or("").chars().count() } else { 0 };
+                prop_assert!(x + plot::LETTER * letters as f64 <= RIGHT + 0.1, "{name}");
             }
             for node in of_class(&svg, "dots") {
                 for (x, y) in marks(node) {
@@ -417,6 +421,7 @@ fn results_have_what_a_check_has_and_more() {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(json[name], *value, "{name}");
     }
+    assert_eq!(json["by_f"]["read"]["latency"]["p50_us"], 2_000);
     assert_eq!(json["by_f"]["txn"]["latency"], serde_json::Value::Null);
     assert_eq!(json["without_success"][0]["until_ns"], 10 * SECOND);
 }
@@ -444,7 +449,7 @@ fn a_page_tells_all_of_it_in_words() {
         "<h1><span class=\"invalid\">invalid</span>: list-append</h1>",
         "strict-serializable does not hold in these 2 operations: G2-item.",
         "<pre>T1 = line 1\nT2 = line 2</pre>",
-        "<mark>       2  op 2</mark>\n⋮\n       9  op 9\n",
+        "<mark>       1  op 1</mark>\n<mark>       2  op 2</mark>\n⋮\n       9  op 9\n",
         "<td class=\"n\">7 s</td><td class=\"n\">3.000 s</td><td class=\"n\">10.000 s</td>\
          <td>kill s2, pause s2</td>",
         "<td class=\"n\">2 s</td><td class=\"n\">1.000 s</td><td class=\"n\">3.000 s</td>\
