@@ -83,7 +83,8 @@ pub struct Run {
     pub around: Vec<Line>,
 }
 
-/// An operation of a client.
+/// An operation of a client, as the client saw it: what was asked for only later is `info`, and
+/// lasted until the client gave it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
     /// Whose it was.
