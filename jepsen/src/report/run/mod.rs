@@ -125,9 +125,12 @@ impl Fault {
     /// In words.
     fn words(&self) -> String {
         let Fault { name, target, effect, .. } = self;
-        let target = if target.is_empty() { String::new() } else { format!(" {target}") };
         let effect = if effect.is_empty() { "not verified" } else { effect };
-        format!("{name}{target}: {effect}")
+        // Also where there is no target.
+        if effect.starts_with(target.as_str()) {
+            return format!("{name}: {effect}");
+        }
+        format!("{name} {target}: {effect}")
     }
 }
 

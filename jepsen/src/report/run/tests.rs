@@ -239,6 +239,18 @@ fn a_fault_is_shaded_from_when_it_struck_until_it_was_healed() {
 }
 
 #[test]
+fn a_target_is_named_once() {
+    let words = |target: &str, effect: &str| {
+        let (target, effect) = (target.to_owned(), effect.to_owned());
+        Fault { target, effect, ..fault("kill", 0, None) }.words()
+    };
+    assert_eq!(words("s2", "gone"), "kill s2: gone");
+    assert_eq!(words("s2", "s2 had ended"), "kill: s2 had ended");
+    assert_eq!(words("", "gone"), "kill: gone");
+    assert_eq!(words("s2", ""), "kill s2: not verified");
+}
+
+#[test]
 fn an_operation_stands_where_it_began_as_high_as_it_took() {
     let ops = vec![
         op("read", Kind::Ok, 0, SECOND / 1_000),
