@@ -1,5 +1,6 @@
-//! Runs as JUnit's XML, which CI systems show: each is a test case. What could not be judged
-//! is an error, so that it is never taken for passed.
+//! Runs as JUnit's XML, which CI systems show: each is a test case. It fails if its history is
+//! invalid or anything else went wrong. What could not be judged is an error, so that it is
+//! never taken for passed.
 
 use std::fmt::Write as _;
 
@@ -12,9 +13,9 @@ use crate::markup::escaped;
 pub struct Case {
     /// Which workload, with which faults and which seed.
     pub name: String,
-    /// How it was judged.
+    /// How it was judged; invalid also where anything went wrong beside the history.
     pub verdict: Verdict,
-    /// Why, in a line; empty if it is valid.
+    /// Why it has not passed, in a line; empty if it has.
     pub why: String,
     /// And in full.
     pub words: String,
@@ -32,28 +33,27 @@ impl Case {
             true => String::new(),
             false => format!(" with {}", nemeses.join(", ")),
         };
-        let (verdict, why) = match finding.verdict {
-            Verdict::Valid | Verdict::Unknown if !troubles.is_empty() => {
-                (Verdict::Invalid, troubles.join("; "))
-            }
-            verdict => (verdict, why(finding)),
-        };
+        let verdict = if troubles.is_empty() { finding.verdict } else { Verdict::Invalid };
+        let why: Vec<String> = why(finding).into_iter().chain(troubles.iter().cloned()).collect();
+        let mut words =
+            troubles.iter().fold(String::new(), |words, trouble| words + trouble + "\n");
+        words.push_str(&crate::report::text(finding, &run.model));
         Case {
             name: format!("{workload}{faults}, seed {seed}"),
             verdict,
-            why,
-            words: crate::report::text(finding, &run.model),
+            why: why.join("; "),
+            words,
             command: run.command.clone(),
             seconds: run.length.as_secs_f64(),
         }
     }
 }
 
-fn why(finding: &Finding) -> String {
+fn why(finding: &Finding) -> Option<String> {
     match finding.verdict {
-        Verdict::Valid => String::new(),
-        Verdict::Invalid => format!("{}: {}", finding.level, finding.names().join(", ")),
-        Verdict::Unknown => finding.reason.clone().unwrap_or_default(),
+        Verdict::Valid => None,
+        Verdict::Invalid => Some(format!("{}: {}", finding.level, finding.names().join(", "))),
+        Verdict::Unknown => finding.reason.clone(),
     }
 }
 

@@ -141,7 +141,8 @@ impl Run {
     }
 
     /// The report for programs. It has the fields of a finding ([`super::json`]), and beside
-    /// them `workload`, `seed`, `nemeses`, `system`, `began`, `seconds`, `settings`, `command`;
+    /// them `workload`, `seed`, `nemeses`, `system`, `began`, `seconds`, `settings`, `command`,
+    /// `recovered_after_s`, `outcomes_asked_for`, `troubles`;
     /// `counts` (`ops`, `ok`, `fail`, `info`), `ok_per_s` and `latency` (`p50_us`, `p95_us`,
     /// `p99_us`, `max_us`; null if nothing succeeded), and the same `by_f`;
     /// `without_success`, the longest stretches (`from_ns`, `until_ns`); and `faults` (`name`,

@@ -11,6 +11,8 @@ use crate::level::Level;
 use crate::markup::escaped;
 use crate::report::html;
 
+const BESIDE: &str = " Beside that, something went wrong.";
+
 pub(super) fn page(run: &Run) -> String {
     let (figures, time) = (Figures::of(run), Time::of(run));
     let verdict = run.finding.verdict.name();
@@ -36,7 +38,7 @@ fn head(page: &mut String, run: &Run) {
         page,
         "<h1><span class=\"{verdict}\">{verdict}</span>: {}</h1>\n<p class=\"lead\">{}</p>",
         escaped(&run.workload),
-        escaped(&sentence(run))
+        escaped(&sentence(run)) + if run.troubles.is_empty() { "" } else { BESIDE }
     );
     let nemeses = if run.nemeses.is_empty() { "none".to_owned() } else { run.nemeses.join(", ") };
     let rows = [
