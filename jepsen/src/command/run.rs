@@ -7,7 +7,7 @@ use std::time::Duration;
 use synod_client::{Isolation, Protocol};
 use synod_jepsen::nemesis::Nemesis;
 use synod_jepsen::report::run::{Fault, Run};
-use synod_jepsen::runner::{self, PAGE, Settings};
+use synod_jepsen::runner::{self, PAGE, Remote, Settings};
 use synod_jepsen::workload::WORKLOADS;
 use synod_jepsen::{Verdict, report};
 
@@ -26,6 +26,12 @@ pub struct RunArgs {
     /// Where the history and the reports go [default: ./synod-jepsen/WORKLOAD-SEED]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// A cluster that is there, in place of one that is started; it is not broken
+    #[arg(long, requires = "certs", conflicts_with = "nemesis")]
+    url: Option<String>,
+    /// The folder of the certificate `client` of that cluster
+    #[arg(long, requires = "url")]
+    certs: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     /// Prints JSON
@@ -104,6 +110,7 @@ impl Common {
             coordinators: self.coordinators,
             clients: self.clients,
             rate: self.rate,
+            remote: None,
             bugs: [self.coordinator_bug.clone(), self.shard_bug.clone()],
             bin: self.bin.clone(),
         })
@@ -123,6 +130,10 @@ pub fn run(args: &RunArgs) -> ExitCode {
     };
     settings.workload.clone_from(&args.workload);
     settings.nemeses.clone_from(&args.nemesis);
+    settings.remote = match (&args.url, &args.certs) {
+        (Some(url), Some(certs)) => Some(Remote { url: url.clone(), certs: certs.clone() }),
+        _ => None,
+    };
     let folder = || format!("synod-jepsen/{}-{}", args.workload, settings.seed).into();
     settings.out = args.out.clone().unwrap_or_else(folder);
     let run = match one(&settings) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use synod_client::{Isolation, Protocol};
 
+use super::Remote;
 use crate::nemesis::Nemesis;
 
 /// What a run is to be. The same settings make the same operations and the same faults;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub rate: Option<f64>,
     /// A deliberate bug of all coordinators, and one of all shards, in servers built for that.
     pub bugs: [Option<String>; 2],
+    /// A cluster that is there, in place of one that is started.
+    pub remote: Option<Remote>,
     /// The `synod` executable, if it is not the one beside this.
     pub bin: Option<PathBuf>,
 }
@@ -46,12 +49,15 @@ impl Settings {
         let always = [
             ("isolation", self.isolation.to_string()),
             ("protocol", self.protocol.to_string()),
-            ("shards", self.shards.to_string()),
-            ("coordinators", self.coordinators.to_string()),
             ("clients", self.clients.to_string()),
         ];
+        let is_own = self.remote.is_none();
         let if_set = [
+            ("shards", is_own.then(|| self.shards.to_string())),
+            ("coordinators", is_own.then(|| self.coordinators.to_string())),
             ("rate", self.rate.map(|rate| rate.to_string())),
+            ("url", self.remote.as_ref().map(|remote| remote.url.clone())),
+            ("certs", self.remote.as_ref().map(|remote| remote.certs.display().to_string())),
             ("coordinator-bug", coordinator_bug.clone()),
             ("shard-bug", shard_bug.clone()),
         ];

@@ -15,6 +15,7 @@ use crate::level::Level;
 const ACTIVE: usize = 8;
 const LENGTH: u32 = 48;
 const LONGEST: usize = 4;
+const LIST: &str = "list";
 /// An element as it is stored, big-endian.
 const BYTES: usize = 8;
 
@@ -58,7 +59,7 @@ impl Workload for ListAppend {
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
         if is_look(op) {
-            return look(ask, op, list_name, |value| Ok(list(value.bytes()))).await;
+            return look(ask, op, LIST, |value| Ok(list(value.bytes()))).await;
         }
         let done = ask.transact(async |tx| {
             let mut seen = Vec::new();
@@ -68,7 +69,7 @@ impl Workload for ListAppend {
                         append(tx, key, *element, op, ask).await?;
                         value.clone()
                     }
-                    _ => list(tx.get(list_name(key)).await?.bytes()),
+                    _ => list(tx.get(ask.key(LIST, key)).await?.bytes()),
                 };
                 seen.push(mop(name, key, value));
             }
@@ -78,16 +79,12 @@ impl Workload for ListAppend {
     }
 }
 
-fn list_name(key: i64) -> String {
-    format!("list/{key}")
-}
-
 /// By the operation that commutes with itself, or by reading and writing anew. The former
 /// locks nothing before the commit, so that below serializable it may come behind what its
 /// transaction has not seen (`docs/isolation.md`): there only the latter is a write like any
 /// other.
 async fn append(tx: &Txn, key: i64, element: i64, op: &Op, ask: &Ask) -> Result<(), Error> {
-    let name = list_name(key);
+    let name = ask.key(LIST, key);
     if op.via.is_multiple_of(2) && promised(ask.isolation) == Level::StrictSerializable {
         return tx.append(&name, element.to_be_bytes());
     }

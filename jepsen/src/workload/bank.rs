@@ -10,6 +10,7 @@ use crate::history::Value;
 const ACCOUNTS: i64 = 8;
 const BALANCE: i64 = 100;
 const MOST: i64 = 5;
+const ACCOUNT: &str = "account";
 
 /// Transfers, and reads of all accounts, whose sum never changes.
 pub struct Bank;
@@ -24,7 +25,7 @@ impl Workload for Bank {
     async fn set_up(&self, ask: &Ask) -> Result<(), Error> {
         let accounts = ask.db.transact(async |tx| {
             for account in 0..ACCOUNTS {
-                tx.put(name(account), &BALANCE)?;
+                tx.put(ask.key(ACCOUNT, account), &BALANCE)?;
             }
             Ok(())
         });
@@ -52,19 +53,19 @@ impl Workload for Bank {
         let done = ask.transact(async |tx| {
             let (left, there) = match op.via.is_multiple_of(2) {
                 true => (
-                    tx.get_for_update(name(from)).await?.decode::<i64>()?,
-                    tx.get_for_update(name(to)).await?.decode::<i64>()?,
+                    tx.get_for_update(ask.key(ACCOUNT, from)).await?.decode::<i64>()?,
+                    tx.get_for_update(ask.key(ACCOUNT, to)).await?.decode::<i64>()?,
                 ),
                 false => (
-                    tx.get(name(from)).await?.decode::<i64>()?,
-                    tx.get(name(to)).await?.decode::<i64>()?,
+                    tx.get(ask.key(ACCOUNT, from)).await?.decode::<i64>()?,
+                    tx.get(ask.key(ACCOUNT, to)).await?.decode::<i64>()?,
                 ),
             };
             if left < amount {
                 return Ok(None);
             }
-            tx.put(name(from), &(left - amount))?;
-            tx.put(name(to), &(there + amount))?;
+            tx.put(ask.key(ACCOUNT, from), &(left - amount))?;
+            tx.put(ask.key(ACCOUNT, to), &(there + amount))?;
             Ok(Some(op.value.clone()))
         });
         done.await
@@ -75,16 +76,12 @@ impl Workload for Bank {
     }
 }
 
-fn name(account: i64) -> String {
-    format!("account/{account}")
-}
-
 /// In a transaction, key by key or by a scan; or of a snapshot.
 async fn read(ask: &Ask, via: u8) -> Done {
-    let keys = || (0..ACCOUNTS).map(name);
+    let keys = || (0..ACCOUNTS).map(|account| ask.key(ACCOUNT, account));
     match via % 3 {
         0 => ask.transact(async |tx| Ok(Some(books(&tx.get_many(keys()).await?)?))).await,
-        1 => ask.transact(async |tx| Ok(Some(scanned(tx).await?))).await,
+        1 => ask.transact(async |tx| Ok(Some(scanned(tx, &ask.key(ACCOUNT, "")).await?))).await,
         _ => {
             let read = async { books(&ask.db.snapshot().await?.get_many(keys()).await?) };
             read.await.map_or_else(|error| Done::Fail(error.to_string()), Done::Ok)
@@ -101,11 +98,11 @@ fn books(values: &[synod_client::Value]) -> Result<Value, Error> {
     Ok(Value::Map(books))
 }
 
-async fn scanned(tx: &Txn) -> Result<Value, Error> {
+async fn scanned(tx: &Txn, all: &str) -> Result<Value, Error> {
     let mut books = Vec::new();
-    for row in tx.scan(synod_client::prefix("account/")).collect().await? {
+    for row in tx.scan(synod_client::prefix(all)).collect().await? {
         let key = String::from_utf8_lossy(row.key.as_bytes()).into_owned();
-        let account = key.trim_start_matches("account/").parse();
+        let account = key.trim_start_matches(all).parse();
         let account = account.map_or(Value::Text(key), Value::Int);
         books.push((account, Value::Int(row.decode()?)));
     }

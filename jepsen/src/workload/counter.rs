@@ -7,7 +7,6 @@ use super::{Ask, Done, Op, Workload};
 use crate::checker::Options;
 use crate::history::Value;
 
-const NAME: &str = "counter";
 const MOST: i64 = 5;
 
 /// Adds that commute, and reads of the sum.
@@ -30,13 +29,14 @@ impl Workload for Counter {
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
         let Value::Int(added) = op.value else { return read(ask, op.via).await };
+        let name = name(ask);
         let done = ask.transact(async |tx| {
             match op.via.is_multiple_of(4) {
                 true => {
-                    let sum = tx.get_for_update(NAME).await?.number_opt()?.unwrap_or(0);
-                    tx.put_bytes(NAME, (sum + added).to_be_bytes().to_vec())?;
+                    let sum = tx.get_for_update(&name).await?.number_opt()?.unwrap_or(0);
+                    tx.put_bytes(&name, (sum + added).to_be_bytes().to_vec())?;
                 }
-                false => tx.add(NAME, added)?,
+                false => tx.add(&name, added)?,
             }
             Ok(Some(op.value.clone()))
         });
@@ -48,14 +48,19 @@ impl Workload for Counter {
     }
 }
 
+fn name(ask: &Ask) -> String {
+    ask.key("counter", "sum")
+}
+
 async fn read(ask: &Ask, via: u8) -> Done {
+    let name = name(ask);
     if via.is_multiple_of(2) {
         let done = ask.transact(async |tx| {
-            Ok(Some(Value::Int(tx.get(NAME).await?.number_opt()?.unwrap_or(0))))
+            Ok(Some(Value::Int(tx.get(&name).await?.number_opt()?.unwrap_or(0))))
         });
         return done.await;
     }
-    match ask.db.get(NAME).await.and_then(|value| value.number_opt()) {
+    match ask.db.get(&name).await.and_then(|value| value.number_opt()) {
         Ok(sum) => Done::Ok(Value::Int(sum.unwrap_or(0))),
         Err(error) => Done::Fail(error.to_string()),
     }

@@ -13,6 +13,7 @@ const GROUP: i64 = 2;
 const ACTIVE: i64 = 4;
 /// How many reads of a group there are, for each of its writes.
 const READS: u8 = 4;
+const KIND: &str = "fork";
 
 /// Two reads of a group must not see its writes in different orders.
 pub struct LongFork {
@@ -57,12 +58,12 @@ impl Workload for LongFork {
         let parts: Vec<_> = mops(op).collect();
         if let [("w", key, Value::Int(value))] = parts[..] {
             let done = ask.transact(async |tx| {
-                tx.put(name(key), value)?;
+                tx.put(ask.key(KIND, key), value)?;
                 Ok(Some(op.value.clone()))
             });
             return done.await;
         }
-        let keys = || parts.iter().map(|(_, key, _)| name(*key));
+        let keys = || parts.iter().map(|(_, key, _)| ask.key(KIND, key));
         let seen = |values: &[synod_client::Value]| -> Result<Value, Error> {
             let mut seen = Vec::new();
             for ((_, key, _), value) in parts.iter().zip(values) {
@@ -77,8 +78,4 @@ impl Workload for LongFork {
         let read = async { seen(&ask.db.snapshot().await?.get_many(keys()).await?) };
         read.await.map_or_else(|error| Done::Fail(error.to_string()), Done::Ok)
     }
-}
-
-fn name(key: i64) -> String {
-    format!("fork/{key}")
 }

@@ -30,6 +30,7 @@ mod skew;
 mod writes;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -102,9 +103,16 @@ pub struct Ask {
     pub isolation: Isolation,
     /// How they are committed.
     pub protocol: Protocol,
+    /// What all keys of the run begin with, so that it meets nobody else's.
+    pub prefix: String,
 }
 
 impl Ask {
+    /// The key of one thing of a kind; with an empty name, what all of the kind begin with.
+    fn key(&self, kind: &str, name: impl fmt::Display) -> String {
+        format!("{}{kind}/{name}", self.prefix)
+    }
+
     fn options(&self) -> synod_client::Options {
         synod_client::Options::new()
             .isolation(self.isolation)
@@ -139,12 +147,12 @@ impl Ask {
 async fn look(
     ask: &Ask,
     op: &Op,
-    key_name: fn(i64) -> String,
+    kind: &str,
     show: impl Fn(&synod_client::Value) -> Result<Value, Error>,
 ) -> Done {
     let read = async {
         let snapshot = ask.db.snapshot().await?;
-        let values = snapshot.get_many(mops(op).map(|(_, key, _)| key_name(key))).await?;
+        let values = snapshot.get_many(mops(op).map(|(_, key, _)| ask.key(kind, key))).await?;
         let seen = mops(op).zip(&values);
         let seen = seen.map(|((name, key, _), value)| Ok(mop(name, key, show(value)?)));
         Ok(vector(seen.collect::<Result<Vec<_>, Error>>()?))

@@ -53,7 +53,7 @@ impl Workload for Register {
     async fn perform(ask: &Ask, op: &Op) -> Done {
         let Value::Vector(parts) = &op.value else { unreachable!("values are [key value]") };
         let [Value::Int(key), value] = &parts[..] else { unreachable!("values are [key value]") };
-        let name = format!("register/{key}");
+        let name = ask.key("register", key);
         match value {
             Value::Nil => read(ask, &name, *key, op.via).await,
             Value::Int(written) => {

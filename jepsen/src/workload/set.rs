@@ -10,7 +10,7 @@ use crate::level::Level;
 
 /// One operation of so many reads all.
 const READS: u16 = 100;
-const PREFIX: &str = "set/";
+const KIND: &str = "set";
 
 /// Each element is a key of its own; a read is a scan.
 pub struct Set {
@@ -51,7 +51,7 @@ impl Workload for Set {
     async fn perform(ask: &Ask, op: &Op) -> Done {
         let Value::Int(element) = op.value else { return read(ask, op.via).await };
         let done = ask.transact(async |tx| {
-            tx.put(format!("{PREFIX}{element:012}"), &element)?;
+            tx.put(ask.key(KIND, format_args!("{element:012}")), &element)?;
             Ok(Some(op.value.clone()))
         });
         done.await
@@ -63,7 +63,7 @@ impl Workload for Set {
 }
 
 async fn read(ask: &Ask, via: u8) -> Done {
-    let all = || synod_client::prefix(PREFIX);
+    let all = || synod_client::prefix(ask.key(KIND, ""));
     let elements = |rows: Vec<synod_client::Row>| {
         let elements: Result<Vec<Value>, _> =
             rows.iter().map(|row| row.decode().map(Value::Int)).collect();

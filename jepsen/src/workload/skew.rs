@@ -53,12 +53,12 @@ impl Workload for WriteSkew {
             for (name, key, value) in mops(op) {
                 if let Value::Int(written) = value {
                     if absent {
-                        tx.put(key_name(key), written)?;
+                        tx.put(key_name(ask, key), written)?;
                         seen.push(mop(name, key, *written));
                     }
                     continue;
                 }
-                let found = look(tx, key, op.via).await?;
+                let found = find(tx, key_name(ask, key), op.via).await?;
                 absent &= found.is_none();
                 seen.push(mop(name, key, found.map_or(Value::Nil, Value::Int)));
             }
@@ -68,12 +68,11 @@ impl Workload for WriteSkew {
     }
 }
 
-fn key_name(key: i64) -> String {
-    format!("skew/{}/{}", key / 2, key % 2)
+fn key_name(ask: &Ask, key: i64) -> String {
+    ask.key("skew", format_args!("{}/{}", key / 2, key % 2))
 }
 
-async fn look(tx: &Txn, key: i64, via: u8) -> Result<Option<i64>, Error> {
-    let name = key_name(key);
+async fn find(tx: &Txn, name: String, via: u8) -> Result<Option<i64>, Error> {
     if via.is_multiple_of(2) {
         return tx.get(name).await?.decode_opt();
     }

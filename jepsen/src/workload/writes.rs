@@ -12,6 +12,7 @@ use crate::history::Value;
 const ACTIVE: usize = 8;
 const WRITES: u32 = 48;
 const LONGEST: usize = 4;
+const KIND: &str = "rw";
 
 /// Reads and blind writes; each value is written once.
 pub struct RwRegister {
@@ -52,12 +53,12 @@ impl Workload for RwRegister {
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
         if is_look(op) {
-            return look(ask, op, register_name, shown).await;
+            return look(ask, op, KIND, shown).await;
         }
         let done = ask.transact(async |tx| {
             let mut seen = Vec::new();
             for (name, key, value) in mops(op) {
-                let register = register_name(key);
+                let register = ask.key(KIND, key);
                 let value = match value {
                     Value::Int(written) => {
                         tx.put(&register, written)?;
@@ -71,10 +72,6 @@ impl Workload for RwRegister {
         });
         done.await
     }
-}
-
-fn register_name(key: i64) -> String {
-    format!("rw/{key}")
 }
 
 fn shown(value: &synod_client::Value) -> Result<Value, Error> {

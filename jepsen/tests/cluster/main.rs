@@ -29,6 +29,7 @@ fn settings(workload: &str, nemeses: &[Nemesis], out: &tempfile::TempDir) -> Set
         clients: 6,
         rate: Some(200.0),
         bugs: [None, None],
+        remote: None,
         bin: None,
     }
 }
