@@ -18,7 +18,8 @@ pub struct Recorder {
     out: BufWriter<File>,
     began: Instant,
     index: u64,
-    open: BTreeMap<i64, (&'static str, u64)>,
+    /// What is under way: what it is, since when, and whether its client waits no more.
+    open: BTreeMap<i64, (&'static str, u64, bool)>,
     ops: Vec<Ended>,
     /// Faults that are on: when they struck, and whom.
     struck: BTreeMap<&'static str, (u64, String)>,
@@ -66,9 +67,19 @@ impl Recorder {
     /// Those of the file.
     pub fn begin(&mut self, process: i64, op: &Op) -> io::Result<()> {
         let now = self.now();
-        let other = self.open.insert(process, (op.f, now));
+        let other = self.open.insert(process, (op.f, now, false));
         assert!(other.is_none(), "{process} has an operation under way");
         self.write(now, Process::Client(process), Kind::Invoke, op.f, op.value.clone(), None)
+    }
+
+    /// The client of that process waits no more. What becomes of the operation may be told
+    /// later; that is not how long it took.
+    pub fn give_up(&mut self, process: i64) {
+        let until_ns = self.now();
+        let (f, from_ns, given_up) = self.open.get_mut(&process).expect("it has begun");
+        *given_up = true;
+        let (f, from_ns, kind) = (*f, *from_ns, Kind::Info);
+        self.ops.push(Ended { process, f, from_ns, until_ns, kind });
     }
 
     /// The operation of that process ended.
@@ -84,8 +95,10 @@ impl Recorder {
         error: Option<&str>,
     ) -> io::Result<()> {
         let until_ns = self.now();
-        let (f, from_ns) = self.open.remove(&process).expect("it has begun");
-        self.ops.push(Ended { process, f, from_ns, until_ns, kind });
+        let (f, from_ns, given_up) = self.open.remove(&process).expect("it has begun");
+        if !given_up {
+            self.ops.push(Ended { process, f, from_ns, until_ns, kind });
+        }
         self.write(until_ns, Process::Client(process), kind, f, value, error)
     }
 

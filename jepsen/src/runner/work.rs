@@ -107,6 +107,7 @@ impl<'a, W: Workload> Clients<'a, W> {
             Ok(Done::Fail(error)) => (Kind::Fail, op.value.clone(), Some(error)),
             Ok(Done::InDoubt(txn, value)) => {
                 let asked = op.value.clone();
+                self.recorder.borrow_mut().give_up(process);
                 self.doubts.borrow_mut().push(Doubt { process, txn, value, asked });
                 return Ok(Kind::Info);
             }
