@@ -96,11 +96,11 @@ async fn spoil_links() {
     let links = cluster.links().unwrap();
     let ms = Duration::from_millis;
     let bad =
-        Rule { loss: 0.05, duplicate: 0.1, delay: ms(2), jitter: ms(2), reorder: 0.1, cut: false };
+        Rule { loss: 0.02, duplicate: 0.1, delay: ms(2), jitter: ms(2), reorder: 0.1, cut: false };
     for (from, to) in links.all_counts().into_keys() {
         links.set(from, to, bad).unwrap();
     }
-    for round in 0..10 {
+    for round in 0..5 {
         put_all(&db, round).await;
         check_all(&db, round).await;
     }

@@ -27,6 +27,17 @@ pub struct Links {
 pub(super) struct Table(BTreeMap<(Party, Party), Arc<Mutex<Link>>>);
 
 impl Table {
+    /// The links of these servers and their clients.
+    pub(super) fn new(servers: &[Server], seed: u64) -> Table {
+        let mut parties: Vec<Party> = servers.iter().map(|server| server.name.into()).collect();
+        parties.push(Party::Client);
+        let now = Instant::now();
+        let link = |from, to| Arc::new(Mutex::new(Link::new(seed, from, to, now)));
+        let pairs = parties.iter().flat_map(|&from| parties.iter().map(move |&to| (from, to)));
+        let pairs = pairs.filter(|(from, to)| from != to);
+        Table(pairs.map(|(from, to)| ((from, to), link(from, to))).collect())
+    }
+
     pub(super) fn link(&self, from: Party, to: Party) -> Option<&Arc<Mutex<Link>>> {
         self.0.get(&(from, to))
     }
@@ -35,13 +46,7 @@ impl Table {
 impl Links {
     /// Starts to carry datagrams. All servers must be named differently.
     pub(crate) async fn start(servers: Vec<Server>, seed: u64) -> Result<Links> {
-        let mut parties: Vec<Party> = servers.iter().map(|server| server.name.into()).collect();
-        parties.push(Party::Client);
-        let now = Instant::now();
-        let link = |from, to| ((from, to), Arc::new(Mutex::new(Link::new(seed, from, to, now))));
-        let pairs = parties.iter().flat_map(|&from| parties.iter().map(move |&to| (from, to)));
-        let links = pairs.filter(|(from, to)| from != to).map(|(from, to)| link(from, to));
-        let table = Arc::new(Table(links.collect()));
+        let table = Arc::new(Table::new(&servers, seed));
         let (stop, stopped) = oneshot::channel();
         let (started, outcome) = oneshot::channel();
         let carried = Arc::clone(&table);

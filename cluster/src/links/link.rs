@@ -313,4 +313,29 @@ mod tests {
         assert_eq!(fates(7, 60, 140), all[60..]);
         assert_ne!(fates(8, 0, 200), all);
     }
+
+    #[test]
+    fn each_link_and_each_datagram_has_draws_of_its_own() {
+        let now = Instant::now();
+        let [c1, c2] = [1, 2].map(|n| Party::Node(NodeName::Coordinator(n)));
+        let mut all = std::collections::BTreeSet::new();
+        for (from, to) in [(c1, c2), (c2, c1), (c1, Party::Client), (Party::Client, c1)] {
+            let mut link = Link::new(1, from, to, now);
+            *link.rule_mut() = Rule { jitter: Duration::from_secs(1), ..Rule::default() };
+            let fates = (0..100).map(|_| match link.arrive(now, 1) {
+                Fate::Waits(until, _) => until,
+                fate => panic!("{fate:?}"),
+            });
+            all.extend(fates);
+        }
+        assert_eq!(all.len(), 400);
+
+        // That one is doubled says nothing about whether the next one is lost.
+        let (mut link, now) = link(1, Rule { loss: 0.5, duplicate: 0.5, ..Rule::default() });
+        let fates: Vec<_> = (0..1000).map(|_| link.arrive(now, 1)).collect();
+        let doubled = |fate: &Fate| matches!(fate, Fate::Leaves(Ticket { times: 2, .. }));
+        let behind = fates.windows(2).filter(|two| doubled(&two[0])).map(|two| &two[1]);
+        let (lost, not): (Vec<_>, Vec<_>) = behind.partition(|fate| **fate == Fate::Dropped);
+        assert!(lost.len() > 80 && not.len() > 80, "{} and {}", lost.len(), not.len());
+    }
 }

@@ -66,9 +66,7 @@ pub(super) async fn run(
     started: oneshot::Sender<io::Result<()>>,
     stop: oneshot::Receiver<()>,
 ) {
-    let by_address = servers.iter().map(|one| (one.real, one.name.into())).collect();
-    let (pacer, scratch) = (Pacer::default(), Scratch::new());
-    let common = Rc::new(Common { table, by_address, pacer, scratch });
+    let common = Common::new(table, &servers);
     let fronts: io::Result<Vec<Rc<Front>>> =
         servers.into_iter().map(|server| Front::new(&common, server)).collect();
     let fronts = match fronts {
@@ -186,6 +184,12 @@ impl Drop for Upstream {
 }
 
 impl Common {
+    fn new(table: Arc<Table>, servers: &[Server]) -> Rc<Common> {
+        let by_address = servers.iter().map(|one| (one.real, one.name.into())).collect();
+        let (pacer, scratch) = (Pacer::default(), Scratch::new());
+        Rc::new(Common { table, by_address, pacer, scratch })
+    }
+
     /// Lets the link decide, and does so. The link stays locked until the system has what
     /// leaves: once a rule is set, nothing passes by the one before.
     fn carry(&self, way: &Way, batch: &Batch) {
@@ -205,5 +209,54 @@ impl Common {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    /// Whether a front has paths for senders at these ports.
+    fn knows(front: &Front, ports: impl IntoIterator<Item = u16>) -> Vec<bool> {
+        let upstreams = front.upstreams.borrow();
+        let known = |port| upstreams.contains_key(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        ports.into_iter().map(known).collect()
+    }
+
+    #[test]
+    fn paths_are_bounded_and_go_when_they_are_not_used() {
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let socket = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let (server, front) = (socket(), socket());
+            let name = NodeName::Coordinator(1);
+            let servers = [Server { name, real: server.local_addr().unwrap(), front }];
+            let common = Common::new(Arc::new(Table::new(&servers, 1)), &servers);
+            let [server] = servers;
+            let front = Front::new(&common, server).unwrap();
+            let forward = |port: u16| {
+                let from = (Ipv4Addr::LOCALHOST, port).into();
+                front.forward(&Batch { from, bytes: b"x", ecn: None, size: 1 }).unwrap();
+            };
+            let most = MOST_UPSTREAMS as u16;
+            (1..=most).for_each(forward);
+            forward(1);
+            assert_eq!(knows(&front, [1, 2, most]), [true; 3]);
+            // The second was silent the longest.
+            forward(most + 1);
+            assert_eq!(knows(&front, [1, 2, most, most + 1]), [true, false, true, true]);
+            assert_eq!(front.upstreams.borrow().len(), MOST_UPSTREAMS);
+
+            let now = Instant::now();
+            front.upstreams.borrow()[&(Ipv4Addr::LOCALHOST, 1).into()].used.set(now + SWEEP);
+            front.sweep(now);
+            assert_eq!(front.upstreams.borrow().len(), MOST_UPSTREAMS);
+            front.sweep(now + IDLE);
+            assert_eq!(knows(&front, [1, 3]), [true, false]);
+            assert_eq!(front.upstreams.borrow().len(), 1);
+        });
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Batch<'a> {
     pub(super) from: SocketAddr,
     pub(super) bytes: &'a [u8],
     pub(super) ecn: Option<EcnCodepoint>,
-    size: usize,
+    /// Of each but the last, in bytes; not zero.
+    pub(super) size: usize,
 }
 
 impl Scratch {
@@ -118,5 +119,51 @@ impl Socket {
     ) -> bool {
         let transmit = Transmit { destination, ecn, contents, segment_size, src_ip: None };
         self.state.try_send((&self.io).into(), &transmit).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn socket() -> (Socket, SocketAddr) {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        (Socket::new(socket).unwrap(), address)
+    }
+
+    #[tokio::test]
+    async fn a_batch_arrives_as_the_datagrams_that_it_is() {
+        let ((sender, from), (receiver, to)) = (socket(), socket());
+        let bytes: Vec<u8> = (0..=255).cycle().take(30 * 1000 + 10).collect();
+        let ecn = Some(EcnCodepoint::Ect0);
+        assert!(sender.send_batch(to, &Batch { from, bytes: &bytes, ecn, size: 1000 }));
+        let scratch = Scratch::new();
+        let mut received = Vec::new();
+        while received.len() < 31 {
+            let look = |batch: Batch| {
+                assert_eq!((batch.from, batch.ecn), (from, ecn));
+                assert_eq!(batch.datagrams().count(), batch.count());
+                received.extend(batch.datagrams().map(<[u8]>::to_vec));
+            };
+            receiver.receive(&scratch, look).await;
+        }
+        assert_eq!(received, bytes.chunks(1000).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn an_empty_datagram_is_one() {
+        let ((sender, from), (receiver, to)) = (socket(), socket());
+        assert!(sender.send(to, &[], None));
+        let mut received = Vec::new();
+        while received.is_empty() {
+            let look = |batch: Batch| received.extend(batch.datagrams().map(<[u8]>::len));
+            receiver.receive(&Scratch::new(), look).await;
+        }
+        assert_eq!(received, [0]);
+        let empty = Batch { from, bytes: &[], ecn: None, size: 1 };
+        assert_eq!((empty.count(), empty.datagrams().count()), (1, 1));
     }
 }

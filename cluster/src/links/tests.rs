@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::node::NodeName;
+use crate::ports;
 
 const C1: NodeName = NodeName::Coordinator(1);
 const C2: NodeName = NodeName::Coordinator(2);
@@ -21,13 +22,23 @@ struct World {
 
 struct End {
     socket: UdpSocket,
-    /// Where others reach it.
+    /// Where others reach it; of a client, itself.
     front: SocketAddr,
 }
 
 impl End {
-    fn new(front: SocketAddr) -> End {
+    /// At a port that no client is given while the server is dead.
+    fn server(front: &UdpSocket) -> End {
+        End::new(ports::front().unwrap(), front.local_addr().unwrap())
+    }
+
+    fn client() -> End {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        End::new(socket, address)
+    }
+
+    fn new(socket: UdpSocket, front: SocketAddr) -> End {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         End { socket, front }
     }
@@ -52,8 +63,7 @@ fn world() -> World {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let front = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (f1, f2) = (front(), front());
-    let (c1, c2) = (End::new(f1.local_addr().unwrap()), End::new(f2.local_addr().unwrap()));
-    let client = End::new((Ipv4Addr::LOCALHOST, 9).into());
+    let (c1, c2, client) = (End::server(&f1), End::server(&f2), End::client());
     let real = |end: &End| end.socket.local_addr().unwrap();
     let servers = vec![
         Server { name: C1, real: real(&c1), front: f1 },
@@ -194,6 +204,21 @@ fn a_delay_keeps_the_order() {
 }
 
 #[test]
+fn who_waits_long_holds_up_nobody_else() {
+    let world = world();
+    let World { c1, c2, client, .. } = &world;
+    world.set(Party::Client, C1, Rule { delay: 2 * PATIENCE, ..Rule::default() });
+    world.set(Party::Client, C2, Rule { delay: MS, ..Rule::default() });
+    client.send(c1.front, 1);
+    assert_eq!(world.counts(Party::Client, C1, 1).waiting, 1);
+    for number in 2..4 {
+        client.send(c2.front, number);
+        assert_eq!(c2.receive().0, number);
+    }
+    assert_eq!(world.counts(Party::Client, C1, 1).waiting, 1);
+}
+
+#[test]
 fn who_is_held_back_is_overtaken() {
     let world = world();
     let World { c1, client, .. } = &world;
@@ -219,9 +244,7 @@ fn a_server_that_is_dead_for_a_while_is_found_again() {
         assert!(begin.elapsed() < PATIENCE);
         std::thread::yield_now();
     }
-    let socket = UdpSocket::bind(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let c1 = End { socket, front };
+    let c1 = End::new(UdpSocket::bind(address).unwrap(), front);
     client.send(front, 3);
     let (heard, from) = c1.receive();
     c1.send(from, heard);
@@ -233,12 +256,24 @@ fn a_server_that_is_dead_for_a_while_is_found_again() {
 fn many_clients_come_and_go() {
     let World { c1, .. } = &world();
     for number in 0..600 {
-        let client = End::new(c1.front);
+        let client = End::client();
         client.send(c1.front, number);
         let (heard, from) = c1.receive();
         c1.send(from, heard);
         assert_eq!(client.receive().0, number);
     }
+}
+
+#[test]
+fn a_cut_leaves_the_rest_of_a_rule_and_healing_nothing() {
+    let World { links, .. } = &world();
+    let (c1, c2) = (C1.into(), C2.into());
+    let rule = Rule { loss: 0.5, ..Rule::default() };
+    links.set(c1, c2, rule).unwrap();
+    links.cut(&[(c1, c2)]).unwrap();
+    assert_eq!(links.rule(c1, c2).unwrap(), Rule { cut: true, ..rule });
+    links.heal();
+    assert_eq!(links.rule(c1, c2).unwrap(), Rule::default());
 }
 
 #[test]
