@@ -23,7 +23,8 @@
 //! ```
 //!
 //! For example: with `set(c1, s1, Rule { cut: true, .. })` s1 hears nothing of c1 any more,
-//! while c1 goes on hearing s1. `heal()` makes all links as they were.
+//! while c1 goes on hearing s1: until QUIC gives up their connections, on which nothing is
+//! acknowledged any more. `heal()` makes all links as they were.
 //!
 //! A [`Rule`] is applied by a machine without a world ([`link`]), which draws what happens to
 //! the n-th datagram of a link from a seed; [`proxy`] carries it out, on a thread of its own.

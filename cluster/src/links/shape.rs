@@ -1,7 +1,7 @@
 //! Which links to cut, for the usual shapes of partitions.
 //!
 //! ```text
-//!   halves             bridge             ring: who hears whom
+//!   halves             bridge             ring
 //!   c1  s2 │ c2        c1 │    │ c2       c1 ─ c2 ─ c3
 //!      c3  │  s1          │ c3 │           │         │
 //!   client │           s1 │    │ s2       c5 ─────── c4
@@ -63,26 +63,19 @@ impl Partition {
         Partition { cut, text: format!("{one} hears nobody") }
     }
 
-    /// Each of them hears a majority, itself included: its nearest neighbours in a ring. No
-    /// two hear the same one. With three of them, each hears the one before it.
+    /// Each of them reaches only its two neighbours in this order. Of five, that is a majority
+    /// for each, and another one.
     pub fn ring(order: &[Party]) -> Partition {
-        let (count, others) = (order.len(), order.len() / 2);
-        let (after, before) = (others / 2, others.div_ceil(2));
+        let count = order.len();
         let mut cut = BTreeSet::new();
         let mut texts = Vec::new();
         for (at, &one) in order.iter().enumerate() {
-            let mut heard = Vec::new();
-            for distance in 1..count {
-                let other = order[(at + distance) % count];
-                if distance <= after || distance >= count - before {
-                    heard.push(other);
-                } else {
-                    cut.insert((other, one));
-                }
-            }
-            texts.push(format!("{one} hears {}", list(&heard)));
+            let far = (2..count.saturating_sub(1)).map(|distance| order[(at + distance) % count]);
+            cut.extend(far.map(|other| (one, other)));
+            texts.push(one.to_string());
         }
-        Partition { cut, text: texts.join("; ") }
+        texts.extend(texts.first().cloned());
+        Partition { cut, text: format!("ring {}", texts.join(" - ")) }
     }
 }
 
@@ -108,7 +101,7 @@ pub enum Shape {
     Halves,
     /// Two halves that both reach one server between them, as clients do.
     Bridge,
-    /// Each coordinator hears a majority, and each another one. All else is open.
+    /// Each of five coordinators reaches two others, and each another two. All else is open.
     Ring,
     /// Clients do not reach one server, which reaches all others.
     Clients,
@@ -142,7 +135,7 @@ impl Shape {
     }
 
     /// A partition of this shape, for these parties; who is where is drawn from the seed.
-    /// `None` if they are too few for it, or are not all there: a ring takes three
+    /// `None` if they are too few for it, or are not all there: a ring takes five
     /// coordinators, a bridge three servers, and so on.
     pub fn draw(self, parties: &[Party], seed: u64) -> Option<Partition> {
         let mut dice = Dice::new(seed, 0);
@@ -179,7 +172,7 @@ impl Shape {
                 let is_coordinator =
                     |one: &Party| matches!(one, Party::Node(NodeName::Coordinator(_)));
                 servers.retain(is_coordinator);
-                (servers.len() >= 3).then(|| Partition::ring(&servers))
+                (servers.len() == 5).then(|| Partition::ring(&servers))
             }
             Shape::Clients if !clients.is_empty() => {
                 Some(Partition::split(&[victim], clients, &servers[1..]))
@@ -263,33 +256,23 @@ mod tests {
     }
 
     #[test]
-    fn in_a_ring_each_hears_another_majority() {
-        let three = Partition::ring(&[c(1), c(2), c(3)]);
-        assert_eq!(three.text, "c1 hears c3; c2 hears c1; c3 hears c2");
-        let five = Partition::ring(&[c(1), c(2), c(3), c(4), c(5)]);
-        assert!(five.text.starts_with("c1 hears c2, c5; c2 hears c1, c3; "), "{}", five.text);
-        // With five, who is heard hears.
-        assert!(five.cut.iter().all(|&(from, to)| five.cut.contains(&(to, from))));
-        for (count, partition) in [(3, three), (5, five)] {
-            let members = &parties(count, 0)[..usize::from(count)];
-            let mut majorities = BTreeSet::new();
-            for &one in members {
-                let mut majority = heard(one, members, &partition);
-                majority.insert(one);
-                assert_eq!(majority.len(), usize::from(count) / 2 + 1);
-                majorities.insert(majority);
-            }
-            assert_eq!(majorities.len(), usize::from(count));
-        }
+    fn in_a_ring_each_reaches_another_majority() {
+        let members = [c(1), c(3), c(5), c(2), c(4)];
+        let ring = Partition::ring(&members);
+        assert_eq!(ring.text, "ring c1 - c3 - c5 - c2 - c4 - c1");
+        assert_eq!(heard(c(1), &members, &ring), [c(3), c(4)].into());
+        assert_eq!(heard(c(5), &members, &ring), [c(2), c(3)].into());
+        assert!(ring.cut.iter().all(|&(from, to)| ring.cut.contains(&(to, from))));
+        assert_eq!(ring.cut.len(), 10);
     }
 
     /// What each shape promises, whoever is drawn.
     #[test]
     fn shapes_are_what_they_are_called() {
-        let all = parties(3, 2);
-        let mut texts: BTreeSet<(Shape, String)> = BTreeSet::new();
+        let all = parties(5, 1);
+        let mut different = BTreeSet::new();
         for (shape, seed) in
-            Shape::ALL.into_iter().flat_map(|shape| (0..200).map(move |i| (shape, i)))
+            Shape::ALL.into_iter().flat_map(|shape| (0..1000).map(move |i| (shape, i)))
         {
             let drawn = shape.draw(&all, seed).unwrap();
             assert_eq!(shape.draw(&all, seed).unwrap(), drawn);
@@ -300,21 +283,21 @@ mod tests {
             let client_ends = drawn.cut.iter().filter(|ends| is_client(ends)).count();
             match shape {
                 Shape::OneWay => assert_eq!(drawn.cut.len(), 1),
-                Shape::Mute => assert!(all.iter().filter(|one| hears(**one) == 4).count() == 5),
+                Shape::Mute => assert!(all.iter().filter(|one| hears(**one) == 5).count() == 6),
                 Shape::Deaf => assert!(all.iter().filter(|one| hears(**one) == 0).count() == 1),
-                Shape::Alone => assert!(both_ways && drawn.cut.len() == 10),
-                Shape::Halves => assert!(both_ways && [0, 4, 6].contains(&client_ends)),
-                Shape::Bridge => assert!(both_ways && drawn.cut.len() == 8 && client_ends == 0),
-                Shape::Ring => assert_eq!(drawn.cut.len(), 3),
+                Shape::Alone => assert!(both_ways && drawn.cut.len() == 12),
+                Shape::Halves => assert!(both_ways && [0, 6].contains(&client_ends)),
+                Shape::Bridge => assert!(both_ways && drawn.cut.len() == 12 && client_ends == 0),
+                Shape::Ring => assert!(both_ways && drawn.cut.len() == 10 && client_ends == 0),
                 Shape::Clients => assert!(both_ways && drawn.cut.len() == 2 && client_ends == 2),
             }
-            texts.insert((shape, drawn.text));
+            different.insert((shape, drawn.cut));
         }
-        let count = |shape| texts.iter().filter(|(one, _)| *one == shape).count();
-        // Of each victim one, of pairs each, of rings both ways round, from each member on.
-        assert_eq!(count(Shape::OneWay), 30);
-        assert_eq!([Shape::Mute, Shape::Deaf, Shape::Alone, Shape::Clients].map(count), [5; 4]);
-        assert_eq!(count(Shape::Ring), 6);
+        let count = |shape| different.iter().filter(|(one, _)| *one == shape).count();
+        // All pairs, all victims, all rings of five.
+        assert_eq!(count(Shape::OneWay), 42);
+        assert_eq!([Shape::Mute, Shape::Deaf, Shape::Alone, Shape::Clients].map(count), [6; 4]);
+        assert_eq!(count(Shape::Ring), 12);
         assert!(count(Shape::Halves) > 20 && count(Shape::Bridge) > 20);
     }
 
@@ -335,8 +318,8 @@ mod tests {
             shapes(&[c(1), s(1), s(2)]),
             [&any[..], &[Shape::Halves, Shape::Bridge]].concat()
         );
-        assert!(drawn(Shape::Ring, &parties(3, 0)));
-        assert!(!drawn(Shape::Ring, &parties(1, 4)));
+        assert!(drawn(Shape::Ring, &parties(5, 0)));
+        assert!(!drawn(Shape::Ring, &parties(3, 2)));
     }
 
     #[test]
