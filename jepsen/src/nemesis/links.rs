@@ -23,8 +23,10 @@ pub struct Spoiled {
 pub(super) fn draw(nemesis: Nemesis, links: &Links, dice: &mut Rng) -> Option<(Rules, String)> {
     let parties = links.parties();
     let cut = |shapes: &[Shape], dice: &mut Rng| {
-        let shape = shapes[dice.usize(..shapes.len())];
-        let Partition { cut, text } = shape.draw(&parties, dice.u64(..))?;
+        // Not every cluster has enough servers for each.
+        let seed = dice.u64(..);
+        let drawn = shapes.iter().filter_map(|shape| shape.draw(&parties, seed));
+        let Partition { cut, text } = dice.choice(drawn.collect::<Vec<_>>())?;
         let rule = Rule { cut: true, ..Rule::default() };
         Some((cut.into_iter().map(|link| (link, rule)).collect(), text))
     };
