@@ -129,9 +129,12 @@ impl Ground {
             *whole = links::both(*whole, *rule);
         }
         let links = self.links()?;
-        links.heal();
-        for ((from, to), rule) in rules {
-            links.set(from, to, rule)?;
+        // One by one: a link that stays cut is cut all the time.
+        for (from, to) in links.all_counts().into_keys() {
+            let rule = rules.get(&(from, to)).copied().unwrap_or_default();
+            if links.rule(from, to)? != rule {
+                links.set(from, to, rule)?;
+            }
         }
         Ok(())
     }
