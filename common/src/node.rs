@@ -164,6 +164,12 @@ impl Records {
         self.count += 1;
     }
 
+    /// Takes out all.
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.bytes.clear();
+    }
+
     /// Whether there is nothing to append.
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -307,6 +313,23 @@ impl Output {
     /// Bytes appended since this was last asked, for deciding on checkpoints.
     pub fn take_logged(&mut self) -> u64 {
         std::mem::take(&mut self.logged)
+    }
+
+    /// Nothing is asked for any more, by a node whose log ends with `last`.
+    pub fn begin_anew(&mut self, last: Lsn) {
+        let over = std::mem::replace(self, Output::new(last));
+        self.reuse(over.records);
+        (self.held, self.sends) = (over.held, over.sends);
+        self.held.clear();
+        self.sends.clear();
+    }
+
+    /// Takes back the memory of records that were taken.
+    pub fn reuse(&mut self, mut records: Records) {
+        if self.records.is_empty() {
+            records.clear();
+            self.records = records;
+        }
     }
 
     /// Takes the records, with how many of them are forced.

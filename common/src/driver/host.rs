@@ -214,7 +214,7 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
         tracing::info!("started anew from the log");
         self.told = log.durable_lsn();
         self.steps_told = log.steps_done();
-        self.out = Output::new(self.told);
+        self.out.begin_anew(self.told);
         (self.node, self.log) = (node, log);
         self.start()
     }

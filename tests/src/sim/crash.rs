@@ -79,7 +79,7 @@ impl World {
         let clock = Clock::new(self.time, &mut self.rng, self.faults.clocks);
         let server = &mut self.servers[index];
         server.core = Some(core);
-        server.out = Output::new(last);
+        server.out.begin_anew(last);
         if server.life > 0 {
             server.clock = clock;
         }
