@@ -13,7 +13,7 @@
 //!             ─Copied──▶ leader   I have so much, and do not count yet
 //! ```
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Corrupt;
@@ -244,6 +244,19 @@ impl GroupMessage {
 pub struct Entries(BytesMut);
 
 impl Entries {
+    /// Bytes in front of each one.
+    const HEADER: usize = 8;
+
+    /// None yet, with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Entries {
+        Entries(BytesMut::with_capacity(bytes))
+    }
+
+    /// How many bytes one takes.
+    pub fn size(entry: &[u8]) -> usize {
+        Entries::HEADER + entry.len()
+    }
+
     /// Adds one.
     pub fn push(&mut self, epoch: Epoch, entry: &[u8]) {
         self.0.put_u32_le(epoch.0);
@@ -289,8 +302,10 @@ fn split(rest: &mut Bytes) -> Option<(Epoch, Bytes)> {
     if len > tail.len() {
         return None;
     }
-    let mut entry = rest.split_to(8 + len);
-    Some((Epoch(epoch), entry.split_off(8)))
+    let end = Entries::HEADER + len;
+    let entry = rest.slice(Entries::HEADER..end);
+    rest.advance(end);
+    Some((Epoch(epoch), entry))
 }
 
 #[cfg(test)]

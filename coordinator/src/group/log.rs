@@ -93,13 +93,16 @@ impl Log {
     /// What is behind `after`, at most so many bytes but at least one entry, with the
     /// index of the last.
     pub fn behind(&self, after: u64, most: usize) -> (Bytes, u64) {
-        let mut entries = Entries::default();
-        let mut index = after;
+        let (mut index, mut bytes) = (after, 0);
         while let Some(entry) = self.get(index + 1)
-            && (entries.is_empty() || entries.len() + entry.record.len() <= most)
+            && (index == after || bytes + entry.record.len() <= most)
         {
-            entries.push(entry.epoch, &entry.record);
+            bytes += Entries::size(&entry.record);
             index += 1;
+        }
+        let mut entries = Entries::with_capacity(bytes);
+        for entry in (after + 1..=index).filter_map(|index| self.get(index)) {
+            entries.push(entry.epoch, &entry.record);
         }
         (entries.finish(), index)
     }

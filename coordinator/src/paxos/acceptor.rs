@@ -153,7 +153,10 @@ impl Acceptor {
 
     /// What began before this is decided.
     pub fn raise(&mut self, below: Timestamp) {
-        self.below = self.below.max(below);
+        if below <= self.below {
+            return;
+        }
+        self.below = below;
         while let Some(first) = self.instances.first_entry()
             && first.key().0 < self.below
         {

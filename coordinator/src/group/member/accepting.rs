@@ -5,7 +5,7 @@ use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, ShardId, TxnId};
 use synod_common::message::bulk::List;
 use synod_common::message::paxos::Bundle;
 use synod_common::message::{GroupMessage, Message, PaxosMessage};
-use synod_common::node::{Event, Lsn, Output};
+use synod_common::node::{Event, Lsn, Output, Send};
 use synod_common::refusal::Refusal;
 use synod_common::time::Now;
 
@@ -137,8 +137,15 @@ impl Member {
     /// What the core says leaves, but for what it says to itself.
     pub(super) fn send_from_core(&mut self, out: &mut Output) {
         let me = self.core.settings.id;
-        let mut sends = std::mem::take(&mut self.inner.sends);
-        for send in sends.drain(..) {
+        let is_own = |send: &Send| {
+            let forwards = matches!(send.message, Message::Paxos(PaxosMessage::Forward(_)));
+            forwards && send.to == Peer::Coordinator(me)
+        };
+        // Mostly nothing is, and all leaves at once.
+        if !self.inner.sends.iter().any(is_own) {
+            return out.sends.append(&mut self.inner.sends);
+        }
+        for send in std::mem::take(&mut self.inner.sends) {
             match send.message {
                 Message::Paxos(PaxosMessage::Forward(bundle))
                     if send.to == Peer::Coordinator(me) =>
@@ -148,6 +155,5 @@ impl Member {
                 _ => out.sends.push(send),
             }
         }
-        self.inner.sends = sends;
     }
 }

@@ -220,16 +220,12 @@ impl Member {
 
     fn send(&self, messages: Vec<(CoordinatorId, GroupMessage, When)>, out: &mut Output) {
         let last = out.last_lsn();
-        for (to, message, when) in messages {
+        for (to, mut message, when) in messages {
             let to = Peer::Coordinator(to);
             // The replica knows nothing of what the acceptor has.
-            let message = match message {
-                GroupMessage::Elected { epoch, .. } => {
-                    let accepted = List::of(self.acceptor.accepted());
-                    GroupMessage::Elected { epoch, accepted }
-                }
-                message => message,
-            };
+            if let GroupMessage::Elected { accepted, .. } = &mut message {
+                *accepted = List::of(self.acceptor.accepted());
+            }
             match when {
                 When::Now => out.send(to, RequestId::default(), message),
                 When::Durable => out.send_after(last, to, RequestId::default(), message),
@@ -255,7 +251,7 @@ impl Member {
             return;
         }
         self.leading = true;
-        self.inner = Output::new(Lsn(last.index));
+        self.inner.begin_anew(Lsn(last.index));
         let (_, mut found) = std::mem::take(&mut self.found);
         self.acceptor.accepted().for_each(|bundle| found.add(bundle.clone()));
         self.core.lead(now, epoch, found, &mut self.inner);
@@ -281,7 +277,9 @@ impl Member {
             self.tell_committed(now);
             self.confirm(now, out);
             self.send_from_core(out);
-            self.held.extend(self.inner.held.drain(..));
+            if !self.inner.held.is_empty() {
+                self.held.extend(self.inner.held.drain(..));
+            }
             self.release(out);
             if self.inner.records.is_empty() {
                 break;
@@ -341,8 +339,9 @@ impl Member {
     }
 
     fn release(&mut self, out: &mut Output) {
-        while self.held.front().is_some_and(|(lsn, _)| lsn.0 <= self.applied) {
-            out.sends.extend(self.held.pop_front().map(|(_, send)| send));
+        let due = self.held.iter().take_while(|(lsn, _)| lsn.0 <= self.applied).count();
+        if due > 0 {
+            out.sends.extend(self.held.drain(..due).map(|(_, send)| send));
         }
     }
 
@@ -358,6 +357,7 @@ impl Member {
             };
             self.places.push(lsn);
         }
+        self.inner.reuse(records);
         self.carry_out(now, step, out);
     }
 

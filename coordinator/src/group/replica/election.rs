@@ -84,7 +84,8 @@ impl Replica {
 
     pub(super) fn lead(&mut self, now: Mono, step: &mut Step) {
         let last = self.log.last().index;
-        let follower = |_: &CoordinatorId| Follower {
+        let follower = |member: &CoordinatorId| Follower {
+            member: *member,
             matched: 0,
             likely: last,
             sent: last,
@@ -96,7 +97,7 @@ impl Replica {
             lost: false,
         };
         let others = self.members.iter().filter(|member| **member != self.me);
-        let followers = others.map(|member| (*member, follower(member))).collect();
+        let followers = others.map(follower).collect();
         let (first, round, confirmed, took_over) = (last + 1, 0, 0, None);
         self.role = Role::Leading(Leading { first, followers, round, confirmed, took_over });
         self.due = now + self.pace.heartbeat;

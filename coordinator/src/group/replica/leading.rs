@@ -1,27 +1,33 @@
 //! What a leader does: entries to those who lack them, counting who has them, and making
 //! sure that it still leads.
 
-use std::collections::BTreeMap;
-
 use synod_common::id::{CoordinatorId, Epoch};
 use synod_common::message::GroupMessage;
 use synod_common::time::Mono;
 
 use super::{MESSAGE_BYTES, MOST_IN_FLIGHT, Replica, Role, Step, When};
+use crate::group::log::Log;
 
 #[derive(Clone, Debug)]
 pub(super) struct Leading {
     /// The first entry of the own epoch.
     pub(super) first: u64,
-    pub(super) followers: BTreeMap<CoordinatorId, Follower>,
+    pub(super) followers: Vec<Follower>,
     pub(super) round: u64,
     pub(super) confirmed: u64,
     /// All that was left open before the own epoch is decided up to here.
     pub(super) took_over: Option<u64>,
 }
 
+impl Leading {
+    pub(super) fn follower(&mut self, member: CoordinatorId) -> Option<&mut Follower> {
+        self.followers.iter_mut().find(|follower| follower.member == member)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Follower {
+    pub(super) member: CoordinatorId,
     /// It has all up to this.
     pub(super) matched: u64,
     /// It may have all up to this.
@@ -43,11 +49,11 @@ impl Replica {
     pub(super) fn heartbeat(&mut self, now: Mono, step: &mut Step) {
         let (majority, patience) = (self.majority(), self.pace.patience);
         let Role::Leading(leading) = &mut self.role else { return };
-        let heard = |follower: &&mut Follower| now.since(follower.heard) < patience;
-        if 1 + leading.followers.values_mut().filter(heard).count() < majority {
+        let heard = |follower: &&Follower| now.since(follower.heard) < patience;
+        if 1 + leading.followers.iter().filter(heard).count() < majority {
             return self.stop(step);
         }
-        for follower in leading.followers.values_mut() {
+        for follower in &mut leading.followers {
             if follower.matched < follower.sent && now.since(follower.sent_at) >= patience {
                 (follower.tried, follower.lost) = (None, false);
                 follower.rewind();
@@ -120,21 +126,18 @@ impl Replica {
         follower.round = follower.round.max(round);
         let Role::Leading(leading) = &mut self.role else { return };
         let asked = leading.round;
-        let rounds = leading.followers.values().map(|follower| follower.round.min(asked));
-        let mut rounds: Vec<u64> = rounds.chain([asked]).collect();
-        rounds.sort_unstable_by(|a, b| b.cmp(a));
-        leading.confirmed = leading.confirmed.max(rounds[majority - 1]);
+        let rounds = leading.followers.iter().map(|follower| follower.round.min(asked));
+        leading.confirmed = leading.confirmed.max(reached(majority, &rounds.chain([asked])));
     }
 
     /// The members that have entries of this epoch and have answered lately.
     pub fn heard(&self, now: Mono) -> Vec<CoordinatorId> {
         let Role::Leading(leading) = &self.role else { return Vec::new() };
         let lately = 2 * self.pace.heartbeat;
-        let is_there = |follower: &Follower| {
+        let is_there = |follower: &&Follower| {
             follower.matched >= leading.first && now.since(follower.heard) <= lately
         };
-        let there = leading.followers.iter().filter(|(_, follower)| is_there(follower));
-        there.map(|(member, _)| *member).collect()
+        leading.followers.iter().filter(is_there).map(|follower| follower.member).collect()
     }
 
     pub(super) fn follower(
@@ -144,7 +147,7 @@ impl Replica {
         epoch: Epoch,
     ) -> Option<&mut Follower> {
         let Role::Leading(leading) = &mut self.role else { return None };
-        let follower = leading.followers.get_mut(&member)?;
+        let follower = leading.follower(member)?;
         if epoch != self.promise.epoch {
             return None;
         }
@@ -156,11 +159,9 @@ impl Replica {
     pub(super) fn count(&mut self) {
         let majority = self.majority();
         let Role::Leading(leading) = &self.role else { return };
-        let matched = leading.followers.values().map(|follower| follower.matched);
+        let matched = leading.followers.iter().map(|follower| follower.matched);
         let own = if mutated!(self, OwnUnforced) { self.log.last().index } else { self.durable };
-        let mut matched: Vec<u64> = matched.chain([own]).collect();
-        matched.sort_unstable_by(|a, b| b.cmp(a));
-        let index = matched[majority - 1];
+        let index = reached(majority, &matched.chain([own]));
         // What an earlier leader wrote is not decided by being counted: a later one may
         // still drop it. It is when something of this epoch behind it is.
         if index >= leading.first || mutated!(self, CountsOldEntries) {
@@ -169,33 +170,47 @@ impl Replica {
     }
 
     pub(super) fn send_all_entries(&mut self, now: Mono, step: &mut Step) {
-        let Role::Leading(leading) = &self.role else { return };
-        let followers: Vec<CoordinatorId> = leading.followers.keys().copied().collect();
-        for member in followers {
-            self.send_entries(now, member, step);
+        let Replica { role: Role::Leading(leading), log, promise, committed, .. } = self else {
+            return;
+        };
+        for follower in &mut leading.followers {
+            follower.send(now, (log, promise.epoch, *committed), step);
         }
     }
 
     /// Sends a member what it has not been sent, as long as it takes it.
     pub(super) fn send_entries(&mut self, now: Mono, member: CoordinatorId, step: &mut Step) {
-        let (epoch, committed, last) = (self.promise.epoch, self.committed, self.log.last().index);
-        let Role::Leading(leading) = &mut self.role else { return };
-        let Some(follower) = leading.followers.get_mut(&member) else { return };
-        // It may have more than it has said.
-        follower.sent = follower.sent.max(self.log.base().index);
-        while follower.sent < last && follower.in_flight < MOST_IN_FLIGHT && !follower.lost {
-            let Some(before) = self.log.at(follower.sent) else { return };
-            let (entries, upto) = self.log.behind(follower.sent, MESSAGE_BYTES);
-            let append = GroupMessage::Append { epoch, before, committed, entries };
-            step.messages.push((member, append, When::Now));
-            follower.sent = upto;
-            follower.in_flight += 1;
-            follower.sent_at = now;
+        let Replica { role: Role::Leading(leading), log, promise, committed, .. } = self else {
+            return;
+        };
+        if let Some(follower) = leading.follower(member) {
+            follower.send(now, (log, promise.epoch, *committed), step);
         }
     }
 }
 
+/// What so many have reached. They are few: each is compared with all.
+fn reached(many: usize, all: &(impl Iterator<Item = u64> + Clone)) -> u64 {
+    let have = |index: &u64| all.clone().filter(|other| other >= index).count() >= many;
+    all.clone().filter(have).max().unwrap_or(0)
+}
+
 impl Follower {
+    fn send(&mut self, now: Mono, of: (&Log, Epoch, u64), step: &mut Step) {
+        let (log, epoch, committed) = of;
+        // It may have more than it has said.
+        self.sent = self.sent.max(log.base().index);
+        while self.sent < log.last().index && self.in_flight < MOST_IN_FLIGHT && !self.lost {
+            let Some(before) = log.at(self.sent) else { return };
+            let (entries, upto) = log.behind(self.sent, MESSAGE_BYTES);
+            let append = GroupMessage::Append { epoch, before, committed, entries };
+            step.messages.push((self.member, append, When::Now));
+            self.sent = upto;
+            self.in_flight += 1;
+            self.sent_at = now;
+        }
+    }
+
     /// What was on its way may be lost.
     pub(super) fn rewind(&mut self) {
         self.sent = if self.matched > 0 { self.matched } else { self.likely };
@@ -213,7 +228,6 @@ mod tests {
 
     use super::super::{Pace, Promise, Turn};
     use super::*;
-    use crate::group::log::Log;
 
     const C1: CoordinatorId = CoordinatorId(1);
     const C2: CoordinatorId = CoordinatorId(2);

@@ -416,7 +416,7 @@ impl Replica {
     pub fn connected(&mut self, now: Mono, member: CoordinatorId) -> Step {
         let mut step = Step::default();
         if let Role::Leading(leading) = &mut self.role
-            && let Some(follower) = leading.followers.get_mut(&member)
+            && let Some(follower) = leading.follower(member)
         {
             (follower.tried, follower.lost) = (None, false);
             follower.rewind();
@@ -428,7 +428,7 @@ impl Replica {
     /// The link to a member is down: nothing helps it until it is up again.
     pub fn disconnected(&mut self, member: CoordinatorId) {
         if let Role::Leading(leading) = &mut self.role
-            && let Some(follower) = leading.followers.get_mut(&member)
+            && let Some(follower) = leading.follower(member)
         {
             (follower.tried, follower.lost) = (None, false);
         }
@@ -437,7 +437,7 @@ impl Replica {
     /// A member that has missed more than the log still has.
     pub fn behind(&self) -> Option<CoordinatorId> {
         let Role::Leading(leading) = &self.role else { return None };
-        leading.followers.iter().find(|(_, follower)| follower.lost).map(|(member, _)| *member)
+        leading.followers.iter().find(|follower| follower.lost).map(|follower| follower.member)
     }
 
     /// A member has all up to this index now. It counts when it says so of an entry.
@@ -529,8 +529,9 @@ impl Replica {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let share = f64::from(self.random as u32) / f64::from(u32::MAX);
-        self.due = now + self.pace.patience + self.pace.patience.mul_f64(share);
+        let patience = self.pace.patience;
+        let share = (patience.as_nanos() * u128::from(self.random as u32)) >> u32::BITS;
+        self.due = now + patience + Duration::from_nanos(share as u64);
     }
 
     /// Whether there may be such an epoch; one that follows those that it has heard of.

@@ -274,7 +274,7 @@ impl Replica {
     ) {
         let of_own = epoch == self.promise.epoch && index <= self.log.last().index;
         let Role::Leading(leading) = &mut self.role else { return };
-        let Some(follower) = leading.followers.get_mut(&from).filter(|_| of_own) else { return };
+        let Some(follower) = leading.follower(from).filter(|_| of_own) else { return };
         (follower.tried, follower.lost) = (None, false);
         follower.likely = index;
         follower.sent = follower.sent.max(index);
