@@ -229,7 +229,7 @@ impl Shard {
         let since = Some(now.mono);
         let participant =
             Participant { incarnation, client, stage, since, standing, waits, returns };
-        self.txns.insert(txn, participant);
+        self.txns.insert(txn, Box::new(participant));
         Ok(())
     }
 

@@ -109,6 +109,6 @@ impl Shard {
             since: None,
             returns: 0,
         };
-        self.txns.insert(txn, participant);
+        self.txns.insert(txn, Box::new(participant));
     }
 }

@@ -56,7 +56,8 @@ pub struct Shard {
     pub(crate) published: Timestamp,
     pub(crate) versions: Versions,
     pub(crate) locks: LockTable,
-    pub(crate) txns: BTreeMap<TxnId, Participant>,
+    /// Boxed: the map moves what it holds.
+    pub(crate) txns: BTreeMap<TxnId, Box<Participant>>,
     /// The prepared writers, by the timestamp that they voted.
     pub(crate) writers: BTreeSet<(Timestamp, TxnId)>,
     /// Those that have voted READ, by the timestamp that they voted.

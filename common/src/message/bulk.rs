@@ -46,7 +46,13 @@ impl From<Malformed> for Reason {
     }
 }
 
+/// What the first piece of a list makes room for: most lists never need more.
+const ROOM: usize = 64;
+
 fn put(out: &mut BytesMut, piece: Option<&[u8]>) {
+    if out.capacity() == 0 {
+        out.reserve(ROOM);
+    }
     match piece {
         Some(bytes) => {
             out.put_u32_le(u32::try_from(bytes.len()).expect("pieces are below the frame limit"));

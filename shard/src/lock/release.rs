@@ -42,11 +42,15 @@ impl LockTable {
             self.unwait(*ticket, &mut freed);
         }
         self.held -= holdings.held();
+        // Mostly nobody waits, and what is free then is of no use.
+        let is_waited_for = !self.requests.is_empty();
         for (target, mode) in holdings.locks() {
             if let LockTarget::Key(key) = &target {
                 self.keys.change(key, |queue| queue.release(txn));
             }
-            freed.add(target, mode.conflicting());
+            if is_waited_for {
+                freed.add(target, mode.conflicting());
+            }
         }
         for mode in [Mode::Shared, Mode::Exclusive] {
             for (range, id) in holdings.spans(mode).iter() {

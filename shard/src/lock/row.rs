@@ -20,7 +20,7 @@ pub(super) trait Item {
 }
 
 /// Items in the order of their keys, which lie in one range.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Row<T> {
     len: usize,
     /// So many bytes at the front are the same in all keys of the range.
@@ -43,6 +43,15 @@ struct Place<T> {
 
 impl<T> Place<T> {
     const FREE: Place<T> = Place { start: u64::MAX, item: None };
+}
+
+impl<T: Clone> Clone for Row<T> {
+    fn clone(&self) -> Row<T> {
+        let Row { len, skip, from, end, .. } = self;
+        let mut places = [const { Place::FREE }; WIDTH];
+        places[..*len].clone_from_slice(&self.places[..*len]);
+        Row { len: *len, skip: *skip, from: from.clone(), end: end.clone(), places }
+    }
 }
 
 impl<T> Row<T> {

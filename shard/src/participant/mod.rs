@@ -210,14 +210,23 @@ impl Shard {
         }
     }
 
+    /// Takes what it is to vote on, if it is; the vote is its next stage.
+    fn take_preparing(&mut self, txn: TxnId) -> Option<Preparing> {
+        let participant = self.txns.get_mut(&txn)?;
+        match std::mem::replace(&mut participant.stage, Stage::Active) {
+            Stage::Preparing(preparing) => Some(preparing),
+            other => {
+                participant.stage = other;
+                None
+            }
+        }
+    }
+
     /// Aborts a transaction that has not voted. Its requests are refused.
     pub(crate) fn abort(&mut self, txn: TxnId, reason: &Reason, out: &mut Output) {
         let Some(participant) = self.txns.get(&txn) else { return };
         assert!(participant.stage.may_abort(), "{txn} has voted and can not be aborted alone");
-        let preparing = match &participant.stage {
-            Stage::Preparing(preparing) => Some(preparing.clone()),
-            _ => None,
-        };
+        let preparing = self.take_preparing(txn);
         self.drop_waits(txn, reason, out);
         if let Some(preparing) = preparing {
             self.vote_no(txn, &preparing, reason.clone(), out);

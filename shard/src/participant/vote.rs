@@ -6,8 +6,6 @@
 //! it before anybody is told. The only writer, which votes last, counts what the others have
 //! voted, too. What did not lock what it read is validated first.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Incarnation, Peer, RequestId, TxnId};
@@ -19,7 +17,7 @@ use synod_common::time::{Now, Timestamp};
 
 use super::validate::reads;
 use super::{Participant, Preparing, Stage};
-use crate::lock::{LockTarget, Mode};
+use crate::lock::LockTarget;
 use crate::mutant::mutated;
 use crate::over::End;
 use crate::record::{self, HeldLock, Record};
@@ -92,14 +90,16 @@ impl Shard {
         let holds_elsewhere = preparing.is_elsewhere();
         let who = Who { txn, age: standing.age, holds_elsewhere };
         let next = self.next_incarnation();
-        let participant = self.txns.entry(txn).or_insert_with(|| Participant {
-            incarnation: next,
-            client: None,
-            stage: Stage::Active,
-            since: None,
-            standing,
-            waits: Default::default(),
-            returns: 0,
+        let participant = self.txns.entry(txn).or_insert_with(|| {
+            Box::new(Participant {
+                incarnation: next,
+                client: None,
+                stage: Stage::Active,
+                since: None,
+                standing,
+                waits: Default::default(),
+                returns: 0,
+            })
         });
         participant.stage = Stage::Preparing(preparing);
         participant.since = Some(now.mono);
@@ -127,23 +127,14 @@ impl Shard {
         else {
             return;
         };
-        let preparing = preparing.clone();
-        if let Err(reason) = self.validate(&preparing) {
-            return self.abort(txn, &reason, out);
-        }
-        let Preparing { h, hi, after, coordinator, .. } = preparing;
-        let floor = if mutated!(self, VoteIgnoresFloor) { h } else { self.floor.next() };
-        let m = h.max(floor).max(after);
-        if m >= hi {
-            return self.abort(txn, &Reason::WindowPassed, out);
-        }
-        let length = |key: &[u8]| self.versions.newest_len(key);
-        let appended = |key: &[u8]| self.intents.appended(key);
-        if let Err(reason) = writes::check(&preparing.writes, length, appended) {
-            return self.abort(txn, &reason, out);
-        }
+        let m = match self.may_vote(preparing) {
+            Ok(m) => m,
+            Err(reason) => return self.abort(txn, &reason, out),
+        };
         assert!(m > self.safe_point, "{txn} votes {m}, below which nobody looks any more");
         self.locks.pin(txn);
+        let Some(preparing) = self.take_preparing(txn) else { return };
+        let Preparing { h, hi, coordinator, .. } = preparing;
         let to = Peer::Coordinator(coordinator);
         match (preparing.writes.is_empty(), preparing.is_one_phase()) {
             (true, true) => {
@@ -172,6 +163,21 @@ impl Shard {
             }
             (false, false) => self.log_prepared(now, txn, m, preparing, out),
         }
+    }
+
+    /// Which timestamp it votes.
+    fn may_vote(&self, preparing: &Preparing) -> Result<Timestamp, Reason> {
+        self.validate(preparing)?;
+        let Preparing { h, hi, after, writes, .. } = preparing;
+        let floor = if mutated!(self, VoteIgnoresFloor) { *h } else { self.floor.next() };
+        let m = floor.max(*h).max(*after);
+        if m >= *hi {
+            return Err(Reason::WindowPassed);
+        }
+        let length = |key: &[u8]| self.versions.newest_len(key);
+        let appended = |key: &[u8]| self.intents.appended(key);
+        writes::check(writes, length, appended)?;
+        Ok(m)
     }
 
     fn log_prepared(
@@ -222,10 +228,10 @@ impl Shard {
 
     /// What the transaction holds beyond the locks that its writes say.
     fn held_beyond_writes(&self, txn: TxnId, writes: &[u8]) -> Vec<HeldLock> {
-        let said: BTreeMap<Key, Mode> =
-            writes::locks(writes).unwrap_or_default().into_iter().collect();
+        let said = writes::locks(writes).unwrap_or_default();
+        let say = |key: &Key| said.binary_search_by(|(said, _)| said.cmp(key)).ok();
         let held = self.locks.locks_of(txn).filter(|(target, mode)| match target {
-            LockTarget::Key(key) => said.get(key) != Some(mode),
+            LockTarget::Key(key) => say(key).is_none_or(|at| said[at].1 != *mode),
             LockTarget::Range(_) => true,
         });
         held.map(|(target, mode)| HeldLock::new(target, mode)).collect()
