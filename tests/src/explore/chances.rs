@@ -19,9 +19,9 @@ impl<K: Copy, const N: usize> Chances<K, N> {
     /// What happens next.
     pub fn next(&self, rng: &mut Rng) -> K {
         let mut chosen = rng.below(self.total);
-        for (kind, weight) in self.of {
-            if chosen < weight {
-                return kind;
+        for (kind, weight) in &self.of {
+            if chosen < *weight {
+                return *kind;
             }
             chosen -= weight;
         }

@@ -58,6 +58,12 @@ impl<L> Net<L> {
         Net { bag: Vec::with_capacity(64), cut: Cut::None }
     }
 
+    /// Nothing is on its way, and nothing in the way.
+    pub fn clear(&mut self) {
+        self.bag.clear();
+        self.cut = Cut::None;
+    }
+
     /// How much is on its way.
     pub fn len(&self) -> usize {
         self.bag.len()

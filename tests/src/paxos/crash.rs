@@ -1,6 +1,7 @@
 //! What becomes durable, and what is lost in a crash.
 
 use super::disk::Record;
+use super::member::Member;
 use super::world::World;
 
 impl World {
@@ -17,7 +18,7 @@ impl World {
             if self.rng.chance(partial) { self.rng.below(dirty as u64) as usize } else { dirty };
         self.write(site, some)?;
         self.line(|world| format!("{} has written {some} of {dirty}", world.name(site)));
-        self.member(site, |world, out| world.members[site].flushed(world.now, &world.txns, out))
+        self.member(site, Member::flushed)
     }
 
     fn flush_participant(&mut self, i: usize) -> Result<(), String> {
@@ -25,9 +26,8 @@ impl World {
             return Ok(());
         }
         self.line(|world| format!("s{} has written {:?}", i + 1, world.participants[i].stages));
-        let mut out = std::mem::take(&mut self.out);
-        self.participants[i].flush(&mut out.messages);
-        self.participated(i, out)
+        self.participants[i].flush(&mut self.out.messages);
+        self.participated(i)
     }
 
     fn write(&mut self, i: usize, count: usize) -> Result<(), String> {
@@ -99,10 +99,8 @@ impl World {
                 Ok(())
             }
             None => {
-                let seed = self.rng.bits();
-                self.member(site, |world, out| {
-                    world.members[site].restart(world.now, world.pace, seed, out);
-                })
+                let (pace, seed) = (self.pace, self.rng.bits());
+                self.member(site, |member, now, _, out| member.restart(now, pace, seed, out))
             }
         }
     }
@@ -113,10 +111,8 @@ impl World {
             let dirty = self.members[i].disk.dirty();
             self.write(i, dirty)?;
             // What waited for that may be said.
-            let mut out = std::mem::take(&mut self.out);
-            self.members[i].released(&mut out);
-            self.post(i, &mut out.messages);
-            self.out = out;
+            self.members[i].released(&mut self.out);
+            self.post(i);
         }
         self.crash(i)?;
         self.restart(i)

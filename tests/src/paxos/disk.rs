@@ -39,6 +39,15 @@ impl Disk {
         Disk { rejoins, ..Disk::default() }
     }
 
+    /// Becomes an empty one.
+    pub fn clear(&mut self) {
+        let Disk { promise, entries, accepted, rejoins, pending, written } = self;
+        (*promise, *rejoins, *written) = (Promise::default(), false, 0);
+        entries.clear();
+        accepted.clear();
+        pending.clear();
+    }
+
     /// Writes one more; its number.
     pub fn append(&mut self, record: Record) -> u64 {
         self.pending.push_back(record);

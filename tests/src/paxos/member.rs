@@ -67,6 +67,14 @@ impl Member {
         }
     }
 
+    /// Uses the memory of one that is over.
+    pub fn inherit(&mut self, mut over: Member) {
+        over.disk.clear();
+        over.held.clear();
+        over.accepting.clear();
+        (self.disk, self.held, self.accepting) = (over.disk, over.held, over.accepting);
+    }
+
     /// Whether it believes that it leads, and serves.
     pub fn serves(&self) -> bool {
         self.replica.is_some() && self.leading && self.core.serves
@@ -133,13 +141,10 @@ impl Member {
         for entry in append {
             self.disk.append(Record::Entry(entry));
         }
-        for (to, message, when) in messages {
-            let message = match message {
-                GroupMessage::Elected { epoch, .. } => {
-                    GroupMessage::Elected { epoch, accepted: self.report() }
-                }
-                message => message,
-            };
+        for (to, mut message, when) in messages {
+            if let GroupMessage::Elected { accepted, .. } = &mut message {
+                *accepted = self.report();
+            }
             let written = match when {
                 When::Now => 0,
                 When::Durable => self.disk.written(),
@@ -302,7 +307,9 @@ impl Member {
     pub fn released(&mut self, out: &mut Out) {
         let flushed = self.disk.flushed();
         let free = self.held.partition_point(|(at, ..)| *at <= flushed);
-        out.messages.extend(self.held.drain(..free).map(|(_, to, message)| (to, message)));
+        if free > 0 {
+            out.messages.extend(self.held.drain(..free).map(|(_, to, message)| (to, message)));
+        }
     }
 
     /// More is durable than before.

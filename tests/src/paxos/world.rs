@@ -10,7 +10,7 @@ use super::bug::Bug;
 use super::check::Check;
 use super::leader::{News, Out};
 use super::member::Member;
-use super::net::{Addressed, Letter, member};
+use super::net::{Letter, member};
 use super::participant::Participant;
 use super::txn::{MOST, Txn};
 use super::weights::{Kind, Weights};
@@ -46,25 +46,14 @@ impl Schedule for World {
     type Bug = Bug;
 
     fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
-        let mut rng = Rng::new(seed);
-        let members = rng.pick(&[3, 3, 3, 3, 5]);
-        let participants = rng.pick(&[2, 2, 3]);
-        let heartbeat = Duration::from_millis(100);
-        World {
-            weights: Weights::draw(&mut rng),
-            wanted: rng.within(1..=MOST as u64) as usize,
-            members: (0..members).map(|i| Member::new(member(i), members, bug)).collect(),
-            participants: (1..=participants).map(|s| Participant::new(ShardId(s), bug)).collect(),
-            txns: Vec::new(),
-            pace: Pace { heartbeat, patience: 3 * heartbeat },
-            now: Mono(1),
-            net: Net::new(),
-            out: Out::default(),
-            check: Check::default(),
-            events: 0,
-            lines: traced.then(Vec::new),
-            rng,
-        }
+        World { lines: traced.then(Vec::new), ..World::drawn(seed, bug) }
+    }
+
+    fn renew(&mut self, seed: u64, bug: Option<Bug>) {
+        let over = std::mem::replace(self, World::drawn(seed, bug));
+        self.members.iter_mut().zip(over.members).for_each(|(member, over)| member.inherit(over));
+        (self.net, self.out) = (over.net, over.out);
+        self.net.clear();
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -94,6 +83,29 @@ impl Schedule for World {
 }
 
 impl World {
+    /// What the seed says before the first event.
+    fn drawn(seed: u64, bug: Option<Bug>) -> World {
+        let mut rng = Rng::new(seed);
+        let members = rng.pick(&[3, 3, 3, 3, 5]);
+        let participants = rng.pick(&[2, 2, 3]);
+        let heartbeat = Duration::from_millis(100);
+        World {
+            weights: Weights::draw(&mut rng),
+            wanted: rng.within(1..=MOST as u64) as usize,
+            members: (0..members).map(|i| Member::new(member(i), members, bug)).collect(),
+            participants: (1..=participants).map(|s| Participant::new(ShardId(s), bug)).collect(),
+            txns: Vec::new(),
+            pace: Pace { heartbeat, patience: 3 * heartbeat },
+            now: Mono(1),
+            net: Net::new(),
+            out: Out::default(),
+            check: Check::default(),
+            events: 0,
+            lines: None,
+            rng,
+        }
+    }
+
     fn step(&mut self) -> Result<(), String> {
         self.now = self.now + Duration::from_micros(self.rng.skewed(200_000));
         if self.net.len() > MANY {
@@ -179,8 +191,8 @@ impl World {
         for from in 0..self.members.len() {
             for to in 0..self.members.len() {
                 if before.parts(from, to) && !self.net.cut.parts(from, to) {
-                    self.member(from, |world, out| {
-                        world.members[from].connected(world.now, &world.txns, to, out);
+                    self.member(from, |member, now, txns, out| {
+                        member.connected(now, txns, to, out);
                     })?;
                 }
             }
@@ -213,16 +225,14 @@ impl World {
         }
         self.line(|world| format!("{} hears of {}: {message:?}", world.name(to), world.name(from)));
         match to.checked_sub(self.members.len()) {
-            None => self.member(to, |world, out| {
-                world.members[to].hear(world.now, &world.txns, (from, message), out);
+            None => self.member(to, |member, now, txns, out| {
+                member.hear(now, txns, (from, message), out);
             }),
             Some(i) => {
                 let refuses = self.rng.chance(self.weights.refuse);
-                let mut out = std::mem::take(&mut self.out);
-                let participant = &mut self.participants[i];
-                let message = (from, message);
-                participant.hear(&self.txns, message, refuses, &mut out.messages)?;
-                self.participated(i, out)
+                let World { participants, txns, out, .. } = self;
+                participants[i].hear(txns, (from, message), refuses, &mut out.messages)?;
+                self.participated(i)
             }
         }
     }
@@ -238,21 +248,25 @@ impl World {
     pub(super) fn member(
         &mut self,
         i: usize,
-        happens: impl FnOnce(&mut World, &mut Out),
+        happens: impl FnOnce(&mut Member, Mono, &[Txn], &mut Out),
     ) -> Result<(), String> {
-        let mut out = std::mem::take(&mut self.out);
-        let dirty = self.members[i].disk.dirty();
-        happens(self, &mut out);
-        let mut spoke = !out.messages.is_empty() || self.members[i].disk.dirty() > dirty;
-        self.post(i, &mut out.messages);
+        let World { members, now, txns, out, .. } = self;
+        let member = &mut members[i];
+        let dirty = member.disk.dirty();
+        happens(member, *now, txns, out);
+        let mut spoke = !out.messages.is_empty() || member.disk.dirty() > dirty;
+        self.post(i);
         let (mut stops, mut told) = (false, false);
-        for news in out.news.drain(..) {
-            stops |= matches!(news, News::Stops);
-            told |= matches!(news, News::Tells(..) | News::Found(_));
-            self.line(|world| format!("{}: {news:?}", world.name(i)));
-            self.check.news(i, &news, &self.txns, &self.members)?;
+        if !self.out.news.is_empty() {
+            let mut all = std::mem::take(&mut self.out.news);
+            for news in all.drain(..) {
+                stops |= matches!(news, News::Stops);
+                told |= matches!(news, News::Tells(..) | News::Found(_));
+                self.line(|world| format!("{}: {news:?}", world.name(i)));
+                self.check.news(i, &news, &self.txns, &self.members)?;
+            }
+            self.out.news = all;
         }
-        self.out = out;
         self.check.log(&self.members[i], &self.txns)?;
         if stops {
             // Its machine must not be asked for anything any more.
@@ -262,18 +276,19 @@ impl World {
         self.aim(i, spoke, told)
     }
 
-    pub(super) fn participated(&mut self, i: usize, mut out: Out) -> Result<(), String> {
+    pub(super) fn participated(&mut self, i: usize) -> Result<(), String> {
         let site = self.members.len() + i;
-        let spoke = !out.messages.is_empty() || self.participants[i].is_dirty();
-        self.post(site, &mut out.messages);
-        self.out = out;
+        let spoke = !self.out.messages.is_empty() || self.participants[i].is_dirty();
+        self.post(site);
         self.check.participant(i, &self.participants[i])?;
         self.aim(site, spoke, false)
     }
 
-    pub(super) fn post(&mut self, from: usize, messages: &mut Vec<Addressed>) {
-        for (to, message) in messages.drain(..) {
-            self.net.post(Letter { from, to, message });
+    /// What a site says is on its way.
+    pub(super) fn post(&mut self, from: usize) {
+        if !self.out.messages.is_empty() {
+            let messages = self.out.messages.drain(..);
+            messages.for_each(|(to, message)| self.net.post(Letter { from, to, message }));
         }
     }
 
@@ -309,7 +324,7 @@ impl World {
         let Some(due) = replica.due() else { return Ok(()) };
         self.now = self.now.max(due);
         self.line(|world| format!("{} ticks", world.name(i)));
-        self.member(i, |world, out| world.members[i].tick(world.now, &world.txns, out))
+        self.member(i, Member::tick)
     }
 
     /// A client wants one more transaction committed.
@@ -336,16 +351,14 @@ impl World {
         };
         self.line(|world| format!("{} begins {number}: {txn:?}", world.name(i)));
         self.txns.push(txn);
-        self.member(i, |world, out| {
-            let World { members, txns, now, .. } = world;
-            members[i].act(*now, txns, out, |core, out| core.begin(&txns[number], number, out));
+        self.member(i, |member, now, txns, out| {
+            member.act(now, txns, out, |core, out| core.begin(&txns[number], number, out));
         })
     }
 
     fn mark(&mut self, i: usize) -> Result<(), String> {
-        self.member(i, |world, out| {
-            let World { members, txns, now, .. } = world;
-            members[i].act(*now, txns, out, |core, _| core.tell_decided(txns));
+        self.member(i, |member, now, txns, out| {
+            member.act(now, txns, out, |core, _| core.tell_decided(txns));
         })
     }
 
@@ -356,15 +369,13 @@ impl World {
         }
         self.line(|world| format!("{} has waited", world.name(site)));
         let Some(i) = site.checked_sub(self.members.len()) else {
-            return self.member(site, |world, out| {
-                let World { members, txns, now, .. } = world;
-                members[site].act(*now, txns, out, |core, out| {
+            return self.member(site, |member, now, txns, out| {
+                member.act(now, txns, out, |core, out| {
                     (0..txns.len()).for_each(|number| core.waited(txns, number, out));
                 });
             });
         };
-        let mut out = std::mem::take(&mut self.out);
-        self.participants[i].waited(self.members.len(), &mut out.messages);
-        self.participated(i, out)
+        self.participants[i].waited(self.members.len(), &mut self.out.messages);
+        self.participated(i)
     }
 }

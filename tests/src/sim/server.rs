@@ -55,12 +55,30 @@ pub struct Server {
 }
 
 /// The core of a server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Core {
     /// The coordinator's.
     Coordinator(Box<Member>),
     /// A shard's.
     Shard(Box<Shard>),
+}
+
+impl Clone for Core {
+    fn clone(&self) -> Core {
+        match self {
+            Core::Coordinator(core) => Core::Coordinator(core.clone()),
+            Core::Shard(core) => Core::Shard(core.clone()),
+        }
+    }
+
+    /// In the place of one of the same kind.
+    fn clone_from(&mut self, other: &Core) {
+        match (self, other) {
+            (Core::Coordinator(core), Core::Coordinator(other)) => core.clone_from(other),
+            (Core::Shard(core), Core::Shard(other)) => core.clone_from(other),
+            (core, other) => *core = other.clone(),
+        }
+    }
 }
 
 impl Core {

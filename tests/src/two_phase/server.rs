@@ -32,7 +32,7 @@ pub struct Server {
 }
 
 /// A log: records that are durable, and behind them some that are not.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Log {
     bytes: Vec<u8>,
     /// Where each record ends.
@@ -104,19 +104,38 @@ impl Log {
     }
 }
 
+impl Clone for Log {
+    fn clone(&self) -> Log {
+        let mut log = Log::default();
+        log.clone_from(self);
+        log
+    }
+
+    fn clone_from(&mut self, other: &Log) {
+        let Log { bytes, ends, durable, pending, forced } = self;
+        bytes.clone_from(&other.bytes);
+        ends.clone_from(&other.ends);
+        pending.clone_from(&other.pending);
+        (*durable, *forced) = (other.durable, other.forced);
+    }
+}
+
 impl Clone for Server {
     /// Of a server that has nothing to be carried out.
     fn clone(&self) -> Server {
-        let mut out = Output::new(self.log.last());
-        out.wake = self.out.wake;
-        Server {
-            core: self.core.clone(),
-            clock: self.clock,
-            log: self.log.clone(),
-            out,
-            held: self.held.clone(),
-            touched: self.touched,
-        }
+        let mut server = Server::new();
+        server.clone_from(self);
+        server
+    }
+
+    fn clone_from(&mut self, other: &Server) {
+        let Server { core, clock, log, out, held, touched } = self;
+        core.clone_from(&other.core);
+        log.clone_from(&other.log);
+        out.begin_anew(other.log.last());
+        out.wake = other.out.wake;
+        held.clone_from(&other.held);
+        (*clock, *touched) = (other.clock, other.touched);
     }
 }
 
@@ -171,7 +190,7 @@ impl Server {
         self.core = None;
         self.log.lose();
         self.held.clear();
-        self.out = Output::new(self.log.last());
+        self.out.begin_anew(self.log.last());
     }
 
     /// It runs again, from its log, but for the records that it does not see.

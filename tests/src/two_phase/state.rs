@@ -133,7 +133,8 @@ fn is_of_joining(letter: &Letter) -> bool {
 impl State {
     /// The servers have started, and the client has a session.
     pub fn new(bounds: Bounds, bug: Option<Bug>) -> State {
-        let mut world = World::started(Rng::new(0), Shape { shards: SHARDS, narrow: false }, bug);
+        let mut world = World::empty(Rng::new(0), Shape { shards: SHARDS, narrow: false }, bug);
+        world.start();
         world.weights = Weights::none();
         let mut state =
             State { world, servers: [0; SHARDS + 1], letters: Vec::new(), left: bounds };

@@ -43,9 +43,16 @@ impl Schedule for World {
     type Bug = Bug;
 
     fn new(seed: u64, bug: Option<Bug>, traced: bool) -> World {
-        let mut rng = Rng::new(seed);
-        let shape = Shape { shards: rng.pick(&[2, 2, 3]), narrow: rng.chance(3_000) };
-        World { lines: traced.then(Vec::new), ..World::started(rng, shape, bug) }
+        let mut world = World::drawn(seed, bug);
+        world.start();
+        World { lines: traced.then(Vec::new), ..world }
+    }
+
+    fn renew(&mut self, seed: u64, bug: Option<Bug>) {
+        let over = std::mem::replace(self, World::drawn(seed, bug));
+        (self.servers, self.net, self.asked) = (over.servers, over.net, over.asked);
+        self.net.clear();
+        self.start();
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -71,15 +78,18 @@ impl Schedule for World {
 }
 
 impl World {
-    /// One whose servers have started.
-    pub(super) fn started(rng: Rng, shape: Shape, bug: Option<Bug>) -> World {
-        let Template { servers, links, session } = &*Template::of(shape, bug);
-        World {
-            servers: servers.clone(),
-            links: *links,
-            client: Client { session: *session, ..Client::default() },
-            ..World::empty(rng, shape, bug)
-        }
+    /// One of the shape of a seed, without servers.
+    fn drawn(seed: u64, bug: Option<Bug>) -> World {
+        let mut rng = Rng::new(seed);
+        let shape = Shape { shards: rng.pick(&[2, 2, 3]), narrow: rng.chance(3_000) };
+        World::empty(rng, shape, bug)
+    }
+
+    /// Its servers start, in the memory of those that are there.
+    pub(super) fn start(&mut self) {
+        let template = Template::of(self.shape, self.bug);
+        self.servers.clone_from(&template.servers);
+        (self.links, self.client.session) = (template.links, template.session);
     }
 
     /// One without servers.
@@ -248,6 +258,7 @@ impl World {
                 let fact = log.append(site, record)?;
                 check.written(site, fact, client)?;
             }
+            out.reuse(records);
             if forced > 0 {
                 log.force();
             }
@@ -258,11 +269,13 @@ impl World {
             held.extend(out.held.drain(..));
         }
         let spoke = !out.sends.is_empty();
-        let mut sends = std::mem::take(&mut out.sends);
-        for send in sends.drain(..) {
-            self.send(site, send)?;
+        if spoke {
+            let mut sends = std::mem::take(&mut out.sends);
+            for send in sends.drain(..) {
+                self.send(site, send)?;
+            }
+            self.servers[site].out.sends = sends;
         }
-        self.servers[site].out.sends = sends;
         if self.bug.is_some_and(|bug| bug.answers_early(site)) {
             let last = self.servers[site].log.last();
             self.servers[site].handle(Event::Durable(last));
