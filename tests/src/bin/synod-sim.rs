@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use synod_common::commit::{Protocol, Rule};
 use synod_tests::diagrams::{self, Transitions};
 use synod_tests::exhaust::{Exhausted, State, exhaust};
@@ -15,6 +16,11 @@ use synod_tests::sim::mutation::Mutation;
 use synod_tests::sim::reached::Reached;
 use synod_tests::sim::run::{Report, quiet_panics, run};
 use synod_tests::{core, group, paxos, two_phase};
+
+/// A schedule is a few hundred small blocks, which all go with it: millions of schedules are a
+/// test of the allocator, too.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs the cores of Synod in a simulated world.
 #[derive(Parser)]
