@@ -23,7 +23,7 @@ pub(super) async fn recovers(ask: &Ask) -> Result<Duration> {
     let began = Instant::now();
     for probe in 0..PROBES {
         loop {
-            let error = match ask.db.put(format!("probe/{probe}"), &probe).await {
+            let error = match ask.db.put(ask.key("probe", probe), &probe).await {
                 Ok(()) | Err(Error::InDoubt(_)) => break,
                 Err(error) => error,
             };
@@ -77,6 +77,7 @@ impl End {
         if !clients.read_all(ask).await? {
             self.troubles.push("nothing can be read at the end".to_owned());
         }
+        self.troubles.append(&mut clients.wrongs.borrow_mut());
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! One run, from a cluster that starts to reports.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -17,8 +18,9 @@ use super::site::Site;
 use super::work::Clients;
 use super::{Recorder, Settings, conductor, end};
 use crate::checker::{Finding, Options};
+use crate::history::Kind;
 use crate::progress::Progress;
-use crate::report::run::{Case, Run, around, junit};
+use crate::report::run::{Case, Op, Run, around, junit};
 use crate::workload::{
     Bank, Counter, ListAppend, LongFork, Register, RwRegister, Set, Workload, WriteSkew,
 };
@@ -35,6 +37,9 @@ pub const JUNIT: &str = "junit.xml";
 
 /// How often it is shown how far a run is.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Of so many tries one succeeds, whatever is done to the cluster.
+const MANY: usize = 50;
 
 /// How long the checker may take, and how much memory.
 const CHECK_TIME: Duration = Duration::from_secs(120);
@@ -99,6 +104,7 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Run> 
     let stopped = site.leave().await;
     end.troubles.extend(stopped.err().map(|error| format!("{error:#}")));
     let (ops, faults) = recorder.into_inner().finish()?;
+    end.troubles.extend(never_done(&ops));
     let finding = judge(&history, &options)?;
     let around = around(&finding, BufReader::new(File::open(&history)?))?;
     let run = Run {
@@ -121,6 +127,18 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Run> 
     };
     write(settings, &run)?;
     Ok(run)
+}
+
+/// What was tried again and again and never succeeded: then the run proves nothing of it.
+fn never_done(ops: &[Op]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for op in ops {
+        let (tried, done) = counts.entry(op.f).or_default();
+        *tried += 1;
+        *done += usize::from(op.kind == Kind::Ok);
+    }
+    let never = counts.iter().filter(|(_, (tried, done))| *tried >= MANY && *done == 0);
+    never.map(|(f, (tried, _))| format!("none of {tried} tries to {f} succeeded")).collect()
 }
 
 /// Leaves the reports beside the history.

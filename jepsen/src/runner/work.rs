@@ -18,8 +18,11 @@ const STUCK: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 
-/// Who reads at the end: a number that none of the clients has, which count up from 0.
+/// Who reads at the end, counting down: numbers that none of the clients has, which count up.
 const LAST: i64 = i64::MAX;
+
+/// So many of what was refused are named.
+const NAMED: usize = 20;
 
 /// An operation whose client could not learn what came of it.
 pub(super) struct Doubt {
@@ -37,6 +40,8 @@ pub(super) struct Clients<'a, W> {
     dice: RefCell<Rng>,
     pub(super) recorder: &'a RefCell<Recorder>,
     pub(super) doubts: RefCell<Vec<Doubt>>,
+    /// The first operations that the cluster should have done, and refused.
+    pub(super) wrongs: RefCell<Vec<String>>,
     until: Instant,
     /// When the next operation may begin, and how long after it the next one.
     pace: Option<(Cell<Instant>, Duration)>,
@@ -59,6 +64,7 @@ impl<'a, W: Workload> Clients<'a, W> {
             dice: RefCell::new(dice),
             recorder,
             doubts: RefCell::default(),
+            wrongs: RefCell::default(),
             until,
             pace,
             clients: i64::from(settings.clients),
@@ -111,6 +117,13 @@ impl<'a, W: Workload> Clients<'a, W> {
                 self.doubts.borrow_mut().push(Doubt { process, txn, value, asked });
                 return Ok(Kind::Info);
             }
+            Ok(Done::Wrong(error)) => {
+                let mut wrongs = self.wrongs.borrow_mut();
+                if wrongs.len() < NAMED {
+                    wrongs.push(format!("{} {:?}: {error}", op.f, op.value));
+                }
+                (Kind::Fail, op.value.clone(), Some(error))
+            }
             Err(_) => {
                 let error = format!("no answer in {} s", STUCK.as_secs());
                 (Kind::Info, op.value.clone(), Some(error))
@@ -125,10 +138,12 @@ impl<'a, W: Workload> Clients<'a, W> {
     pub(super) async fn read_all(&self, ask: &Ask) -> Result<bool> {
         let Some(op) = self.workload.borrow().last() else { return Ok(true) };
         let until = Instant::now() + 4 * PATIENCE;
-        while self.perform(LAST, ask, &op).await? != Kind::Ok {
+        let mut process = LAST;
+        while self.perform(process, ask, &op).await? != Kind::Ok {
             if Instant::now() >= until {
                 return Ok(false);
             }
+            process -= 1;
             sleep(PAUSE).await;
         }
         Ok(true)

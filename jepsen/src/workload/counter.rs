@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use synod_client::Isolation;
 
-use super::{Ask, Done, Op, Workload};
+use super::{Ask, Done, Op, Workload, read};
 use crate::checker::Options;
 use crate::history::Value;
 
@@ -28,7 +28,7 @@ impl Workload for Counter {
     }
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
-        let Value::Int(added) = op.value else { return read(ask, op.via).await };
+        let Value::Int(added) = op.value else { return look(ask, op.via).await };
         let name = name(ask);
         let done = ask.transact(async |tx| {
             match op.via.is_multiple_of(4) {
@@ -52,7 +52,7 @@ fn name(ask: &Ask) -> String {
     ask.key("counter", "sum")
 }
 
-async fn read(ask: &Ask, via: u8) -> Done {
+async fn look(ask: &Ask, via: u8) -> Done {
     let name = name(ask);
     if via.is_multiple_of(2) {
         let done = ask.transact(async |tx| {
@@ -60,8 +60,6 @@ async fn read(ask: &Ask, via: u8) -> Done {
         });
         return done.await;
     }
-    match ask.db.get(&name).await.and_then(|value| value.number_opt()) {
-        Ok(sum) => Done::Ok(Value::Int(sum.unwrap_or(0))),
-        Err(error) => Done::Fail(error.to_string()),
-    }
+    let sum = ask.db.get(&name).await.and_then(|value| value.number_opt());
+    read(sum.map(|sum| Value::Int(sum.unwrap_or(0))))
 }

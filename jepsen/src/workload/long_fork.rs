@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use synod_client::{Error, Isolation};
 
-use super::{Ask, Done, Op, Workload, mop, mops, needs_snapshots, vector};
+use super::{Ask, Done, Op, Workload, mop, mops, needs_snapshots, read, vector};
 use crate::checker::Options;
 use crate::history::Value;
 
@@ -49,7 +49,7 @@ impl Workload for LongFork {
             return Op::new("txn", [mop("w", key, 1)], dice);
         }
         let span = GROUP * ACTIVE;
-        let group = self.next / span * ACTIVE + dice.i64(..ACTIVE);
+        let group = self.next / span * ACTIVE + dice.i64(0..ACTIVE);
         let keys = (0..GROUP).map(|place| mop("r", group * GROUP + place, Value::Nil));
         Op::new("txn", vector(keys), dice)
     }
@@ -75,7 +75,6 @@ impl Workload for LongFork {
         if op.via.is_multiple_of(2) {
             return ask.transact(async |tx| Ok(Some(seen(&tx.get_many(keys()).await?)?))).await;
         }
-        let read = async { seen(&ask.db.snapshot().await?.get_many(keys()).await?) };
-        read.await.map_or_else(|error| Done::Fail(error.to_string()), Done::Ok)
+        read(async { seen(&ask.db.snapshot().await?.get_many(keys()).await?) }.await)
     }
 }

@@ -88,6 +88,29 @@ pub enum Done {
     /// The client could not learn the outcome of this transaction; if it committed, this is
     /// the result.
     InDoubt(TxnId, Value),
+    /// It did not happen, and should have: what is stored is not what anybody stored, or a
+    /// request that makes sense was refused.
+    Wrong(String),
+}
+
+/// What an error of the client says of an operation that is no commit.
+fn failed(error: &Error) -> Done {
+    match error {
+        Error::Retry(_)
+        | Error::Aborted(_)
+        | Error::InDoubt(_)
+        | Error::Locked(_)
+        | Error::SnapshotTooOld(_)
+        | Error::Unavailable(_) => Done::Fail(error.to_string()),
+        Error::Misuse(_) | Error::TooLarge(_) | Error::Denied(_) | Error::Corrupt(_) => {
+            Done::Wrong(error.to_string())
+        }
+    }
+}
+
+/// What a read came to that is no transaction.
+fn read(result: Result<Value, Error>) -> Done {
+    result.map_or_else(|error| failed(&error), Done::Ok)
 }
 
 /// How long a client goes on trying.
@@ -109,7 +132,7 @@ pub struct Ask {
 
 impl Ask {
     /// The key of one thing of a kind; with an empty name, what all of the kind begin with.
-    fn key(&self, kind: &str, name: impl fmt::Display) -> String {
+    pub fn key(&self, kind: &str, name: impl fmt::Display) -> String {
         format!("{}{kind}/{name}", self.prefix)
     }
 
@@ -137,7 +160,7 @@ impl Ask {
             (Ok(()), Some(value)) => Done::Ok(value),
             (Ok(()), None) => Done::Fail("it is not as it was to be".to_owned()),
             (Err(Error::InDoubt(txn)), Some(value)) => Done::InDoubt(txn, value),
-            (Err(error), _) => Done::Fail(error.to_string()),
+            (Err(error), _) => failed(&error),
         }
     }
 }
@@ -150,14 +173,14 @@ async fn look(
     kind: &str,
     show: impl Fn(&synod_client::Value) -> Result<Value, Error>,
 ) -> Done {
-    let read = async {
+    let looked = async {
         let snapshot = ask.db.snapshot().await?;
         let values = snapshot.get_many(mops(op).map(|(_, key, _)| ask.key(kind, key))).await?;
         let seen = mops(op).zip(&values);
         let seen = seen.map(|((name, key, _), value)| Ok(mop(name, key, show(value)?)));
         Ok(vector(seen.collect::<Result<Vec<_>, Error>>()?))
     };
-    read.await.map_or_else(|error: Error| Done::Fail(error.to_string()), Done::Ok)
+    read(looked.await)
 }
 
 /// Whether an operation only reads, and does so of a snapshot.
@@ -245,4 +268,64 @@ fn mops(op: &Op) -> impl Iterator<Item = (&'static str, i64, &Value)> {
         },
         _ => unreachable!("made by mop"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn ops<W: Workload>(mut workload: W, seed: u64) -> Vec<Op> {
+        let mut dice = Rng::with_seed(seed);
+        (0..5_000).map(|_| workload.next(&mut dice)).collect()
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_operations() {
+        fn check<W: Workload>(new: impl Fn() -> W) {
+            assert_eq!(ops(new(), 3), ops(new(), 3));
+            assert_ne!(ops(new(), 3), ops(new(), 4));
+        }
+        check(|| Register::new(true));
+        check(ListAppend::new);
+        check(RwRegister::new);
+        check(|| Bank);
+        check(LongFork::new);
+        check(WriteSkew::new);
+        check(Set::new);
+        check(|| Counter);
+    }
+
+    /// Else who wrote what is read could not be told.
+    #[test]
+    fn a_value_is_written_once() {
+        let all = [ops(ListAppend::new(), 1), ops(RwRegister::new(), 1), ops(WriteSkew::new(), 1)];
+        for ops in all {
+            let mut written = HashSet::new();
+            for op in &ops {
+                for (_, key, value) in mops(op).filter(|(_, _, value)| **value != Value::Nil) {
+                    assert!(written.insert((key, value.clone())), "{key} {value:?}");
+                }
+            }
+            assert!(written.len() > 1_000);
+        }
+    }
+
+    /// A fork needs a group that is read when one of its keys is written, and the other not.
+    #[test]
+    fn groups_are_read_between_their_writes() {
+        let (mut written, mut between) = (HashSet::new(), 0);
+        for op in ops(LongFork::new(), 1) {
+            let keys: Vec<i64> = mops(&op).map(|(_, key, _)| key).collect();
+            match keys[..] {
+                [key] => assert!(written.insert(key), "{key} is written twice"),
+                _ => {
+                    let there = keys.iter().filter(|key| written.contains(*key)).count();
+                    between += usize::from(there > 0 && there < keys.len());
+                }
+            }
+        }
+        assert!(between > 500, "{between} of 5,000");
+    }
 }

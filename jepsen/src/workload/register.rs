@@ -1,10 +1,10 @@
 //! Registers: each is read, written and, if asked for, compared and set.
 
 use fastrand::Rng;
-use synod_client::{Error, Isolation};
+use synod_client::Isolation;
 
 use super::keys::Keys;
-use super::{Ask, Done, Op, Workload, vector};
+use super::{Ask, Done, Op, Workload, read, vector};
 use crate::checker::Options;
 use crate::history::Value;
 
@@ -43,9 +43,9 @@ impl Workload for Register {
         let (f, value) = match dice.u8(..10) {
             0..5 => ("read", Value::Nil),
             5..8 if self.cas => {
-                ("cas", vector([dice.i64(..VALUES).into(), dice.i64(..VALUES).into()]))
+                ("cas", vector([dice.i64(0..VALUES).into(), dice.i64(0..VALUES).into()]))
             }
-            _ => ("write", dice.i64(..VALUES).into()),
+            _ => ("write", dice.i64(0..VALUES).into()),
         };
         Op::new(f, [key.into(), value], dice)
     }
@@ -55,7 +55,7 @@ impl Workload for Register {
         let [Value::Int(key), value] = &parts[..] else { unreachable!("values are [key value]") };
         let name = ask.key("register", key);
         match value {
-            Value::Nil => read(ask, &name, *key, op.via).await,
+            Value::Nil => look(ask, &name, *key, op.via).await,
             Value::Int(written) => {
                 let done = ask.transact(async |tx| {
                     tx.put(&name, written)?;
@@ -81,14 +81,11 @@ impl Workload for Register {
 }
 
 /// In a transaction, or by itself, without locks.
-async fn read(ask: &Ask, name: &str, key: i64, via: u8) -> Done {
+async fn look(ask: &Ask, name: &str, key: i64, via: u8) -> Done {
     let seen = |value: Option<i64>| vector([key.into(), value.map_or(Value::Nil, Value::Int)]);
     if via.is_multiple_of(2) {
         return ask.transact(async |tx| Ok(Some(seen(tx.get(name).await?.decode_opt()?)))).await;
     }
-    let read = async { ask.db.get(name).await?.decode_opt() };
-    match read.await {
-        Ok(value) => Done::Ok(seen(value)),
-        Err::<_, Error>(error) => Done::Fail(error.to_string()),
-    }
+    let looked = async { ask.db.get(name).await?.decode_opt().map(seen) };
+    read(looked.await)
 }

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use synod_client::Isolation;
 
-use super::{Ask, Done, Op, Workload, vector};
+use super::{Ask, Done, Op, Workload, read, vector};
 use crate::checker::Options;
 use crate::history::Value;
 use crate::level::Level;
@@ -49,7 +49,7 @@ impl Workload for Set {
     }
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
-        let Value::Int(element) = op.value else { return read(ask, op.via).await };
+        let Value::Int(element) = op.value else { return look(ask, op.via).await };
         let done = ask.transact(async |tx| {
             tx.put(ask.key(KIND, format_args!("{element:012}")), &element)?;
             Ok(Some(op.value.clone()))
@@ -62,7 +62,7 @@ impl Workload for Set {
     }
 }
 
-async fn read(ask: &Ask, via: u8) -> Done {
+async fn look(ask: &Ask, via: u8) -> Done {
     let all = || synod_client::prefix(ask.key(KIND, ""));
     let elements = |rows: Vec<synod_client::Row>| {
         let elements: Result<Vec<Value>, _> =
@@ -73,6 +73,5 @@ async fn read(ask: &Ask, via: u8) -> Done {
         let done = ask.transact(async |tx| Ok(Some(elements(tx.scan(all()).collect().await?)?)));
         return done.await;
     }
-    let read = async { elements(ask.db.snapshot().await?.scan(all()).collect().await?) };
-    read.await.map_or_else(|error| Done::Fail(error.to_string()), Done::Ok)
+    read(async { elements(ask.db.snapshot().await?.scan(all()).collect().await?) }.await)
 }
