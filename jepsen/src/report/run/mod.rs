@@ -140,7 +140,7 @@ impl Run {
         page::page(self)
     }
 
-    /// The report for programs. It has the fields of a finding ([`super::json`]), and beside
+    /// The report for programs. It has the fields of a finding ([`super::json()`]), and beside
     /// them `workload`, `seed`, `nemeses`, `system`, `began`, `seconds`, `settings`, `command`,
     /// `recovered_after_s`, `outcomes_asked_for`, `troubles`;
     /// `counts` (`ops`, `ok`, `fail`, `info`), `ok_per_s` and `latency` (`p50_us`, `p95_us`,
