@@ -1,4 +1,5 @@
-//! Checkers for histories of databases, on any database's history.
+//! Checkers for histories of databases, on any database's history; and, with the feature
+//! `runner`, a harness that makes some: it runs clusters of Synod under faults.
 //!
 //! ```text
 //!   history ──▶ checker of a model ──▶ Finding: valid, invalid, or unknown and why

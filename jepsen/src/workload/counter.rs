@@ -6,6 +6,7 @@ use synod_client::Isolation;
 use super::{Ask, Done, Op, Workload, read};
 use crate::checker::Options;
 use crate::history::Value;
+use crate::level::Level;
 
 const MOST: i64 = 5;
 
@@ -14,7 +15,9 @@ pub struct Counter;
 
 impl Workload for Counter {
     fn judged(&self, _: Isolation) -> Result<Options, String> {
-        Ok(Options::new("counter").expect("it is a model"))
+        let mut options = Options::new("counter").expect("it is a model");
+        options.level = Some(Level::Linearizable);
+        Ok(options)
     }
 
     fn next(&mut self, dice: &mut Rng) -> Op {
