@@ -26,7 +26,7 @@ pub const CLIENT: &str = "client";
 /// How long a server may take until it serves.
 const START: Duration = Duration::from_secs(60);
 /// A server whose log has failed stops by then.
-const MOMENT: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_secs(5);
 /// How long a server may take to stop when it is asked to.
 const STOP: Duration = Duration::from_secs(5);
 

@@ -77,6 +77,9 @@ pub struct Common {
     bin: Option<PathBuf>,
 }
 
+/// The times and places of operations are kept until the end.
+const LONGEST_S: f64 = 86_400.0;
+
 /// The workload of that name.
 pub fn workload_of(name: &str) -> Result<String, String> {
     match WORKLOADS.contains(&name) {
@@ -95,8 +98,8 @@ pub fn nemesis_of(name: &str) -> Result<Nemesis, String> {
 impl Common {
     /// Settings that name no workload, no faults and no folder yet.
     pub fn settings(&self) -> Result<Settings, String> {
-        if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
-            return Err("--rate: it is to be above 0".to_owned());
+        if self.rate.is_some_and(|rate| !(0.01..=1e6).contains(&rate)) {
+            return Err("--rate: from 0.01 to 1000000".to_owned());
         }
         Ok(Settings {
             workload: String::new(),
@@ -119,7 +122,10 @@ impl Common {
 
 /// A time in seconds.
 pub fn length(flag: &str, seconds: f64) -> Result<Duration, String> {
-    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{flag}: {error}"))
+    match (0.001..=LONGEST_S).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err(format!("{flag}: from 0.001 to {LONGEST_S}")),
+    }
 }
 
 /// Runs a workload.
@@ -155,7 +161,34 @@ pub fn run(args: &RunArgs) -> ExitCode {
 pub fn one(settings: &Settings) -> Result<Run, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(runner::run(settings)).map_err(|error| format!("{error:#}"))
+    runtime.block_on(async {
+        tokio::select! {
+            run = runner::run(settings) => run.map_err(|error| format!("{error:#}")),
+            // Dropped, the run takes its cluster and its files away.
+            () = interrupted() => Err("interrupted".to_owned()),
+        }
+    })
+}
+
+/// Waits until somebody wants an end.
+async fn interrupted() {
+    let by_key = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                () = by_key => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    by_key.await;
 }
 
 fn tell(args: &RunArgs, settings: &Settings, run: &Run) -> Result<(), String> {

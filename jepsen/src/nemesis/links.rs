@@ -50,7 +50,7 @@ pub(super) fn draw(nemesis: Nemesis, links: &Links, dice: &mut Rng) -> Option<(R
         _ => unreachable!("{nemesis} leaves links alone"),
     };
     // All links, or those of one party.
-    let one = (!dice.u8(..3).is_multiple_of(3)).then(|| parties[dice.usize(..parties.len())]);
+    let one = (dice.u8(..3) > 0).then(|| parties[dice.usize(..parties.len())]);
     let is_hit = |(from, to): (Party, Party)| one.is_none_or(|one| from == one || to == one);
     let all = parties.iter().flat_map(|&from| parties.iter().map(move |&to| (from, to)));
     let hit = all.filter(|&(from, to)| from != to).filter(|&link| is_hit(link));

@@ -233,6 +233,7 @@ impl Nemesis {
             return Ok(Asked::install(self, ground, dice).await?.map(Installed::Asked));
         }
         let held = match self {
+            Nemesis::Kill => Held::kill(ground, process::some(ground, dice))?,
             Nemesis::Pause => Held::pause(ground, process::some(ground, dice)).await?,
             Nemesis::Leader => {
                 let leader = process::leader(ground).await;
@@ -241,7 +242,7 @@ impl Nemesis {
                     false => Held::pause(ground, leader).await?,
                 }
             }
-            _ => Held::kill(ground, process::some(ground, dice))?,
+            _ => unreachable!("{self} breaks links or asks servers"),
         };
         Ok(held.map(Installed::Held))
     }

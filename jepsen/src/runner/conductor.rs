@@ -16,20 +16,23 @@ const STAYS_MS: std::ops::Range<u64> = 500..4_000;
 /// How long a nemesis then leaves the cluster alone.
 const RESTS_MS: std::ops::Range<u64> = 300..2_500;
 
-/// Until the time is over; then all is healed.
+/// Until the time is over; then all is healed. Returns what went wrong: a server that ended by
+/// itself, a fault that could not be made or healed. The others go on.
 pub(super) async fn torment(
     settings: &Settings,
     ground: &Mutex<Ground>,
     mut dice: Rng,
     recorder: &RefCell<Recorder>,
     until: Instant,
-) -> Result<()> {
+) -> Vec<String> {
     let each = settings.nemeses.iter().map(|nemesis| {
         let dice = dice.fork();
         torment_with(*nemesis, ground, dice, recorder, until)
     });
-    futures_util::future::try_join_all(each).await?;
-    ground.lock().await.are_there()
+    let mut ended = futures_util::future::join_all(each).await;
+    ended.push(ground.lock().await.are_there());
+    let errors = ended.into_iter().filter_map(Result::err);
+    errors.map(|error| format!("{error:#}")).collect()
 }
 
 async fn torment_with(
@@ -39,20 +42,27 @@ async fn torment_with(
     recorder: &RefCell<Recorder>,
     until: Instant,
 ) -> Result<()> {
+    let (began, mut struck) = (Instant::now(), false);
     loop {
+        // What one strike draws does not change the next one.
+        let mut dice = dice.fork();
         rest(&mut dice, RESTS_MS, until).await;
         if Instant::now() >= until {
-            return Ok(());
+            break;
         }
         let from_ns = recorder.borrow().now();
         let Some(installed) = nemesis.install(&mut *ground.lock().await, &mut dice).await? else {
             continue;
         };
+        struck = true;
         recorder.borrow_mut().strike(nemesis.name(), from_ns, installed.target())?;
         rest(&mut dice, STAYS_MS, until).await;
         let effect = installed.heal(&mut *ground.lock().await).await?;
         recorder.borrow_mut().heal(nemesis.name(), effect)?;
     }
+    let is_long = until.duration_since(began) > Duration::from_millis(2 * RESTS_MS.end);
+    anyhow::ensure!(struck || !is_long, "{nemesis} never struck: it found nobody");
+    Ok(())
 }
 
 async fn rest(dice: &mut Rng, range_ms: std::ops::Range<u64>, until: Instant) {

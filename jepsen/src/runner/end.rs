@@ -1,41 +1,59 @@
 //! The end of a run: all is healed, and everything has to come right.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use synod_client::{Error, Outcome, TxnId};
-use tokio::time::sleep;
+use synod_client::{Outcome, TxnId};
+use tokio::time::{sleep, timeout};
 
 use super::work::{Clients, Doubt};
 use crate::history::Kind;
-use crate::workload::{Ask, Workload};
+use crate::workload::{Ask, Done, Workload};
 
 /// A cluster that is healed serves writes of all its shards by then.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// And tells every outcome.
 const OUTCOMES: Duration = Duration::from_secs(30);
 /// So many keys are on all shards but for one case in many thousands.
-const PROBES: u32 = 64;
+const PROBES: i64 = 64;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits until writes go on everywhere. Returns how long that took.
-pub(super) async fn recovers(ask: &Ask) -> Result<Duration> {
+///
+/// # Errors
+///
+/// Why they do not, when that takes too long.
+pub(super) async fn recovers(ask: &Ask) -> Result<Duration, String> {
     let began = Instant::now();
-    for probe in 0..PROBES {
-        loop {
-            let error = match ask.db.put(ask.key("probe", probe), &probe).await {
-                Ok(()) | Err(Error::InDoubt(_)) => break,
-                Err(error) => error,
-            };
-            anyhow::ensure!(
-                began.elapsed() < RECOVERY,
-                "all is healed, and after {} s the cluster does not serve: {error}",
-                RECOVERY.as_secs()
-            );
-            sleep(PAUSE).await;
+    let reason = RefCell::new("no answer".to_owned());
+    let all = async {
+        for probe in 0..PROBES {
+            while let Err(refused) = is_written(ask, probe, began + RECOVERY).await {
+                reason.replace(refused);
+                sleep(PAUSE).await;
+            }
         }
+    };
+    match timeout(RECOVERY, all).await {
+        Ok(()) => Ok(began.elapsed()),
+        Err(_) => Err(format!(
+            "all is healed, and after {} s the cluster does not serve: {}",
+            RECOVERY.as_secs(),
+            reason.into_inner()
+        )),
     }
-    Ok(began.elapsed())
+}
+
+async fn is_written(ask: &Ask, probe: i64, until: Instant) -> Result<(), String> {
+    match ask.write(&ask.key("probe", probe), probe).await {
+        Done::Ok(_) => Ok(()),
+        Done::InDoubt(txn, _) => match outcome(ask, txn, until).await? {
+            true => Ok(()),
+            false => Err("aborted".to_owned()),
+        },
+        Done::Fail(reason) | Done::Wrong(reason) => Err(reason),
+    }
 }
 
 /// What the end of a run showed.
@@ -55,9 +73,7 @@ impl End {
         &mut self,
         clients: &Clients<'_, W>,
         ask: &Ask,
-        recovered_after: Duration,
     ) -> Result<()> {
-        self.recovered_after = recovered_after;
         let doubts = clients.doubts.take();
         self.asked_for = doubts.len();
         let until = Instant::now() + OUTCOMES;

@@ -150,6 +150,10 @@ impl Recorder {
     /// Those of the file.
     pub fn finish(mut self) -> io::Result<(Vec<Ended>, Vec<Fault>)> {
         self.out.flush()?;
+        for (name, (from_ns, target)) in std::mem::take(&mut self.struck) {
+            let (name, effect) = (name.to_owned(), "it was not healed".to_owned());
+            self.faults.push(Fault { name, target, from_ns, until_ns: None, effect });
+        }
         Ok((self.ops, self.faults))
     }
 }

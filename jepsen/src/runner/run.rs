@@ -83,22 +83,26 @@ async fn run_with<W: Workload>(settings: &Settings, workload: W) -> Result<Run> 
     let until = Instant::now() + settings.length;
     let clients = Clients::new(settings, workload, dice.fork(), &recorder, until);
     let faults = async {
-        match &site.ground {
+        let troubles = match &site.ground {
             Some(ground) => {
-                conductor::torment(settings, ground, dice.fork(), &recorder, until).await?;
+                conductor::torment(settings, ground, dice.fork(), &recorder, until).await
             }
-            None => sleep_until(until.into()).await,
-        }
-        end::recovers(&asks[0]).await
+            None => {
+                sleep_until(until.into()).await;
+                Vec::new()
+            }
+        };
+        (troubles, end::recovers(&asks[0]).await)
     };
-    let (worked, recovered, ()) =
+    let (worked, (troubles, recovered), ()) =
         tokio::join!(clients.work(&asks), faults, show(settings.length, &recorder, until));
     worked?;
-    let mut end = End::default();
+    let mut end = End { troubles, ..End::default() };
     match recovered {
-        Ok(after) => end.meet(&clients, &asks[0], after).await?,
-        Err(error) => end.troubles.push(format!("{error:#}")),
+        Ok(after) => end.recovered_after = after,
+        Err(reason) => end.troubles.push(reason),
     }
+    end.meet(&clients, &asks[0]).await?;
     drop((asks, clients));
     let system = site.system.clone();
     let stopped = site.leave().await;
@@ -136,6 +140,9 @@ fn never_done(ops: &[Op]) -> Vec<String> {
         let (tried, done) = counts.entry(op.f).or_default();
         *tried += 1;
         *done += usize::from(op.kind == Kind::Ok);
+    }
+    if counts.values().all(|(_, done)| *done == 0) {
+        return vec!["nothing succeeded at all".to_owned()];
     }
     let never = counts.iter().filter(|(_, (tried, done))| *tried >= MANY && *done == 0);
     never.map(|(f, (tried, _))| format!("none of {tried} tries to {f} succeeded")).collect()

@@ -10,7 +10,7 @@ use synod_cluster::{CLIENT, ClusterOptions, LocalCluster, find_bin};
 use tokio::sync::Mutex;
 
 use super::Settings;
-use crate::nemesis::Ground;
+use crate::nemesis::{Ground, Nemesis};
 use crate::workload::Ask;
 
 /// Of how many bytes a segment of a log is, and after how many a checkpoint is written: small,
@@ -94,10 +94,13 @@ async fn version(settings: &Settings) -> Result<String> {
 }
 
 async fn start(settings: &Settings, dice: &mut Rng) -> Result<LocalCluster> {
-    let of_all = [
-        format!("segment_bytes = {}", SEGMENT_BYTES[dice.usize(..SEGMENT_BYTES.len())]),
-        format!("checkpoint_bytes = {}", CHECKPOINT_BYTES[dice.usize(..CHECKPOINT_BYTES.len())]),
-    ];
+    let mut drawn = |sizes: &[u32]| sizes[dice.usize(..sizes.len())];
+    let (mut segment, mut checkpoint) = (drawn(&SEGMENT_BYTES), drawn(&CHECKPOINT_BYTES));
+    if settings.nemeses.contains(&Nemesis::DiskFull) {
+        // Else a disk would hardly ever be asked for more.
+        (segment, checkpoint) = (SEGMENT_BYTES[0], CHECKPOINT_BYTES[1]);
+    }
+    let of_all = [format!("segment_bytes = {segment}"), format!("checkpoint_bytes = {checkpoint}")];
     let lines = settings.bugs.clone().map(|bug| {
         let bug = bug.map(|bug| format!("bug = \"{bug}\""));
         of_all.iter().cloned().chain(bug).collect()

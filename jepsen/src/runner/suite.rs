@@ -10,7 +10,7 @@ use synod_client::{Isolation, Protocol};
 
 use super::Settings;
 use crate::nemesis::Nemesis;
-use crate::workload::WORKLOADS;
+use crate::workload::{WORKLOADS, is_promised};
 
 /// So many nemeses are about at a time in a combination.
 const TOGETHER: std::ops::RangeInclusive<usize> = 2..=4;
@@ -34,8 +34,9 @@ impl Plan {
     /// The runs, with their names.
     pub fn runs(&self) -> Vec<(String, Settings)> {
         let mut dice = Rng::with_seed(self.common.seed);
+        let promises = |workload: &&String| is_promised(workload, self.common.isolation);
         let mut runs = Vec::new();
-        for workload in &self.workloads {
+        for workload in self.workloads.iter().filter(promises) {
             for nemesis in &self.nemeses {
                 runs.push(self.one(&mut dice, workload, vec![*nemesis], nemesis.name()));
             }

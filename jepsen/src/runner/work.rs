@@ -118,19 +118,24 @@ impl<'a, W: Workload> Clients<'a, W> {
                 return Ok(Kind::Info);
             }
             Ok(Done::Wrong(error)) => {
-                let mut wrongs = self.wrongs.borrow_mut();
-                if wrongs.len() < NAMED {
-                    wrongs.push(format!("{} {:?}: {error}", op.f, op.value));
-                }
+                self.is_wrong(op, &error);
                 (Kind::Fail, op.value.clone(), Some(error))
             }
             Err(_) => {
                 let error = format!("no answer in {} s", STUCK.as_secs());
+                self.is_wrong(op, &error);
                 (Kind::Info, op.value.clone(), Some(error))
             }
         };
         self.recorder.borrow_mut().end(process, kind, value, error.as_deref())?;
         Ok(kind)
+    }
+
+    fn is_wrong(&self, op: &Op, error: &str) {
+        let mut wrongs = self.wrongs.borrow_mut();
+        if wrongs.len() < NAMED {
+            wrongs.push(format!("{} {:?}: {error}", op.f, op.value));
+        }
     }
 
     /// Reads at the end what the workload wants to be read, until that succeeds; false if it

@@ -7,24 +7,24 @@ use super::{Ask, Done, Op, Workload, mop, mops, needs_snapshots, read, vector};
 use crate::checker::Options;
 use crate::history::Value;
 
-/// Keys of a group, which are read together.
-const GROUP: i64 = 2;
-/// Groups in use at a time.
-const ACTIVE: i64 = 4;
-/// How many reads of a group there are, for each of its writes.
-const READS: u8 = 4;
+/// One operation of so many begins the writes of a new group.
+const BEGINS: u8 = 8;
+/// One read of so many is of the group before.
+const BEFORE: u8 = 4;
 const KIND: &str = "fork";
 
-/// Two reads of a group must not see its writes in different orders.
+/// Two reads of a group must not see its writes in different orders. A group has two keys,
+/// written at about the same time, while it is read again and again.
 pub struct LongFork {
-    /// The next key that is written.
-    next: i64,
+    group: i64,
+    /// The key of the group that is to be written next.
+    second: Option<i64>,
 }
 
 impl LongFork {
     /// Keys that nobody has written.
     pub fn new() -> LongFork {
-        LongFork { next: 0 }
+        LongFork { group: 0, second: None }
     }
 }
 
@@ -40,17 +40,17 @@ impl Workload for LongFork {
     }
 
     fn next(&mut self, dice: &mut Rng) -> Op {
-        if dice.u8(..=READS) == 0 {
-            self.next += 1;
-            // Neighbours are of different groups, so that a group is read between its writes.
-            let (span, place) = (GROUP * ACTIVE, self.next - 1);
-            let (block, within) = (place / span, place % span);
-            let key = block * span + (within % ACTIVE) * GROUP + within / ACTIVE;
+        if let Some(key) = self.second.take_if(|_| dice.bool()) {
             return Op::new("txn", [mop("w", key, 1)], dice);
         }
-        let span = GROUP * ACTIVE;
-        let group = self.next / span * ACTIVE + dice.i64(0..ACTIVE);
-        let keys = (0..GROUP).map(|place| mop("r", group * GROUP + place, Value::Nil));
+        if self.second.is_none() && dice.u8(..BEGINS) == 0 {
+            self.group += 1;
+            let first = 2 * self.group + i64::from(dice.bool());
+            self.second = Some(first ^ 1);
+            return Op::new("txn", [mop("w", first, 1)], dice);
+        }
+        let group = self.group - i64::from(self.second.is_none() && dice.u8(..BEFORE) == 0);
+        let keys = [2 * group, 2 * group + 1].map(|key| mop("r", key, Value::Nil));
         Op::new("txn", vector(keys), dice)
     }
 

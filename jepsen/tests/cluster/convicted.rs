@@ -65,16 +65,22 @@ macro_rules! bugs {
 bugs! {
     locks_that_are_given_back_before_the_end:
         "EarlyRelease", "list-append", "serializable", &[], &["G", "incompatible", "internal"];
+    locks_that_are_given_back_between_accounts:
+        "EarlyRelease", "bank", "serializable", &[], &["wrong-total", "negative-value"];
+    locks_that_are_given_back_on_registers:
+        "EarlyRelease", "rw-register", "serializable", &[], &["G", "lost-update", "internal"];
     reads_that_are_not_validated:
         "SkipValidation", "list-append", "optimistic", &[], &["G", "incompatible", "lost-update"];
     validation_without_locks:
         "OptimisticWithoutLocks", "write-skew", "optimistic", &[], &["G"];
     snapshots_that_leave_no_floor:
         "SnapshotLeavesFloor", "list-append", "serializable", &[], &["G", "incompatible"];
+    snapshots_of_accounts_that_leave_no_floor:
+        "SnapshotLeavesFloor", "bank", "serializable", &[], &["wrong-total"];
+    votes_below_the_floor_on_one_key:
+        "VoteIgnoresFloor", "cas-register", "serializable", &[], &["nonlinearizable"];
     votes_below_the_floor:
         "VoteIgnoresFloor", "list-append", "serializable", &[], &["G", "incompatible"];
     absence_that_is_not_locked:
         "GapsUnlocked", "write-skew", "serializable", &[], &["G"];
-    only_what_is_durable_counts:
-        "OnlyDurableCounts", "list-append", "serializable", &[Nemesis::SlowDisk], &["G", "incompatible"];
 }

@@ -34,20 +34,25 @@ fn settings(workload: &str, nemeses: &[Nemesis], out: &tempfile::TempDir) -> Set
     }
 }
 
+/// What must not happen where `SYNOD_NO_SKIP` is set.
+fn skipped(reason: &str) -> Option<Run> {
+    assert!(std::env::var_os("SYNOD_NO_SKIP").is_none(), "nothing was run: {reason}");
+    eprintln!("SKIPPED, nothing was run: {reason}");
+    None
+}
+
 /// Runs it; nothing if there is no executable, or none that has the feature it takes.
 fn run(settings: &Settings) -> Option<Run> {
     let bin = match synod_cluster::find_bin() {
         Ok(bin) => bin,
         Err(error) => {
-            eprintln!("SKIPPED, nothing was run: {error}");
-            return None;
+            return skipped(&error.to_string());
         }
     };
     if settings.bugs != [None, None] {
         let said = std::process::Command::new(bin).arg("--version").output().unwrap();
         if !String::from_utf8_lossy(&said.stdout).contains("(chaos)") {
-            eprintln!("SKIPPED, nothing was run: synod was built without the feature chaos");
-            return None;
+            return skipped("synod was built without the feature chaos");
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
