@@ -1,6 +1,7 @@
 //! The dispatcher: which event goes to which room. It computes nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use synod_common::error::Reason;
@@ -36,7 +37,8 @@ const HOUSEKEEPING: Duration = Duration::from_millis(500);
 /// The core of a coordinator.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
-    pub(crate) settings: Settings,
+    /// They never change: copies share them.
+    pub(crate) settings: Arc<Settings>,
     pub(crate) epoch: Epoch,
     pub(crate) serving: Serving,
     pub(crate) oracle: Oracle,
@@ -152,7 +154,7 @@ impl Coordinator {
             durable: Lsn::default(),
             checkpoint: Checkpoint::default(),
             stats: Stats::default(),
-            settings,
+            settings: Arc::new(settings),
         }
     }
 

@@ -129,7 +129,7 @@ impl Shard {
         let one_phase = self.over.one_phase().filter_map(|outcome| {
             outcome.committed.map(|m| OnePhaseEnd { txn: outcome.txn, h: outcome.h, m })
         });
-        let shards = Record::Shards(self.shards.clone());
+        let shards = Record::Shards(self.shards.to_vec());
         let sites = self.settled.all().map(|(txn, h, verdict)| SiteEnd { txn, h, verdict });
         Part::Meta {
             open: self.saved_resolutions().chain(open).chain([shards]).collect(),

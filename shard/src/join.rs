@@ -21,6 +21,7 @@
 //! leads a later epoch than it says ignores it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use synod_common::deadlock::Handling;
@@ -233,11 +234,12 @@ impl Shard {
         self.joining.nonce = None;
         self.joining.welcomed = true;
         self.timers.stop(Timer::Join);
-        if router.placement().shards != self.shards {
-            self.shards.clone_from(&router.placement().shards);
-            out.append(&Record::Shards(self.shards.clone()));
+        let shards = &router.placement().shards;
+        if **shards != *self.shards {
+            self.shards = shards.as_slice().into();
+            out.append(&Record::Shards(shards.clone()));
         }
-        self.router = Some(router);
+        self.router = Some(Arc::new(router));
         self.handling = handling;
         self.link_to_shards(out);
         self.floor = self.floor.max(floor);

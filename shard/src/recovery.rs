@@ -63,7 +63,7 @@ impl Shard {
                     self.forget(txn);
                 }
             }
-            Record::Shards(shards) => self.shards = shards,
+            Record::Shards(shards) => self.shards = shards.into(),
             Record::Site { txn, stable } => self.site_recovered(lsn, txn, stable),
             Record::Resolved(resolution) => self.resolved_again(resolution),
             Record::Outcome { txn, verdict } => self.resolved_ended_again(txn, verdict),

@@ -1,6 +1,7 @@
 //! The dispatcher: which event goes to which room. It computes nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use synod_common::deadlock::Handling;
@@ -41,10 +42,11 @@ const HOUSEKEEPING: Duration = Duration::from_millis(100);
 /// The core of a shard.
 #[derive(Clone, Debug)]
 pub struct Shard {
-    pub(crate) settings: Settings,
+    /// They never change: copies share them, as they do the map and the list of shards.
+    pub(crate) settings: Arc<Settings>,
     pub(crate) joining: Joining,
     /// The map; none until the shard is welcomed.
-    pub(crate) router: Option<Router>,
+    pub(crate) router: Option<Arc<Router>>,
     pub(crate) epoch: Epoch,
     /// Nothing may commit here at or below this any more.
     pub(crate) floor: Timestamp,
@@ -68,7 +70,7 @@ pub struct Shard {
     pub(crate) settled: Settled,
     pub(crate) decided: Decided,
     /// All shards, as the newest map says.
-    pub(crate) shards: Vec<ShardAddress>,
+    pub(crate) shards: Arc<[ShardAddress]>,
     /// Where the floor began in this life: whatever began before is forgotten.
     pub(crate) born: Timestamp,
     pub(crate) leases: Leases,
@@ -179,7 +181,7 @@ impl Shard {
             over: Over::default(),
             settled: Settled::default(),
             decided: Decided::default(),
-            shards: Vec::new(),
+            shards: Arc::default(),
             born: Timestamp::ZERO,
             leases: Leases::new(settings.session_ttl),
             waits: BTreeMap::new(),
@@ -205,7 +207,7 @@ impl Shard {
             rng: 1,
             checkpoint: Checkpoint::default(),
             stats: Stats::default(),
-            settings,
+            settings: Arc::new(settings),
         }
     }
 

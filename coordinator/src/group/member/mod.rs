@@ -565,7 +565,7 @@ impl Node for Member {
     }
 
     fn expects(&self, peer: Peer) -> bool {
-        let Settings { group, placement, .. } = &self.core.settings;
+        let Settings { group, placement, .. } = &*self.core.settings;
         match peer {
             Peer::Coordinator(id) => group.iter().any(|member| member.id == id),
             Peer::Shard(id) => placement.shards.iter().any(|shard| shard.id == id),
