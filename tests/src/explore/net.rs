@@ -55,7 +55,7 @@ pub struct Net<L> {
 impl<L> Net<L> {
     /// One on which nothing was said yet.
     pub fn new() -> Net<L> {
-        Net { bag: Vec::with_capacity(64), cut: Cut::None }
+        Net { bag: Vec::new(), cut: Cut::None }
     }
 
     /// Nothing is on its way, and nothing in the way.
