@@ -78,7 +78,7 @@ bugs! {
     snapshots_of_accounts_that_leave_no_floor:
         "SnapshotLeavesFloor", "bank", "serializable", &[], &["wrong-total"];
     votes_below_the_floor_on_one_key:
-        "VoteIgnoresFloor", "cas-register", "serializable", &[], &["nonlinearizable"];
+        "VoteIgnoresFloor", "cas-register", "serializable", &[], &["not-linearizable"];
     votes_below_the_floor:
         "VoteIgnoresFloor", "list-append", "serializable", &[], &["G", "incompatible"];
     absence_that_is_not_locked:
