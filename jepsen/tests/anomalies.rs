@@ -483,6 +483,8 @@ fn levels() {
     let fuzzy = "0 [:w x 1]\n1 [:w x 2]\n2 [:r x 1] [:r x 2]";
     let fractured = "0 [:w x 1] [:w y 1]\n1 [:r y 1] [:w x 2] [:w z 1]\n2 [:r x 1] [:r z 1]";
     let (stale, own) = ("0 [:w x 1] [:w x 2] [:r x 1]", "0 [:w x 1] [:w x 2] [:r x 2] [:r x 2]");
+    // It has seen its own write, and then no longer.
+    let lost = "0 [:w x 1]\n1 [:w x 2] [:r x 2] [:r x 1]";
     for (options, history, level, verdict) in [
         (&lists, skew, Level::SnapshotIsolation, Verdict::Valid),
         (&lists, skew, Level::RepeatableRead, Verdict::Invalid),
@@ -500,6 +502,7 @@ fn levels() {
         (&registers, stale, Level::ReadCommitted, Verdict::Valid),
         (&sessions, stale, Level::ReadCommitted, Verdict::Invalid),
         (&sessions, own, Level::ReadCommitted, Verdict::Valid),
+        (&sessions, lost, Level::ReadCommitted, Verdict::Invalid),
         (&sessions, fuzzy, Level::ReadCommitted, Verdict::Valid),
     ] {
         let options = Options { level: Some(level), ..options.clone() };

@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::graph::components;
-use super::super::table::{Act, Mop, NONE, SEVERAL, Status, TxnNo};
+use super::super::table::{Act, NONE, SEVERAL, Status, TxnNo};
 use super::Registers;
 use super::order::Versions;
+use super::reads::newest;
 use crate::budget::Budget;
 
 /// Which of them.
@@ -126,16 +127,16 @@ impl Order<'_> {
         true
     }
 
-    /// Whether a transaction has read of a key what it had not just written. Checkers of
-    /// sessions forbid that at all levels, Elle from read atomic up.
+    /// Whether a transaction has read of a key something else than what it had written
+    /// last. Checkers of sessions forbid that at all levels, Elle from read atomic up.
     fn misses_its_own(&self, txn: TxnNo) -> bool {
         let row = self.registers.table.txn(txn);
         let mops = self.registers.table.mops(txn);
         row.status == Status::Ok
             && mops.iter().enumerate().any(|(place, mop)| {
                 let Act::Read(read) = mop.act else { return false };
-                let before = mops[..place].iter().rev().find(|before| before.key == mop.key);
-                matches!(before, Some(Mop { act: Act::Write(own), .. }) if read != Some(*own))
+                let own = newest(&mops[..place], mop.key);
+                own.is_some() && own != read
             })
     }
 
