@@ -483,6 +483,9 @@ fn levels() {
     let fuzzy = "0 [:w x 1]\n1 [:w x 2]\n2 [:r x 1] [:r x 2]";
     let fractured = "0 [:w x 1] [:w y 1]\n1 [:r y 1] [:w x 2] [:w z 1]\n2 [:r x 1] [:r z 1]";
     let (stale, own) = ("0 [:w x 1] [:w x 2] [:r x 1]", "0 [:w x 1] [:w x 2] [:r x 2] [:r x 2]");
+    // It has seen what another one appended to x, before its own, and of y not what that had.
+    let before_own = "0 [:append y 1]\n1 [:r y [1]] [:append x 1]\n\
+                      2 [:append x 2] [:r x [1 2]] [:r y nil]";
     // It has seen its own write, and then no longer.
     let lost = "0 [:w x 1]\n1 [:w x 2] [:r x 2] [:r x 1]";
     for (options, history, level, verdict) in [
@@ -490,6 +493,7 @@ fn levels() {
         (&lists, skew, Level::RepeatableRead, Verdict::Invalid),
         (&lists, fork, Level::Causal, Verdict::Valid),
         (&lists, fork, Level::RepeatableRead, Verdict::Invalid),
+        (&lists, before_own, Level::Causal, Verdict::Invalid),
         (&lists, "fail 0 [:append x 1]", Level::Serializable, Verdict::Unknown),
         (&lists, "0 [:append x 1]", Level::Serializable, Verdict::Valid),
         (&registers, "info 0 [:w x 1]\ninfo 1 [:w x 2]", Level::Serializable, Verdict::Unknown),

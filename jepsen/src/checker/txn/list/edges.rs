@@ -55,12 +55,12 @@ impl Finished<'_> {
                 if matches!(mop.act, Act::ReadOther(_)) {
                     continue;
                 }
-                let writer = length.checked_sub(1).map_or(NONE, |last| self.writer(key, last));
-                if writer == txn {
-                    continue;
+                let from = self.seen(txn, key, length);
+                if self.is_known(from) {
+                    edges.add(from, arc(txn, Edge::Wr, key));
                 }
-                if self.is_known(writer) {
-                    edges.add(writer, arc(txn, Edge::Wr, key));
+                if length.checked_sub(1).is_some_and(|last| self.writer(key, last) == txn) {
+                    continue;
                 }
                 match (nexts[key as usize][length], &tails[key as usize]) {
                     (NONE, Some(tail)) => tail.behind(txn, Edge::Rw, key, &mut edges),

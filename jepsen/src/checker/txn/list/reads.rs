@@ -35,6 +35,12 @@ impl<'a> Finished<'a> {
         key.order.get(place).map_or(NONE, |atom| key.elements[atom].writer)
     }
 
+    /// Whose list it was to which a transaction has perhaps appended, and then read so many.
+    pub(super) fn seen(&self, txn: TxnNo, key: u32, length: usize) -> TxnNo {
+        let writers = (0..length).rev().map(|place| self.writer(key, place));
+        writers.into_iter().find(|writer| *writer != txn).unwrap_or(NONE)
+    }
+
     pub(super) fn line(&self, txn: TxnNo) -> u64 {
         self.lists.table.txn(txn).line
     }
