@@ -129,8 +129,8 @@ fn lists() {
             [
                 "G-single",
                 "0 [:append x 1] [:append y 1]\n1 [:r x [1]] [:r y nil]",
-                "G-single-item",
-                "consistent-view repeatable-read causal",
+                "G-single-item fractured-read",
+                "read-atomic consistent-view repeatable-read",
             ],
             [
                 "G-nonadjacent: two writes seen by two, each in another order",

@@ -7,6 +7,7 @@
 //! | `incompatible-order` two reads, neither a prefix of the other | read-committed |
 //! | `duplicate-elements`, `cyclic-versions` | read-uncommitted |
 //! | `internal` a transaction contradicts itself | read-atomic |
+//! | `fractured-read` of one key what another wrote, of a second what it replaced (of lists) | read-atomic |
 //! | `lost-update` two have read the same version and replaced it | cursor-stability, update-atomic |
 //!
 //! | Cycle of | Name | Breaks | with sessions | with real time |
@@ -44,7 +45,7 @@ fn single(name: &str, words: String) -> Anomaly {
             vec![Level::ReadCommitted]
         }
         "duplicate-elements" | "cyclic-versions" => vec![Level::ReadUncommitted],
-        "internal" => vec![Level::ReadAtomic],
+        "internal" | "fractured-read" => vec![Level::ReadAtomic],
         "lost-update" => vec![Level::CursorStability, Level::UpdateAtomic],
         "empty-transaction-graph" => vec![],
         name => panic!("{name} is in no table"),

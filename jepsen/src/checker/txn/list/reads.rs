@@ -67,6 +67,7 @@ impl<'a> Finished<'a> {
         for (txn, row) in self.lists.table.iter() {
             if row.status == Status::Ok {
                 self.reads(txn, &first_bad);
+                self.fractured(txn);
             }
             self.own_order(txn);
         }
@@ -206,6 +207,45 @@ impl<'a> Finished<'a> {
                     self.line(writer),
                 );
                 self.report("G1b", words);
+            }
+        }
+    }
+
+    /// Who has read what another one appended to a key has read what it appended to others.
+    fn fractured(&mut self, txn: TxnNo) {
+        let lists = self.lists;
+        let mut shortest: Vec<(u32, u32)> = Vec::new();
+        let mut from: Vec<(TxnNo, u32)> = Vec::new();
+        for mop in lists.table.mops(txn) {
+            if let Act::ReadList(length) = mop.act {
+                shortest.push((mop.key, length));
+                from.push((self.seen(txn, mop.key, length as usize), mop.key));
+            }
+        }
+        shortest.sort_unstable();
+        shortest.dedup_by_key(|(key, _)| *key);
+        if shortest.len() < 2 {
+            return;
+        }
+        from.retain(|(writer, _)| self.is_known(*writer));
+        from.sort_unstable();
+        from.dedup_by_key(|(writer, _)| *writer);
+        for (writer, key) in from {
+            let missed = lists.table.mops(writer).iter().find(|mop| {
+                let Act::Write(atom) = mop.act else { return false };
+                let read = shortest.binary_search_by_key(&mop.key, |(key, _)| *key);
+                let place = || lists.keys[mop.key as usize].elements[&atom].place;
+                mop.key != key && read.is_ok_and(|read| shortest[read].1 <= place())
+            });
+            if let Some(missed) = missed {
+                let words = format!(
+                    "line {} read of key {} what line {} appended, and of key {} not",
+                    self.line(txn),
+                    self.key_text(key),
+                    self.line(writer),
+                    self.key_text(missed.key),
+                );
+                self.report("fractured-read", words);
             }
         }
     }
