@@ -19,6 +19,7 @@
 use std::collections::VecDeque;
 
 use super::graph::{Arc, Edge, Graph, components};
+use super::table::NONE;
 use crate::budget::Budget;
 
 /// The kind of a cycle, by its edges of data.
@@ -61,8 +62,12 @@ fn extra_of(arc: Arc) -> Extra {
 pub enum Goal {
     /// A cycle of this kind.
     Shape(Shape),
-    /// One rw, no ww: what `causal` forbids.
-    Causal,
+    /// One rw, and no ww but behind it, on its key, to the versions that come later: what
+    /// `causal` forbids. The key is that of the rw, once a walk has begun.
+    Causal {
+        /// `NONE` for any.
+        key: u32,
+    },
     /// Each rw behind a wr or a session's order: what `prefix` forbids.
     Prefix,
 }
@@ -96,13 +101,14 @@ const MOST_VISITS: u64 = 2_000_000;
 
 impl Rule {
     fn once(self) -> bool {
-        matches!(self.goal, Goal::Causal | Goal::Shape(Shape::GSingle))
+        matches!(self.goal, Goal::Causal { .. } | Goal::Shape(Shape::GSingle))
     }
 
-    /// Whether behind this state no rw may follow: then a node is another place in the
-    /// product of graph and automaton.
+    /// Whether what may follow this state is another than usual (no rw; a ww): then a node is
+    /// another place in the product of graph and automaton.
     fn layer(self, state: u8) -> u32 {
-        let layered = matches!(self.goal, Goal::Prefix | Goal::Shape(Shape::GNonadjacent));
+        let layered =
+            !matches!(self.goal, Goal::Shape(Shape::G0 | Shape::G1c | Shape::GSingle | Shape::G2));
         u32::from(layered && state & (LAST_RW | SHUT) != 0)
     }
 
@@ -126,6 +132,14 @@ impl Rule {
         self.needs_extra && self.extra != Extra::None && extra_of(arc) == self.extra
     }
 
+    /// The rule of a walk that begins with this edge.
+    fn begun(self, arc: Arc) -> Rule {
+        match self.goal {
+            Goal::Causal { .. } => Rule { goal: Goal::Causal { key: arc.key }, ..self },
+            Goal::Shape(_) | Goal::Prefix => self,
+        }
+    }
+
     /// The walk's state behind its first edge, if it may be there.
     fn first(self, arc: Arc) -> Option<u8> {
         let state = match (arc.edge, self.goal) {
@@ -141,11 +155,14 @@ impl Rule {
     fn step(self, state: u8, arc: Arc) -> Option<u8> {
         let shape = match self.goal {
             Goal::Shape(shape) => Some(shape),
-            Goal::Causal | Goal::Prefix => None,
+            Goal::Causal { .. } | Goal::Prefix => None,
         };
         let edge = arc.edge;
         let allowed = match edge {
-            Edge::Ww => self.goal != Goal::Causal,
+            Edge::Ww => match self.goal {
+                Goal::Causal { key } => state & LAST_RW != 0 && [NONE, arc.key].contains(&key),
+                Goal::Shape(_) | Goal::Prefix => true,
+            },
             Edge::Wr => shape != Some(Shape::G0),
             Edge::Rw => self.has_rw() && !self.once(),
             Edge::Process | Edge::Realtime => true,
@@ -163,6 +180,9 @@ impl Rule {
                 Edge::Wr | Edge::Process | Edge::Realtime => Some(seen),
             };
         }
+        if edge == Edge::Ww && matches!(self.goal, Goal::Causal { .. }) {
+            return Some(seen | LAST_RW);
+        }
         if edge != Edge::Rw {
             return Some(seen);
         }
@@ -179,7 +199,8 @@ impl Rule {
         let extra = !self.needs_extra || state & EXTRA != 0;
         extra
             && match self.goal {
-                Goal::Shape(Shape::G0 | Shape::GSingle) | Goal::Causal => true,
+                Goal::Shape(Shape::G0 | Shape::GSingle) => true,
+                Goal::Causal { .. } => state & LAST_RW == 0,
                 Goal::Shape(Shape::G1c) => state & WR != 0,
                 Goal::Shape(Shape::GNonadjacent) => state & SECOND_RW != 0 && state & LAST_RW == 0,
                 Goal::Shape(Shape::G2) => state & (ADJACENT | LAST_RW) != 0,
@@ -267,6 +288,7 @@ impl<'a> Part<'a> {
                 continue;
             }
             for arc in self.arcs(node).iter().filter(|arc| rule.begins(**arc)) {
+                let rule = rule.begun(*arc);
                 let Some(state) = rule.first(*arc) else { continue };
                 let goal = component[place(node, 0)];
                 let reaches = |node: u32, state: u8| {

@@ -4,7 +4,7 @@ use super::anomaly;
 use super::cycle::{Cycle, Extra, Goal, Part, Rule, Shape, shape_of};
 use super::graph::{Edges, Graph};
 use super::snapshot;
-use super::table::{Table, TxnNo};
+use super::table::{NONE, Table, TxnNo};
 use super::words::Words;
 use crate::budget::Budget;
 use crate::checker::{Anomaly, Finding};
@@ -141,7 +141,8 @@ fn cycles_of(
             }
         }
     }
-    for (goal, level) in [(Goal::Causal, Level::Causal), (Goal::Prefix, Level::Prefix)] {
+    let causal = Goal::Causal { key: NONE };
+    for (goal, level) in [(causal, Level::Causal), (Goal::Prefix, Level::Prefix)] {
         let rule = Rule { goal, extra: Extra::Process, needs_extra: false };
         if let Some(cycle) = part.search(rule, budget)? {
             report(&cycle, &[level], found);
