@@ -63,12 +63,8 @@ macro_rules! bugs {
 }
 
 bugs! {
-    locks_that_are_given_back_before_the_end:
-        "EarlyRelease", "list-append", "serializable", &[], &["G", "incompatible", "internal"];
     locks_that_are_given_back_between_accounts:
         "EarlyRelease", "bank", "serializable", &[], &["wrong-total", "negative-value"];
-    locks_that_are_given_back_on_registers:
-        "EarlyRelease", "rw-register", "serializable", &[], &["G", "lost-update", "internal"];
     reads_that_are_not_validated:
         "SkipValidation", "list-append", "optimistic", &[], &["G", "incompatible", "lost-update"];
     validation_without_locks:
