@@ -122,7 +122,7 @@ impl Asked {
             Err(error) => return Err(error),
         };
         let after = counts(&said)?;
-        let since = |what: &String| after[what] - before.get(what).unwrap_or(&0);
+        let since = |what: &String| after[what].saturating_sub(*before.get(what).unwrap_or(&0));
         let hit: Vec<&String> = after.keys().filter(|what| since(what) > 0).collect();
         let is_disk = |what: &&String| ["writes_refused", "fsyncs_failed"].contains(&what.as_str());
         if hit.iter().any(is_disk) && ground.cluster.wait_end(name).await {

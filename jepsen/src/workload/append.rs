@@ -14,7 +14,6 @@ use crate::level::Level;
 /// So many lists at a time, so many elements in each.
 const ACTIVE: usize = 8;
 const LENGTH: u32 = 48;
-const LONGEST: usize = 4;
 const LIST: &str = "list";
 /// An element as it is stored, big-endian.
 const BYTES: usize = 8;
@@ -44,17 +43,7 @@ impl Workload for ListAppend {
     }
 
     fn next(&mut self, dice: &mut Rng) -> Op {
-        let length = dice.usize(1..=LONGEST);
-        let parts: Vec<Value> = (0..length)
-            .map(|_| match dice.bool() {
-                true => mop("r", self.keys.any(dice), Value::Nil),
-                false => {
-                    let (key, element) = self.keys.use_one(dice);
-                    mop("append", key, element)
-                }
-            })
-            .collect();
-        Op::new("txn", vector(parts), dice)
+        self.keys.transaction("append", dice)
     }
 
     async fn perform(ask: &Ask, op: &Op) -> Done {

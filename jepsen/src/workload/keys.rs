@@ -2,6 +2,12 @@
 
 use fastrand::Rng;
 
+use super::{Op, mop, vector};
+use crate::history::Value;
+
+/// So many parts has a transaction at most.
+const LONGEST: usize = 4;
+
 /// A few keys are in use at a time, each for so many operations; then a new one takes its
 /// place. So the history of each stays short, which bounds what its checker has to try,
 /// and there is always one that nobody has written.
@@ -34,6 +40,21 @@ impl Keys {
     /// One of them.
     pub(super) fn any(&self, dice: &mut Rng) -> i64 {
         self.active[dice.usize(..self.active.len())].number
+    }
+
+    /// Some reads and some writes, of which each gives a key a value that it never had.
+    pub(super) fn transaction(&mut self, write: &'static str, dice: &mut Rng) -> Op {
+        let length = dice.usize(1..=LONGEST);
+        let parts: Vec<Value> = (0..length)
+            .map(|_| match dice.bool() {
+                true => mop("r", self.any(dice), Value::Nil),
+                false => {
+                    let (key, value) = self.use_one(dice);
+                    mop(write, key, value)
+                }
+            })
+            .collect();
+        Op::new("txn", vector(parts), dice)
     }
 
     /// One of them, used once more, and a value for it that it never had.

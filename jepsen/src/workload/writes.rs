@@ -11,7 +11,6 @@ use crate::history::Value;
 /// So many registers at a time, so many writes to each.
 const ACTIVE: usize = 8;
 const WRITES: u32 = 48;
-const LONGEST: usize = 4;
 const KIND: &str = "rw";
 
 /// Reads and blind writes; each value is written once.
@@ -38,17 +37,7 @@ impl Workload for RwRegister {
     }
 
     fn next(&mut self, dice: &mut Rng) -> Op {
-        let length = dice.usize(1..=LONGEST);
-        let parts: Vec<Value> = (0..length)
-            .map(|_| match dice.bool() {
-                true => mop("r", self.keys.any(dice), Value::Nil),
-                false => {
-                    let (key, value) = self.keys.use_one(dice);
-                    mop("w", key, value)
-                }
-            })
-            .collect();
-        Op::new("txn", vector(parts), dice)
+        self.keys.transaction("w", dice)
     }
 
     async fn perform(ask: &Ask, op: &Op) -> Done {
