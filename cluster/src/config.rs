@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 
 use crate::local::ClusterOptions;
 use crate::node::NodeName;
-use crate::ports::Ports;
+use crate::ports::Place;
 
 /// The configuration file of a server. Paths in it are relative to its folder.
 pub(crate) fn config_text(
     name: NodeName,
     cluster: &str,
-    ports: &BTreeMap<NodeName, Ports>,
+    places: &BTreeMap<NodeName, Place>,
     options: &ClusterOptions,
 ) -> String {
     let [of_coordinators, of_shards] = &options.lines;
-    let own = ports[&name];
+    let own = &places[&name];
     let mut text = format!(
-        "cluster = \"{cluster}\"\nlisten = \"127.0.0.1:{}\"\nadmin = \"127.0.0.1:{}\"\n\
+        "cluster = \"{cluster}\"\nlisten = \"{}\"\nadmin = \"{}\"\n\
          data = \"{name}\"\ncerts = \"certs\"\n",
-        own.quic, own.admin
+        own.listen, own.admin
     );
-    let coordinators = addresses(ports, |name| matches!(name, NodeName::Coordinator(_)));
+    let coordinators = addresses(places, |name| matches!(name, NodeName::Coordinator(_)));
     match name {
         NodeName::Coordinator(n) => {
-            let shards = addresses(ports, |name| matches!(name, NodeName::Shard(_)));
+            let shards = addresses(places, |name| matches!(name, NodeName::Shard(_)));
             text.push_str(&format!("id = {n}\nshards = {shards:?}\n"));
             if coordinators.len() > 1 {
                 text.push_str(&format!("group = {coordinators:?}\n"));
@@ -48,12 +48,12 @@ fn further(text: &mut String, lines: &[String]) {
 }
 
 /// The address for clients.
-pub(crate) fn url_of(ports: &BTreeMap<NodeName, Ports>) -> String {
-    let coordinators = addresses(ports, |name| matches!(name, NodeName::Coordinator(_)));
+pub(crate) fn url_of(places: &BTreeMap<NodeName, Place>) -> String {
+    let coordinators = addresses(places, |name| matches!(name, NodeName::Coordinator(_)));
     format!("synod://{}", coordinators.join(","))
 }
 
-fn addresses(ports: &BTreeMap<NodeName, Ports>, which: fn(&NodeName) -> bool) -> Vec<String> {
-    let found = ports.iter().filter(|(name, _)| which(name));
-    found.map(|(_, ports)| format!("127.0.0.1:{}", ports.told)).collect()
+fn addresses(places: &BTreeMap<NodeName, Place>, which: fn(&NodeName) -> bool) -> Vec<String> {
+    let found = places.iter().filter(|(name, _)| which(name));
+    found.map(|(_, place)| place.told.to_string()).collect()
 }

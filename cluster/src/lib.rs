@@ -11,7 +11,8 @@
 //! folder was chosen by the caller, removes its files.
 //!
 //! On request, all that servers and clients say to each other goes through [`Links`],
-//! which can be cut and spoiled.
+//! which can be cut and spoiled: by a proxy, or, with root, by the kernel between network
+//! namespaces.
 
 mod bin;
 mod config;
@@ -25,8 +26,8 @@ mod scrape;
 
 pub use bin::find_bin;
 pub use folder::Folder;
-pub use links::{Counts, Links, Partition, Party, Rule, Shape};
-pub use local::{CLIENT, ClusterOptions, LocalCluster};
+pub use links::{Counts, Links, Partition, Party, Rule, Shape, probe_namespaces};
+pub use local::{CLIENT, ClusterOptions, LocalCluster, Medium};
 pub use node::NodeName;
 pub use process::{Condition, Usage};
 pub use scrape::Metrics;

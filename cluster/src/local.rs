@@ -1,7 +1,6 @@
 //! The cluster as a whole.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use synod_common::limits;
 use crate::bin::find_bin;
 use crate::config::{config_text, url_of};
 use crate::folder::Folder;
-use crate::links::{Links, Server};
+use crate::links::{Links, Network, Server};
 use crate::node::NodeName;
-use crate::ports::{self, Ports};
+use crate::ports::{self, Place};
 use crate::process::{Condition, Process, Usage};
 use crate::scrape::{self, Metrics};
 
@@ -29,6 +28,19 @@ const START: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_secs(5);
 /// How long a server may take to stop when it is asked to.
 const STOP: Duration = Duration::from_secs(5);
+
+/// What carries the links between servers, and between them and clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Medium {
+    /// The system, and nobody can break them.
+    #[default]
+    Loopback,
+    /// A proxy before each server. What happens to datagrams is drawn from this seed.
+    Proxy(u64),
+    /// The system, between network namespaces. Takes root and Linux
+    /// ([`probe_namespaces`](crate::probe_namespaces)).
+    Namespaces,
+}
 
 /// What kind of cluster.
 #[derive(Clone, Debug)]
@@ -45,9 +57,8 @@ pub struct ClusterOptions {
     pub unsafe_classical_3pc: bool,
     /// The `synod` executable; found by [`find_bin`] otherwise.
     pub bin: Option<PathBuf>,
-    /// Makes its links breakable ([`LocalCluster::links`]); what happens to them is drawn from
-    /// this seed.
-    pub links: Option<u64>,
+    /// What carries its links, and whether they can be broken ([`LocalCluster::links`]).
+    pub links: Medium,
     /// Further lines in the files of coordinators and of shards, such as `bug = "NoFloor"`.
     pub lines: [Vec<String>; 2],
 }
@@ -61,7 +72,7 @@ impl Default for ClusterOptions {
             deadlocks: Scheme::default(),
             unsafe_classical_3pc: false,
             bin: None,
-            links: None,
+            links: Medium::default(),
             lines: [Vec::new(), Vec::new()],
         }
     }
@@ -71,8 +82,8 @@ impl Default for ClusterOptions {
 pub struct LocalCluster {
     nodes: BTreeMap<NodeName, Process>,
     url: String,
+    /// It goes after the processes that use it, as does the folder.
     links: Option<Links>,
-    /// Last, so that it goes after the processes that use it.
     dir: Folder,
 }
 
@@ -104,15 +115,16 @@ impl LocalCluster {
             }
             authority.issue(Role::Client, CLIENT)?;
         }
-        let (ports, links) = connect(&names, options.links).await?;
-        let url = url_of(&ports);
+        let (places, links) = connect(&names, options.links).await?;
+        let url = url_of(&places);
         let mut nodes = BTreeMap::new();
         let cluster_id = format!("{:032x}", ports::seed());
         for &name in &names {
             let config = dir.path().join(format!("{name}.toml"));
-            std::fs::write(&config, config_text(name, &cluster_id, &ports, &options))
+            std::fs::write(&config, config_text(name, &cluster_id, &places, &options))
                 .with_context(|| format!("{} can not be written", config.display()))?;
-            let mut node = Process::new(name, &bin, &config, dir.path(), ports[&name].admin);
+            let place = places[&name].clone();
+            let mut node = Process::new(name, &bin, &config, dir.path(), place);
             node.spawn()?;
             nodes.insert(name, node);
         }
@@ -275,19 +287,28 @@ impl LocalCluster {
     }
 }
 
-/// The ports of the servers, and the links before them if they shall be breakable.
+/// Where the servers are, and the links between them if they shall be breakable.
 async fn connect(
     names: &[NodeName],
-    seed: Option<u64>,
-) -> Result<(BTreeMap<NodeName, Ports>, Option<Links>)> {
-    let fronts = seed.map(|_| names.iter().map(|_| ports::front()).collect::<Result<Vec<_>>>());
-    let mut ports: BTreeMap<NodeName, Ports> =
-        names.iter().copied().zip(ports::free(names.len())?).collect();
-    let (Some(seed), Some(fronts)) = (seed, fronts.transpose()?) else { return Ok((ports, None)) };
-    let mut servers = Vec::new();
-    for ((&name, ports), front) in ports.iter_mut().zip(fronts) {
-        ports.told = front.local_addr()?.port();
-        servers.push(Server { name, real: (Ipv4Addr::LOCALHOST, ports.quic).into(), front });
+    medium: Medium,
+) -> Result<(BTreeMap<NodeName, Place>, Option<Links>)> {
+    let on_loopback = || anyhow::Ok(names.iter().copied().zip(ports::free(names.len())?).collect());
+    match medium {
+        Medium::Loopback => Ok((on_loopback()?, None)),
+        Medium::Proxy(seed) => {
+            let fronts = names.iter().map(|_| ports::front()).collect::<Result<Vec<_>>>()?;
+            let mut places: BTreeMap<NodeName, Place> = on_loopback()?;
+            let mut servers = Vec::new();
+            for ((&name, place), front) in places.iter_mut().zip(fronts) {
+                place.told = front.local_addr()?;
+                servers.push(Server { name, real: place.listen, front });
+            }
+            Ok((places, Some(Links::through_a_proxy(servers, seed).await?)))
+        }
+        Medium::Namespaces => {
+            let network = Network::new(names)?;
+            let places = names.iter().map(|&name| (name, network.place(name))).collect();
+            Ok((places, Some(Links::through(network, names))))
+        }
     }
-    Ok((ports, Some(Links::start(servers, seed).await?)))
 }

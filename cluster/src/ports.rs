@@ -4,7 +4,7 @@
 //! so that no client takes the port of a server while that one is dead.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::Result;
 
@@ -12,14 +12,16 @@ const LOWEST: u16 = 10_000;
 const HIGHEST: u16 = 30_000;
 const ATTEMPTS: usize = 10_000;
 
-/// The ports of a server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ports {
+/// Where a server is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
     /// Where it listens.
-    pub(crate) quic: u16,
+    pub(crate) listen: SocketAddr,
     /// Where others are told that it listens: the same, or its front.
-    pub(crate) told: u16,
-    pub(crate) admin: u16,
+    pub(crate) told: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    /// The network namespace that it runs in, if that is not ours.
+    pub(crate) namespace: Option<String>,
 }
 
 /// A socket on a port that was free.
@@ -34,8 +36,8 @@ pub(crate) fn front() -> Result<UdpSocket> {
     anyhow::bail!("no free port between {LOWEST} and {HIGHEST} on 127.0.0.1")
 }
 
-/// So many pairs of ports that are free now.
-pub(crate) fn free(count: usize) -> Result<Vec<Ports>> {
+/// So many places with ports that are free now.
+pub(crate) fn free(count: usize) -> Result<Vec<Place>> {
     // Sockets are kept until all are found, so that none is found twice.
     let mut taken = Vec::new();
     let mut found = Vec::new();
@@ -45,11 +47,11 @@ pub(crate) fn free(count: usize) -> Result<Vec<Ports>> {
         }
         let span = u128::from(HIGHEST - LOWEST) / 2;
         let even = LOWEST + 2 * u16::try_from(seed() % span).unwrap_or(0);
-        let quic = UdpSocket::bind((Ipv4Addr::LOCALHOST, even));
-        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, even + 1));
-        if let (Ok(quic), Ok(admin)) = (quic, admin) {
-            taken.push((quic, admin));
-            found.push(Ports { quic: even, told: even, admin: even + 1 });
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (listen, admin) = (at(even), at(even + 1));
+        if let (Ok(quic), Ok(http)) = (UdpSocket::bind(listen), TcpListener::bind(admin)) {
+            taken.push((quic, http));
+            found.push(Place { listen, told: listen, admin, namespace: None });
         }
     }
     anyhow::bail!("no free ports between {LOWEST} and {HIGHEST} on 127.0.0.1")

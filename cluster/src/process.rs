@@ -1,6 +1,7 @@
 //! One server as a process.
 
 use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::node::NodeName;
+use crate::ports::Place;
 
 /// The first word of the line that a server prints when it serves.
 const READY: &str = "READY";
@@ -23,7 +25,7 @@ pub(crate) struct Process {
     bin: PathBuf,
     config: PathBuf,
     errors: PathBuf,
-    admin: u16,
+    place: Place,
     /// It was started before. What belongs to a group may begin with an empty folder once.
     old: bool,
     running: Option<Running>,
@@ -61,15 +63,15 @@ impl Process {
         bin: &Path,
         config: &Path,
         dir: &Path,
-        admin: u16,
+        place: Place,
     ) -> Process {
         let errors = dir.join(format!("{name}.err"));
         let (bin, config) = (bin.to_owned(), config.to_owned());
-        Process { name, bin, config, errors, admin, old: false, running: None }
+        Process { name, bin, config, errors, place, old: false, running: None }
     }
 
-    pub(crate) fn admin(&self) -> u16 {
-        self.admin
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.place.admin
     }
 
     pub(crate) fn spawn(&mut self) -> Result<()> {
@@ -83,7 +85,8 @@ impl Process {
             NodeName::Coordinator(_) => &["coordinator"],
             NodeName::Shard(_) => &["shard"],
         };
-        let mut child = Command::new(&self.bin)
+        let mut child = self
+            .program()
             .args(subcommand)
             .arg("--config")
             .arg(&self.config)
@@ -96,6 +99,15 @@ impl Process {
         let stdout = child.stdout.take().context("a server without stdout")?;
         self.running = Some(Running { child, stdout: BufReader::new(stdout).lines() });
         Ok(())
+    }
+
+    /// The executable, in its namespace. `ip` becomes what it starts, so whoever is killed or
+    /// stopped is the server itself.
+    fn program(&self) -> Command {
+        let Some(namespace) = &self.place.namespace else { return Command::new(&self.bin) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(&self.bin);
+        command
     }
 
     pub(crate) async fn wait_ready(&mut self, patience: Duration) -> Result<()> {

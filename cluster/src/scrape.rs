@@ -1,6 +1,7 @@
 //! What a server counts, read from its admin port.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -18,9 +19,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Fetches `/metrics` from a port of this machine.
-    pub(crate) async fn fetch(port: u16) -> Result<Metrics> {
-        Ok(Metrics::parse(&ask(port, "/metrics", None).await?))
+    /// Fetches `/metrics` from an admin port.
+    pub(crate) async fn fetch(admin: SocketAddr) -> Result<Metrics> {
+        Ok(Metrics::parse(&ask(admin, "/metrics", None).await?))
     }
 
     fn parse(text: &str) -> Metrics {
@@ -49,15 +50,15 @@ impl Metrics {
 }
 
 /// The body of a page; with one of ours, of the answer to a `POST`.
-pub(crate) async fn ask(port: u16, path: &str, body: Option<&str>) -> Result<String> {
-    tokio::time::timeout(PATIENCE, ask_now(port, path, body)).await.context("no answer")?
+pub(crate) async fn ask(admin: SocketAddr, path: &str, body: Option<&str>) -> Result<String> {
+    tokio::time::timeout(PATIENCE, ask_now(admin, path, body)).await.context("no answer")?
 }
 
-async fn ask_now(port: u16, path: &str, body: Option<&str>) -> Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn ask_now(admin: SocketAddr, path: &str, body: Option<&str>) -> Result<String> {
+    let mut stream = TcpStream::connect(admin).await?;
     let (method, length) = (if body.is_some() { "POST" } else { "GET" }, body.map_or(0, str::len));
     let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+        "{method} {path} HTTP/1.0\r\nHost: {admin}\r\nConnection: close\r\n\
          Content-Length: {length}\r\n\r\n{}",
         body.unwrap_or_default()
     );

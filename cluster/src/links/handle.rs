@@ -1,72 +1,45 @@
 //! What whoever breaks links holds in the hand.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::link::Link;
-use super::party::Party;
-use super::proxy::{self, Server};
+use super::namespaces::Network;
+use super::party::{Ends, Party, all_ends};
+use super::proxy::{Proxy, Server};
 use super::rule::{Counts, Rule};
+use crate::node::NodeName;
 
 /// The links of a cluster, each in two directions. They live as long as this does.
 pub struct Links {
-    table: Arc<Table>,
-    /// Dropped, it ends the thread.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    rules: Mutex<BTreeMap<Ends, Rule>>,
+    carrier: Carrier,
 }
 
-/// All links, by who sends and who receives.
-pub(super) struct Table(BTreeMap<(Party, Party), Arc<Mutex<Link>>>);
-
-impl Table {
-    /// The links of these servers and their clients.
-    pub(super) fn new(servers: &[Server], seed: u64) -> Table {
-        let mut parties: Vec<Party> = servers.iter().map(|server| server.name.into()).collect();
-        parties.push(Party::Client);
-        let now = Instant::now();
-        let link = |from, to| Arc::new(Mutex::new(Link::new(seed, from, to, now)));
-        let pairs = parties.iter().flat_map(|&from| parties.iter().map(move |&to| (from, to)));
-        let pairs = pairs.filter(|(from, to)| from != to);
-        Table(pairs.map(|(from, to)| ((from, to), link(from, to))).collect())
-    }
-
-    pub(super) fn link(&self, from: Party, to: Party) -> Option<&Arc<Mutex<Link>>> {
-        self.0.get(&(from, to))
-    }
+/// What carries datagrams, and obeys.
+enum Carrier {
+    Proxy(Proxy),
+    Namespaces(Network),
 }
 
 impl Links {
-    /// Starts to carry datagrams. All servers must be named differently.
-    pub(crate) async fn start(servers: Vec<Server>, seed: u64) -> Result<Links> {
-        let table = Arc::new(Table::new(&servers, seed));
-        let (stop, stopped) = oneshot::channel();
-        let (started, outcome) = oneshot::channel();
-        let carried = Arc::clone(&table);
-        let carry = move || {
-            let mut runtime = Builder::new_current_thread();
-            match runtime.enable_all().build_local(LocalOptions::default()) {
-                Ok(runtime) => runtime.block_on(proxy::run(carried, servers, started, stopped)),
-                Err(error) => drop(started.send(Err(error))),
-            }
-        };
-        let thread = std::thread::Builder::new().name("links".to_owned()).spawn(carry);
-        let thread = Some(thread.context("no thread for the links")?);
-        let links = Links { table, stop: Some(stop), thread };
-        outcome.await.context("the links ended")?.context("the links can not be set up")?;
-        Ok(links)
+    /// Starts to carry datagrams between sockets. All servers must be named differently.
+    pub(crate) async fn through_a_proxy(servers: Vec<Server>, seed: u64) -> Result<Links> {
+        let rules = no_rules(servers.iter().map(|server| server.name));
+        let carrier = Carrier::Proxy(Proxy::start(servers, seed).await?);
+        Ok(Links { rules: Mutex::new(rules), carrier })
+    }
+
+    /// Those of a network that is there.
+    pub(crate) fn through(network: Network, names: &[NodeName]) -> Links {
+        let rules = Mutex::new(no_rules(names.iter().copied()));
+        Links { rules, carrier: Carrier::Namespaces(network) }
     }
 
     /// Who is at their ends.
     pub fn parties(&self) -> Vec<Party> {
-        let mut parties: Vec<Party> = self.table.0.keys().map(|(from, _)| *from).collect();
+        let mut parties: Vec<Party> = self.rules.lock().keys().map(|(from, _)| *from).collect();
         parties.dedup();
         parties
     }
@@ -76,31 +49,48 @@ impl Links {
     ///
     /// # Errors
     /// If there is no such link, or no such rule: shares are of 0 to 1, times at most a
-    /// minute.
+    /// minute. If the system refuses.
     pub fn set(&self, from: Party, to: Party, rule: Rule) -> Result<()> {
-        rule.check()?;
-        *self.link(from, to)?.lock().rule_mut() = rule;
-        Ok(())
+        self.change(|rules| {
+            *one_of(rules, from, to)? = rule;
+            Ok(())
+        })
+    }
+
+    /// From now on, links obey these rules, and those that are not named obey none. A link
+    /// whose rule stays the same is left alone.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); then none is changed, unless the system refuses.
+    pub fn set_all(&self, wanted: &BTreeMap<(Party, Party), Rule>) -> Result<()> {
+        self.change(|rules| {
+            rules.values_mut().for_each(|rule| *rule = Rule::default());
+            for (&(from, to), rule) in wanted {
+                *one_of(rules, from, to)? = *rule;
+            }
+            Ok(())
+        })
     }
 
     /// Cuts these, whatever else their rules say, and no others.
     ///
     /// # Errors
-    /// If one of them does not exist; then none is cut.
+    /// If one of them does not exist; then none is cut. If the system refuses.
     pub fn cut<'a>(&self, cut: impl IntoIterator<Item = &'a (Party, Party)>) -> Result<()> {
-        let cut = cut.into_iter().map(|(from, to)| self.link(*from, *to));
-        let cut: Vec<_> = cut.collect::<Result<_>>()?;
-        for link in cut {
-            link.lock().rule_mut().cut = true;
-        }
-        Ok(())
+        self.change(|rules| {
+            for &(from, to) in cut {
+                one_of(rules, from, to)?.cut = true;
+            }
+            Ok(())
+        })
     }
 
     /// From now on, everything passes as it came.
-    pub fn heal(&self) {
-        for link in self.table.0.values() {
-            *link.lock().rule_mut() = Rule::default();
-        }
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn heal(&self) -> Result<()> {
+        self.set_all(&BTreeMap::new())
     }
 
     /// The rule of a link.
@@ -108,34 +98,59 @@ impl Links {
     /// # Errors
     /// If there is no such link.
     pub fn rule(&self, from: Party, to: Party) -> Result<Rule> {
-        Ok(self.link(from, to)?.lock().rule())
+        one_of(&mut self.rules.lock(), from, to).copied()
     }
 
     /// What a link has done.
     ///
     /// # Errors
-    /// If there is no such link.
+    /// If there is no such link, or the system does not tell.
     pub fn counts(&self, from: Party, to: Party) -> Result<Counts> {
-        Ok(self.link(from, to)?.lock().counts())
+        self.rule(from, to)?;
+        let counts = self.all_counts()?;
+        Ok(*counts.get(&(from, to)).context("a link that is not counted")?)
     }
 
     /// What all links have done, by who sends and who receives.
-    pub fn all_counts(&self) -> BTreeMap<(Party, Party), Counts> {
-        self.table.0.iter().map(|(ends, link)| (*ends, link.lock().counts())).collect()
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn all_counts(&self) -> Result<BTreeMap<(Party, Party), Counts>> {
+        match &self.carrier {
+            Carrier::Proxy(proxy) => Ok(proxy.counts()),
+            Carrier::Namespaces(network) => network.counts(),
+        }
     }
 
-    fn link(&self, from: Party, to: Party) -> Result<&Mutex<Link>> {
-        let link = self.table.link(from, to);
-        Ok(link.with_context(|| format!("there is no link from {from} to {to}"))?)
+    /// Whether counts tell all that this rule does.
+    pub fn counts_all_of(&self, rule: &Rule) -> bool {
+        match &self.carrier {
+            Carrier::Proxy(_) => true,
+            Carrier::Namespaces(_) => rule.duplicate == 0.0 && rule.reorder == 0.0,
+        }
+    }
+
+    /// Carries out what differs from what was.
+    fn change(&self, how: impl FnOnce(&mut BTreeMap<Ends, Rule>) -> Result<()>) -> Result<()> {
+        let mut rules = self.rules.lock();
+        let mut wanted = rules.clone();
+        how(&mut wanted)?;
+        wanted.values().try_for_each(Rule::check)?;
+        let changed = wanted.iter().filter(|(ends, rule)| rules[ends] != **rule);
+        let changed: Vec<(Ends, Rule)> = changed.map(|(ends, rule)| (*ends, *rule)).collect();
+        match &self.carrier {
+            Carrier::Proxy(proxy) => proxy.set(&changed),
+            Carrier::Namespaces(network) => network.set(&changed)?,
+        }
+        *rules = wanted;
+        Ok(())
     }
 }
 
-impl Drop for Links {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // It has said why, if it panicked.
-            let _ = thread.join();
-        }
-    }
+fn no_rules(names: impl IntoIterator<Item = NodeName>) -> BTreeMap<Ends, Rule> {
+    all_ends(names).into_iter().map(|ends| (ends, Rule::default())).collect()
+}
+
+fn one_of(rules: &mut BTreeMap<Ends, Rule>, from: Party, to: Party) -> Result<&mut Rule> {
+    rules.get_mut(&(from, to)).with_context(|| format!("there is no link from {from} to {to}"))
 }

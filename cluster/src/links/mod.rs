@@ -1,56 +1,37 @@
-//! Links between the parties of a cluster that can be cut, slowed and spoiled, without root.
-//!
-//! Every server has one UDP socket, with which it both accepts and dials; so where a datagram
-//! comes from tells which server sent it, and what comes from elsewhere is a client's. In
-//! front of each server stands a socket of ours, its *front*. Everybody is given the address
-//! of the front; where the server itself listens only the server and we know:
+//! Links between the parties of a cluster that can be cut, slowed and spoiled.
 //!
 //! ```text
-//!   c1 :11000 ──┐            ┌── upstream of c1 :40001 ──┐
-//!   s2 :13000 ──┼─▶ front ───┼── upstream of s2 :40002 ──┼─▶ s1 :12000
-//!   client ─────┘   of s1    └── upstream of it :40003 ──┘
-//!   :35000          :12500
+//!                  Links          who sends and who receives ──▶ Rule, Counts
+//!                 /     \
+//!            proxy       namespaces
+//!   a socket before      each server in a network of its own,
+//!   each server;         and the kernel between them;
+//!   no root              root, on Linux
 //! ```
 //!
-//! For each sender there is an *upstream* socket. What the server answers to it leaves from the
-//! front, to that sender. When s1 itself dials c1, it goes through the front of c1; so two
-//! servers have two paths, and datagrams of both obey the rule of the same directed link, by
-//! who sends and who receives:
+//! A link has two directions, and a [`Rule`] for each. What rules did is counted for each
+//! direction ([`Counts`]), so that a fault that never took effect is noticed. [`Partition`]
+//! says which links to cut for the usual shapes.
 //!
-//! ```text
-//!   c1 → s1   what c1 sends to the front of s1, and what it answers to s1 through its own
-//!   s1 → c1   the same the other way round; it has a rule of its own
-//! ```
-//!
-//! For example: with `set(c1, s1, Rule { cut: true, .. })` s1 hears nothing of c1 any more,
-//! while c1 goes on hearing s1: until QUIC gives up their connections, on which nothing is
-//! acknowledged any more. `heal()` makes all links as they were.
-//!
-//! A [`Rule`] is applied by a machine without a world ([`link`]), which draws what happens to
-//! the n-th datagram of a link from a seed; [`proxy`] carries it out, on a thread of its own.
-//! Links that have no rule cost little: what the system hands over as one batch leaves as one.
-//! What rules did is counted for each link ([`Counts`]), so that a fault that never took
-//! effect is noticed. [`Partition`] says which links to cut for the usual shapes.
-//!
-//! A front outlives its server: who restarts is found where it was. To one that is dead,
-//! datagrams go as they would without us, into nothing.
+//! The [`proxy`] needs nothing, draws from a seed what happens to the n-th datagram, and
+//! counts all of it. [`namespaces`] leave the servers' own sockets and addresses as they are
+//! on machines, with nothing of ours in between: what a cluster survives there it does not
+//! survive by the grace of a proxy.
 //!
 //! Deliberately absent: links between single clients (all of them are one party), limits of
 //! bandwidth, and spoiled bytes, which QUIC would drop as it drops what is lost.
 
 mod dice;
 mod handle;
-mod link;
-mod pacer;
+mod namespaces;
 mod party;
 mod proxy;
 mod rule;
 mod shape;
-mod socket;
-#[cfg(test)]
-mod tests;
 
 pub use handle::Links;
+pub(crate) use namespaces::Network;
+pub use namespaces::probe as probe_namespaces;
 pub use party::Party;
 pub(crate) use proxy::Server;
 pub use rule::{Counts, Rule};

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::node::NodeName;
 
+/// A link in one direction: who sends, and who receives.
+pub(super) type Ends = (Party, Party);
+
 /// An end of links, as it prints: `c1`, `s2`, `client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
@@ -37,4 +40,12 @@ impl fmt::Display for Party {
             Party::Client => f.write_str("client"),
         }
     }
+}
+
+/// All links between these servers, and between them and clients.
+pub(super) fn all_ends(names: impl IntoIterator<Item = NodeName>) -> Vec<Ends> {
+    let parties = names.into_iter().map(Party::from).chain([Party::Client]);
+    let parties: Vec<Party> = parties.collect();
+    let pairs = parties.iter().flat_map(|&from| parties.iter().map(move |&to| (from, to)));
+    pairs.filter(|(from, to)| from != to).collect()
 }

@@ -24,7 +24,7 @@ use synod_cluster::{Condition, Links, LocalCluster, NodeName, Rule};
 
 pub use self::chaos::Asked;
 use self::links::Rules;
-pub use self::links::Spoiled;
+pub use self::links::{Spoiled, probe_namespaces};
 pub use self::process::Held;
 
 macro_rules! nemeses {
@@ -128,15 +128,7 @@ impl Ground {
             let whole = rules.entry(*link).or_default();
             *whole = links::both(*whole, *rule);
         }
-        let links = self.links()?;
-        // One by one: a link that stays cut is cut all the time.
-        for (from, to) in links.all_counts().into_keys() {
-            let rule = rules.get(&(from, to)).copied().unwrap_or_default();
-            if links.rule(from, to)? != rule {
-                links.set(from, to, rule)?;
-            }
-        }
-        Ok(())
+        self.links()?.set_all(&rules)
     }
 
     /// Makes sure that all servers are there.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use synod_client::{Client, Credentials};
-use synod_cluster::{CLIENT, ClusterOptions, LocalCluster, find_bin};
+use synod_cluster::{CLIENT, ClusterOptions, LocalCluster, Medium, find_bin};
 use tokio::sync::Mutex;
 
 use super::Settings;
@@ -110,7 +110,10 @@ async fn start(settings: &Settings, dice: &mut Rng) -> Result<LocalCluster> {
         shards: settings.shards,
         coordinators: settings.coordinators,
         bin: settings.bin.clone(),
-        links: breaks_links.then_some(settings.seed),
+        links: match breaks_links {
+            true => Medium::Proxy(settings.seed),
+            false => Medium::Loopback,
+        },
         lines,
         ..ClusterOptions::default()
     };

@@ -12,11 +12,11 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::handle::Table;
 use super::link::{Fate, Link};
 use super::pacer::{Pacer, Waiting, Way};
-use super::party::Party;
 use super::socket::{Batch, Scratch, Socket};
+use super::thread::Table;
+use crate::links::party::Party;
 use crate::node::NodeName;
 
 /// Senders that a front knows at once. Of more, the one goes that was silent the longest.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::dice::Dice;
-use super::party::Party;
-use super::rule::{Counts, Rule};
+use crate::links::dice::Dice;
+use crate::links::party::Party;
+use crate::links::rule::{Counts, Rule};
 
 /// What may wait on a link.
 const MOST_BYTES: usize = 2 << 20;
@@ -74,10 +74,6 @@ impl Link {
 
     pub(super) fn rule_mut(&mut self) -> &mut Rule {
         &mut self.rule
-    }
-
-    pub(super) fn rule(&self) -> Rule {
-        self.rule
     }
 
     pub(super) fn counts(&self) -> Counts {
