@@ -7,7 +7,7 @@ use std::time::Duration;
 use synod_client::{Isolation, Protocol};
 use synod_jepsen::nemesis::Nemesis;
 use synod_jepsen::report::run::{Fault, Run};
-use synod_jepsen::runner::{self, PAGE, Remote, Settings};
+use synod_jepsen::runner::{self, Breaker, PAGE, Remote, Settings};
 use synod_jepsen::workload::WORKLOADS;
 use synod_jepsen::{Verdict, report};
 
@@ -66,6 +66,10 @@ pub struct Common {
     /// Operations a second at most; the workload's own if not given
     #[arg(long)]
     rate: Option<f64>,
+    /// How links are broken: by a proxy, or by the kernel between namespaces, which takes root
+    /// and Linux
+    #[arg(long, default_value = "proxy", value_parser = breaker_of)]
+    links: Breaker,
     /// A deliberate bug of all coordinators, in a synod that was built with the feature chaos
     #[arg(long, value_name = "NAME")]
     coordinator_bug: Option<String>,
@@ -95,6 +99,12 @@ pub fn nemesis_of(name: &str) -> Result<Nemesis, String> {
     found.ok_or_else(|| format!("nemeses are {}", known().join(", ")))
 }
 
+fn breaker_of(name: &str) -> Result<Breaker, String> {
+    let found = Breaker::ALL.into_iter().find(|breaker| breaker.name() == name);
+    let known = || Breaker::ALL.map(Breaker::name).join(", ");
+    found.ok_or_else(|| format!("links are broken by {}", known()))
+}
+
 impl Common {
     /// Settings that name no workload, no faults and no folder yet.
     pub fn settings(&self) -> Result<Settings, String> {
@@ -114,6 +124,7 @@ impl Common {
             clients: self.clients,
             rate: self.rate,
             remote: None,
+            links: self.links,
             bugs: [self.coordinator_bug.clone(), self.shard_bug.clone()],
             bin: self.bin.clone(),
         })

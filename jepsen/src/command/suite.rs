@@ -79,6 +79,9 @@ fn planned(args: &SuiteArgs) -> Result<Vec<(String, Settings)>, String> {
     let seed = args.common.seed.unwrap_or(1);
     common.seed = seed;
     let or_all = |some: &[Nemesis]| if some.is_empty() { Nemesis::ALL } else { some }.to_vec();
+    // Else all runs would fail one by one.
+    let probed = Settings { nemeses: or_all(&args.nemesis), ..common.clone() }.probe_links();
+    probed.map_err(|error| format!("{error:#}"))?;
     let plan = Plan {
         workloads: match args.workload.is_empty() {
             true => all_workloads(),

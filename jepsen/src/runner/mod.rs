@@ -32,5 +32,5 @@ mod work;
 
 pub use self::recorder::Recorder;
 pub use self::run::{HISTORY, JUNIT, PAGE, RESULTS, run};
-pub use self::settings::Settings;
+pub use self::settings::{Breaker, Settings};
 pub use self::site::Remote;

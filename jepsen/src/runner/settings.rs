@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use synod_client::{Isolation, Protocol};
 
 use super::Remote;
-use crate::nemesis::Nemesis;
+use crate::nemesis::{Nemesis, probe_namespaces};
 
 /// What a run is to be. The same settings make the same operations and the same faults;
 /// their timing is the machine's.
@@ -38,11 +39,49 @@ pub struct Settings {
     pub bugs: [Option<String>; 2],
     /// A cluster that is there, in place of one that is started.
     pub remote: Option<Remote>,
+    /// How links are broken, of a cluster that is started.
+    pub links: Breaker,
     /// The `synod` executable, if it is not the one beside this.
     pub bin: Option<PathBuf>,
 }
 
+/// How links are broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Breaker {
+    /// By a proxy, where a nemesis breaks them.
+    #[default]
+    Proxy,
+    /// By the kernel, between network namespaces. Takes root and Linux.
+    Namespaces,
+}
+
+impl Breaker {
+    /// All of them.
+    pub const ALL: [Breaker; 2] = [Breaker::Proxy, Breaker::Namespaces];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Breaker::Proxy => "proxy",
+            Breaker::Namespaces => "namespaces",
+        }
+    }
+}
+
 impl Settings {
+    /// Makes sure that this machine can do to links what the nemeses want.
+    ///
+    /// # Errors
+    ///
+    /// What it can not do, and why.
+    pub fn probe_links(&self) -> Result<()> {
+        if self.links == Breaker::Namespaces {
+            anyhow::ensure!(self.remote.is_none(), "links of a cluster that is there stay whole");
+            probe_namespaces(&self.nemeses).context("--links namespaces")?;
+        }
+        Ok(())
+    }
+
     /// What was set, beside workload, seed and faults, by the names of the command's flags.
     pub fn named(&self) -> Vec<(String, String)> {
         let [coordinator_bug, shard_bug] = &self.bugs;
@@ -55,6 +94,10 @@ impl Settings {
         let if_set = [
             ("shards", is_own.then(|| self.shards.to_string())),
             ("coordinators", is_own.then(|| self.coordinators.to_string())),
+            (
+                "links",
+                (is_own && self.links != Breaker::default()).then(|| self.links.name().to_owned()),
+            ),
             ("rate", self.rate.map(|rate| rate.to_string())),
             ("url", self.remote.as_ref().map(|remote| remote.url.clone())),
             ("certs", self.remote.as_ref().map(|remote| remote.certs.display().to_string())),

@@ -9,7 +9,7 @@ use synod_client::{Client, Credentials};
 use synod_cluster::{CLIENT, ClusterOptions, LocalCluster, Medium, find_bin};
 use tokio::sync::Mutex;
 
-use super::Settings;
+use super::{Breaker, Settings};
 use crate::nemesis::{Ground, Nemesis};
 use crate::workload::Ask;
 
@@ -40,6 +40,7 @@ pub(super) struct Site {
 impl Site {
     /// Starts a cluster, unless there is one.
     pub(super) async fn reach(settings: &Settings, dice: &mut Rng) -> Result<Site> {
+        settings.probe_links()?;
         if let Some(remote) = settings.remote.clone() {
             anyhow::ensure!(
                 settings.nemeses.is_empty() && settings.bugs == [None, None],
@@ -110,9 +111,10 @@ async fn start(settings: &Settings, dice: &mut Rng) -> Result<LocalCluster> {
         shards: settings.shards,
         coordinators: settings.coordinators,
         bin: settings.bin.clone(),
-        links: match breaks_links {
-            true => Medium::Proxy(settings.seed),
-            false => Medium::Loopback,
+        links: match settings.links {
+            Breaker::Proxy if breaks_links => Medium::Proxy(settings.seed),
+            Breaker::Proxy => Medium::Loopback,
+            Breaker::Namespaces => Medium::Namespaces,
         },
         lines,
         ..ClusterOptions::default()

@@ -6,12 +6,13 @@
 
 mod convicted;
 
+use std::io::Write;
 use std::time::Duration;
 
 use synod_client::{Isolation, Protocol};
-use synod_jepsen::nemesis::Nemesis;
+use synod_jepsen::nemesis::{Nemesis, probe_namespaces};
 use synod_jepsen::report::run::Run;
-use synod_jepsen::runner::{self, HISTORY, Settings};
+use synod_jepsen::runner::{self, Breaker, HISTORY, Settings};
 use synod_jepsen::{Budget, Finding, Format, Level, Options, Verdict, check};
 
 /// A short run, with few operations, so that its faults weigh.
@@ -30,6 +31,7 @@ fn settings(workload: &str, nemeses: &[Nemesis], out: &tempfile::TempDir) -> Set
         rate: Some(200.0),
         bugs: [None, None],
         remote: None,
+        links: Breaker::Proxy,
         bin: None,
     }
 }
@@ -102,5 +104,29 @@ fn each_level_shows_what_it_allows_and_nothing_else() {
             Some(level) => assert!(violated.contains(&level), "{isolation}: {violated:?}"),
             None => assert!(anomalies.is_empty(), "{isolation}: {anomalies:?}"),
         }
+    }
+}
+
+/// Whoever breaks links, it is seen to, and nothing is lost.
+#[test]
+fn links_are_broken_by_a_proxy_and_by_the_kernel() {
+    for links in Breaker::ALL {
+        if links == Breaker::Namespaces
+            && let Err(error) = probe_namespaces(&[])
+        {
+            // Not everybody may; but it is said, and not by a macro, whose text is shown of
+            // tests that fail only.
+            let text = format!("SKIPPED, namespaces were not tested: {error:#}\n");
+            std::io::stderr().write_all(text.as_bytes()).unwrap();
+            return;
+        }
+        let out = tempfile::tempdir().unwrap();
+        let mut settings = settings("list-append", &[Nemesis::Partition, Nemesis::Kill], &out);
+        settings.links = links;
+        let Some(run) = run(&settings) else { return };
+        assert_eq!(run.troubles, [""; 0]);
+        assert_eq!(run.finding.verdict, Verdict::Valid, "{:?}", run.finding);
+        let dropped = run.faults.iter().filter(|fault| fault.effect.contains("dropped")).count();
+        assert!(dropped > 0, "{:?}", run.faults);
     }
 }
