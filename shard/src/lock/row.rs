@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use synod_common::key::Key;
+use synod_common::key::{Key, KeyRange};
 
 /// Items at most.
 pub(super) const WIDTH: usize = 32;
@@ -95,6 +95,12 @@ impl<T> Row<T> {
 }
 
 impl<T: Item> Row<T> {
+    /// Of all keys.
+    pub(super) fn of_all(items: impl IntoIterator<Item = T>) -> Row<T> {
+        let KeyRange { start, end } = KeyRange::all();
+        Row::new(start, end, items)
+    }
+
     /// Of all keys from one on and in front of another.
     pub(super) fn new(from: Key, end: Option<Key>, items: impl IntoIterator<Item = T>) -> Row<T> {
         let skip = end.as_ref().map_or(0, |end| common(&from, end));

@@ -47,7 +47,8 @@ const LEAST: usize = WIDTH / 4;
 /// Keys in order, each with a value.
 #[derive(Clone, Debug)]
 pub(super) struct Tree<V> {
-    root: Box<Node<V>>,
+    /// None until there is a first key.
+    root: Option<Box<Node<V>>>,
 }
 
 /// All leaves are equally deep.
@@ -77,15 +78,14 @@ impl<V> Item for Box<Node<V>> {
 
 impl<V> Default for Tree<V> {
     fn default() -> Tree<V> {
-        let KeyRange { start, end } = KeyRange::all();
-        Tree { root: Box::new(Node::Leaf(Row::new(start, end, []))) }
+        Tree { root: None }
     }
 }
 
 impl<V> Tree<V> {
     /// The value of a key, with the key that lives as long.
     pub(super) fn get(&self, key: &[u8]) -> Option<(&Key, &V)> {
-        let mut node = &*self.root;
+        let mut node = &**self.root.as_ref()?;
         loop {
             match node {
                 Node::Leaf(row) => {
@@ -102,31 +102,37 @@ impl<V> Tree<V> {
     where
         V: Default,
     {
-        self.root.change(key, change);
-        if self.root.len() == WIDTH
-            && let Some(right) = self.root.join(None)
+        let root = self.root.get_or_insert_with(|| Box::new(Node::Leaf(Row::of_all([]))));
+        root.change(key, change);
+        if root.len() == WIDTH
+            && let Some(right) = root.join(None)
         {
-            let KeyRange { start, end } = KeyRange::all();
-            let left = std::mem::replace(&mut self.root, Tree::default().root);
-            *self.root = Node::Inner(Row::new(start, end, [left, right]));
+            let left = std::mem::replace(&mut **root, Node::Leaf(Row::of_all([])));
+            **root = Node::Inner(Row::of_all([Box::new(left), right]));
         }
-        if let Node::Inner(row) = &mut *self.root
+        if let Node::Inner(row) = &mut **root
             && row.len() == 1
         {
-            self.root = row.remove(0);
+            *root = row.remove(0);
         }
     }
 
     /// Whether there is none.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.root.len() == 0
+        self.root.as_ref().is_none_or(|root| root.len() == 0)
     }
 
     /// The entries of a range that is not empty, in order.
-    pub(super) fn range<'t>(&'t self, range: &KeyRange) -> Range<'t, V> {
+    pub(super) fn range(&self, range: &KeyRange) -> impl Iterator<Item = (&Key, &V)> {
+        self.root.iter().flat_map(|root| root.range(range))
+    }
+}
+
+impl<V> Node<V> {
+    fn range<'t>(&'t self, range: &KeyRange) -> Range<'t, V> {
         let mut path = Vec::new();
-        let mut node = &*self.root;
+        let mut node = self;
         loop {
             match node {
                 Node::Leaf(row) => {
@@ -142,9 +148,7 @@ impl<V> Tree<V> {
             }
         }
     }
-}
 
-impl<V> Node<V> {
     fn len(&self) -> usize {
         match self {
             Node::Leaf(row) => row.len(),
@@ -229,7 +233,7 @@ impl<V> Row<Box<Node<V>>> {
 
 /// The entries of a range, in order.
 #[derive(Debug)]
-pub(super) struct Range<'t, V> {
+struct Range<'t, V> {
     path: Vec<(&'t Row<Box<Node<V>>>, usize)>,
     row: &'t Row<Entry<V>>,
     at: usize,
@@ -359,7 +363,7 @@ mod tests {
     }
 
     fn depth(tree: &Tree<u16>) -> usize {
-        check(&tree.root, &KeyRange::all().start, None, true)
+        tree.root.as_ref().map_or(0, |root| check(root, &KeyRange::all().start, None, true))
     }
 
     proptest! {
