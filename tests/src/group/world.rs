@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use synod_common::id::CoordinatorId;
 use synod_common::message::GroupMessage;
 use synod_common::time::Mono;
-use synod_coordinator::group::{Pace, Replica, Step, Turn};
+use synod_coordinator::group::{Entry, Pace, Replica, Step, Turn};
 
 use super::bug::Bug;
 use super::check::Check;
@@ -235,10 +236,13 @@ impl World {
     fn append(&mut self, i: usize, count: u64) -> Result<(), String> {
         let Some(replica) = &mut self.nodes[i].replica else { return Ok(()) };
         let number = self.number;
-        let records = (number..).map_while(record).take(count as usize);
+        let records: Vec<Bytes> = (number..).map_while(record).take(count as usize).collect();
         let urgent = self.rng.chance(8_000);
-        let step = replica.append(self.now, records, urgent);
-        self.number += step.append.len() as u32;
+        let mut step = replica.append(self.now, records.iter().cloned(), urgent);
+        self.number += records.len() as u32;
+        // Who leads writes them by itself.
+        let epoch = replica.promise().epoch;
+        step.append.extend(records.into_iter().map(|record| Entry { epoch, record }));
         self.line(|_| format!("{} appends {count} from {number} on", id(i)));
         self.happened(i, step)
     }

@@ -8,7 +8,7 @@ use synod_common::message::GroupMessage;
 use synod_common::message::bulk::List;
 use synod_common::message::paxos::Bundle;
 use synod_common::time::Mono;
-use synod_coordinator::group::{Pace, Promise, Replica, Step, Turn, When};
+use synod_coordinator::group::{self, Pace, Promise, Replica, Step, Turn, When};
 use synod_coordinator::paxos::takeover::Found;
 use synod_coordinator::paxos::{Acceptor, Answer};
 
@@ -188,6 +188,12 @@ impl Member {
         out: &mut Out,
     ) {
         let Some(replica) = &mut self.replica else { return };
+        // Who leads writes them by itself.
+        let epoch = replica.promise().epoch;
+        let records: Vec<Bytes> = records.into_iter().collect();
+        for record in records.iter().cloned() {
+            self.disk.append(Record::Entry(group::Entry { epoch, record }));
+        }
         let step = replica.append(now, records, forced > 0);
         self.carry_out(now, step, out);
     }

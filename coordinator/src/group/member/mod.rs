@@ -238,6 +238,7 @@ impl Member {
         let mut records = Records::default();
         records.push(&Record::Started { epoch });
         let entries: Vec<Bytes> = records.iter().map(Bytes::copy_from_slice).collect();
+        entries.iter().for_each(|entry| self.places.push(out.force_bytes(entry)));
         let step = self.replica.append(now.mono, entries, true);
         self.carry_out(now, step, out);
     }
@@ -348,15 +349,15 @@ impl Member {
     /// The records of the core are the group's.
     fn append(&mut self, now: Now, out: &mut Output) {
         let (records, forced) = self.inner.take_records();
-        let entries = records.iter().map(Bytes::copy_from_slice);
-        let mut step = self.replica.append(now.mono, entries, forced > 0);
-        for (number, entry) in step.append.drain(..).enumerate() {
+        for (number, record) in records.iter().enumerate() {
             let lsn = match number < forced {
-                true => out.force_bytes(&entry.record),
-                false => out.append_bytes(&entry.record),
+                true => out.force_bytes(record),
+                false => out.append_bytes(record),
             };
             self.places.push(lsn);
         }
+        let entries = records.iter().map(Bytes::copy_from_slice);
+        let step = self.replica.append(now.mono, entries, forced > 0);
         self.inner.reuse(records);
         self.carry_out(now, step, out);
     }

@@ -468,8 +468,8 @@ impl Replica {
         (offer, step)
     }
 
-    /// The leader has more entries. Those that nobody waits for leave with the next that
-    /// somebody does, or with the next heartbeat.
+    /// The leader has more entries, which stand in its own log already. Those that nobody
+    /// waits for leave with the next that somebody does, or with the next heartbeat.
     pub fn append(
         &mut self,
         now: Mono,
@@ -480,9 +480,7 @@ impl Replica {
         assert!(self.leads(), "only the leader appends");
         let epoch = self.promise.epoch;
         for record in records {
-            let entry = Entry { epoch, record };
-            self.log.push(entry.clone());
-            step.append.push(entry);
+            self.log.push(Entry { epoch, record });
         }
         if urgent {
             self.send_all_entries(now, &mut step);
