@@ -84,6 +84,16 @@ impl<L> Net<L> {
         self.bag.push(letter);
     }
 
+    /// What was posted last.
+    pub fn newest(&self) -> Option<&L> {
+        self.bag.last()
+    }
+
+    /// Takes that back.
+    pub fn withdraw(&mut self) -> Option<L> {
+        self.bag.pop()
+    }
+
     /// Any letter; the newest with this chance, so that old ones come late.
     pub fn take(&mut self, rng: &mut Rng, newest: u32) -> Option<L> {
         if self.bag.is_empty() {
