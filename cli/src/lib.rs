@@ -2,13 +2,10 @@
 //!
 //! ```text
 //!   bank      accounts, transfers with receipts, and the check of both
-//!   bench     closed-loop workloads and what they cost
 //!   demo      the story of a bank whose servers are killed
 //! ```
 
 pub mod age;
 pub mod bank;
-pub mod bench;
 pub mod demo;
-pub mod random;
 pub mod runtime;

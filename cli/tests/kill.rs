@@ -5,8 +5,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use synod_bench::random::Random;
 use synod_cli::bank::{Bank, Load};
-use synod_cli::random::Random;
 use synod_cli::runtime;
 use synod_client::{Options, Protocol};
 use synod_cluster::{CLIENT, ClusterOptions, LocalCluster, NodeName};

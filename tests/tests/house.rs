@@ -40,7 +40,8 @@ fn dependencies_point_one_way() {
         ("coordinator", &["common"][..]),
         ("client", &["common", "coordinator", "shard"][..]),
         ("cluster", &["client", "common"][..]),
-        ("cli", &["client", "cluster", "common", "coordinator", "shard"][..]),
+        ("bench", &["client", "cluster", "common"][..]),
+        ("cli", &["bench", "client", "cluster", "common", "coordinator", "shard"][..]),
         ("jepsen", &["client", "cluster"][..]),
         ("tests", &["client", "common", "coordinator", "shard"][..]),
     ];
@@ -178,6 +179,8 @@ fn files_are_one_noun() {
         "coordinator/src",
         "client/src",
         "cluster/src",
+        "bench/src",
+        "bench/peers/src",
         "cli/src",
         "jepsen/src",
         "tests/src",

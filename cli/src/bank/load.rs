@@ -9,7 +9,7 @@ use synod_client::{Error, Key, Options, ShardId, TxnId};
 use tokio::task::JoinHandle;
 
 use super::{Bank, Receipt, account, receipt};
-use crate::random::Random;
+use synod_bench::random::Random;
 
 /// After a failure a client waits this long before its next transfer.
 const AFTER_FAILURE: Duration = Duration::from_millis(20);

@@ -26,7 +26,7 @@ use synod_common::route::Router;
 pub use books::{Books, Wrong};
 pub use load::{Done, Load, Tally};
 
-use crate::random::Random;
+use synod_bench::random::Random;
 
 /// Accounts opened in one transaction.
 const BATCH: u32 = 500;

@@ -5,9 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use synod_cli::bench::{
-    self, BenchOptions, FailoverBounds, FailoverOptions, Report, Target, Workload,
-};
+use synod_bench::{BenchOptions, FailoverBounds, FailoverOptions, Report, Target, Workload};
 use synod_cli::runtime;
 use synod_client::{Protocol, Scheme};
 
@@ -132,7 +130,7 @@ fn measure(args: &Args, global: &Global, workload: Workload) -> Result<Report> {
     };
     runtime::block_on(async {
         tokio::select! {
-            report = bench::run(&options) => report,
+            report = synod_bench::run(&options) => report,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         }
     })?
@@ -147,7 +145,7 @@ fn failover(args: &Args, global: &Global) -> Result<ExitCode> {
     };
     let report = runtime::block_on(async {
         tokio::select! {
-            report = bench::failover(options) => report,
+            report = synod_bench::failover(options) => report,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         }
     })??;

@@ -7,10 +7,12 @@ use anyhow::Result;
 use serde::Serialize;
 use synod_client::Client;
 
-use super::cost::round;
-use super::keyspace::{self, Keyspace, key};
-use super::{BenchOptions, Report, Target, report};
 use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
+
+use super::Target;
+use super::books::{self, Books, key};
+use crate::report::{self, round};
+use crate::{BenchOptions, Report};
 
 /// Bytes of a key and its value.
 const RAW_BYTES: u64 = 16 + 100;
@@ -45,7 +47,7 @@ pub struct Bulk {
     pub scan_s: f64,
 }
 
-pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
+pub(crate) async fn run(options: &BenchOptions) -> Result<Report> {
     anyhow::ensure!(
         matches!(options.target, Target::Own { .. }),
         "`load` kills its servers, so it works on a cluster of its own only"
@@ -53,9 +55,9 @@ pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
     let cluster = ClusterOptions { shards: SHARDS, ..ClusterOptions::default() };
     let mut cluster = LocalCluster::start(cluster).await?;
     let db = cluster.client().await?;
-    let keyspace = Keyspace::new(&db, options.keys).await?;
+    let books = Books::new(&db, options.keys).await?;
     let begin = Instant::now();
-    keyspace.fill(&db, options.progress, true).await?;
+    books.fill(&db, options.progress, true).await?;
     let load_s = begin.elapsed().as_secs_f64();
     let coordinators = super::coordinators(&db).await?;
     drop(db);
@@ -74,10 +76,10 @@ pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
         cluster.wait_ready(*name).await?;
     }
     let db = cluster.client().await?;
-    probe(&db, &keyspace).await?;
+    probe(&db, &books).await?;
     let restart_s = begin.elapsed().as_secs_f64();
     let begin = Instant::now();
-    let sum = keyspace.audit(&db).await?;
+    let sum = books.audit(&db).await?;
     let scan_s = begin.elapsed().as_secs_f64();
     drop(db);
     let restarted = rss(&cluster);
@@ -86,8 +88,8 @@ pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
     let raw_bytes = u64::from(options.keys) * RAW_BYTES;
     let ratio = |bytes: Option<u64>| bytes.map(|bytes| round(bytes as f64 / raw_bytes as f64));
     let bulk = Bulk {
-        writers: keyspace::WRITERS,
-        txn_per_s: round(f64::from(options.keys.div_ceil(keyspace::BATCH)) / load_s),
+        writers: books::WRITERS,
+        txn_per_s: round(f64::from(options.keys.div_ceil(books::BATCH)) / load_s),
         load_s: round(load_s),
         raw_bytes,
         rss_bytes,
@@ -100,8 +102,9 @@ pub(super) async fn run(options: &BenchOptions) -> Result<Report> {
 }
 
 /// Reads a key of every shard.
-async fn probe(db: &Client, keyspace: &Keyspace) -> Result<()> {
-    let found = db.snapshot().await?.get_many(keyspace.one_of_each().into_iter().map(key)).await?;
+async fn probe(db: &Client, books: &Books) -> Result<()> {
+    let found =
+        db.snapshot().await?.get_many(books.keys.one_of_each().into_iter().map(key)).await?;
     anyhow::ensure!(found.iter().all(|value| value.is_present()), "a key is gone");
     Ok(())
 }

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::Result;
 use synod_client::{Client, Error};
 
+use crate::deed::Way;
+
 const KEY: &str = "bench-counter";
 
 /// The counter.
 #[derive(Debug, Default)]
-pub(super) struct Counter {
+pub(crate) struct Counter {
     start: i64,
     /// Additions that were told committed.
     told: AtomicI64,
@@ -17,24 +19,15 @@ pub(super) struct Counter {
     unsure: AtomicI64,
 }
 
-/// How one is added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// As an operation.
-    Add,
-    /// The number is read, and put one higher.
-    ReadAndPut,
-}
-
 impl Counter {
     /// As it stands.
-    pub(super) async fn open(db: &Client) -> Result<Counter> {
+    pub(crate) async fn open(db: &Client) -> Result<Counter> {
         let start = db.get(KEY).await?.number_opt()?.unwrap_or(0);
         Ok(Counter { start, ..Counter::default() })
     }
 
     /// Adds one.
-    pub(super) async fn once(
+    pub(crate) async fn once(
         &self,
         db: &Client,
         way: Way,
@@ -63,7 +56,7 @@ impl Counter {
     }
 
     /// Whether everything that was told is there, and nothing else.
-    pub(super) async fn is_right(&self, db: &Client) -> Result<bool> {
+    pub(crate) async fn is_right(&self, db: &Client) -> Result<bool> {
         let added = db.get(KEY).await?.number_opt()?.unwrap_or(0) - self.start;
         let told = self.told.load(Ordering::Relaxed);
         Ok((told..=told + self.unsure.load(Ordering::Relaxed)).contains(&added))

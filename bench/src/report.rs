@@ -6,14 +6,13 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use synod_client::Error;
 use synod_common::commit::Price;
 
-use super::bulk::Bulk;
-use super::cost::{Cost, round};
-use super::deadlock::Broken;
-use super::keyspace::Sum;
-use super::measure::Measured;
-use super::{BenchOptions, Workload};
+use crate::keyspace::Sum;
+use crate::measure::Measured;
+use crate::synod::{BenchOptions, Broken, Bulk, Cost, Counters};
+use crate::workload::Workload;
 
 /// The result of a run. Field names are what programs rely on.
 #[derive(Clone, Debug, Serialize)]
@@ -100,26 +99,25 @@ impl CommitCost {
 }
 
 impl Report {
-    pub(super) fn of(
+    pub(crate) fn of(
         options: &BenchOptions,
         coordinators: u16,
-        measured: &Measured,
+        measured: Measured<Option<Counters>>,
         sum: &Sum,
     ) -> Report {
-        let Measured { seen, span, cost } = measured;
-        let cost = cost.clone().unwrap_or_default();
-        let aborted = matches!(
-            seen.last_error,
-            Some(synod_client::Error::Aborted(_) | synod_client::Error::Retry(_))
-        );
+        let txns = measured.metered_txns();
+        let Measured { seen, time, meter: [before, after], .. } = measured;
+        let cost = Cost::between(before, after, txns).unwrap_or_default();
+        let last_error = seen.last_error.as_ref().and_then(|error| error.downcast_ref());
+        let aborted = matches!(last_error, Some(Error::Aborted(_) | Error::Retry(_)));
         Report {
             workload: options.workload.name(),
             clients: options.clients,
             protocol: options.protocol.used_by(coordinators).to_string(),
             coordinators,
             isolation: options.workload.isolation(),
-            seconds: span.as_secs_f64(),
-            txn_per_s: round(seen.latency.len() as f64 / span.as_secs_f64()),
+            seconds: time.as_secs_f64(),
+            txn_per_s: round(seen.latency.len() as f64 / time.as_secs_f64()),
             p50_us: seen.latency.value_at_quantile(0.5),
             p99_us: seen.latency.value_at_quantile(0.99),
             max_us: seen.latency.max(),
@@ -202,7 +200,7 @@ impl fmt::Display for Report {
 }
 
 /// A bar on a terminal, nothing elsewhere.
-pub(super) fn bar(progress: bool, length: u64, what: &str) -> ProgressBar {
+pub(crate) fn bar(progress: bool, length: u64, what: &str) -> ProgressBar {
     if !progress {
         return ProgressBar::hidden();
     }
@@ -215,7 +213,7 @@ pub(super) fn bar(progress: bool, length: u64, what: &str) -> ProgressBar {
 }
 
 /// A report of the bulk load.
-pub(super) fn of_bulk(options: &BenchOptions, coordinators: u16, bulk: Bulk, sum: &Sum) -> Report {
+pub(crate) fn of_bulk(options: &BenchOptions, coordinators: u16, bulk: Bulk, sum: &Sum) -> Report {
     Report {
         workload: Workload::Load.name(),
         clients: bulk.writers,
@@ -249,13 +247,13 @@ pub(super) fn of_bulk(options: &BenchOptions, coordinators: u16, bulk: Bulk, sum
 
 /// A report of deadlocks: its times are theirs, its rate is that of the transactions
 /// beside them.
-pub(super) fn of_deadlocks(
+pub(crate) fn of_deadlocks(
     options: &BenchOptions,
     coordinators: u16,
-    (measured, times, missed): (Measured, Histogram<u64>, u64),
+    (measured, times, missed): (Measured<Option<Counters>>, Histogram<u64>, u64),
     sum: &Sum,
 ) -> Report {
-    let background = Report::of(options, coordinators, &measured, sum);
+    let background = Report::of(options, coordinators, measured, sum);
     let broken = Broken {
         deadlocks: times.len(),
         deadlocks_missed: missed,
@@ -269,4 +267,9 @@ pub(super) fn of_deadlocks(
         broken: Some(broken),
         ..background
     }
+}
+
+/// To three digits behind the point.
+pub(crate) fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }

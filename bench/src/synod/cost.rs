@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use synod_cluster::{LocalCluster, Usage};
 
+use crate::report::round;
+
 /// Names of the servers' counters.
 const FSYNCS: &str = "synod_log_syncs_total";
 const MESSAGES: &str = "synod_messages_out_total";
@@ -18,7 +20,8 @@ const FORCED: &str = "synod_log_forced_total";
 const SELF: &str = "bench";
 
 /// What the processes have used since they began.
-pub(super) struct Counters {
+#[derive(Debug)]
+pub(crate) struct Counters {
     cpu: BTreeMap<String, Duration>,
     fsyncs: BTreeMap<String, f64>,
     messages: BTreeMap<String, f64>,
@@ -43,7 +46,7 @@ pub struct Cost {
 
 impl Counters {
     /// Reads the counters of all servers, if they are ours.
-    pub(super) async fn read(cluster: Option<&LocalCluster>) -> Result<Option<Counters>> {
+    pub(crate) async fn read(cluster: Option<&LocalCluster>) -> Result<Option<Counters>> {
         let mut cpu = BTreeMap::new();
         if let Some(own) = Usage::own() {
             cpu.insert(SELF.to_owned(), own.cpu);
@@ -68,7 +71,7 @@ impl Counters {
 }
 
 impl Cost {
-    pub(super) fn between(
+    pub(crate) fn between(
         before: Option<Counters>,
         after: Option<Counters>,
         txns: f64,
@@ -94,17 +97,12 @@ impl Cost {
         })
     }
 
-    pub(super) fn total(values: &BTreeMap<String, f64>) -> Option<f64> {
+    pub(crate) fn total(values: &BTreeMap<String, f64>) -> Option<f64> {
         (!values.is_empty()).then(|| round(values.values().sum()))
     }
 
     /// Fsyncs of the busiest log.
-    pub(super) fn fsyncs_of_one_log(&self) -> Option<f64> {
+    pub(crate) fn fsyncs_of_one_log(&self) -> Option<f64> {
         self.fsyncs.values().copied().reduce(f64::max)
     }
-}
-
-/// To three digits behind the point.
-pub(super) fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }

@@ -20,11 +20,10 @@ use serde::Serialize;
 use synod_client::{Client, Error, Key, Options, Reason};
 use synod_common::route::Router;
 
-use super::keyspace::Keyspace;
-use super::measure::{self, Measured};
-use super::{BenchOptions, WARM_UP, Workload};
+use super::{BenchOptions, Counters, Site};
+use crate::measure::Measured;
 use crate::random::Random;
-use synod_cluster::LocalCluster;
+use crate::{WARM_UP, Workload};
 
 /// Pause between the two waits, so that the first one has begun.
 const BETWEEN: Duration = Duration::from_millis(2);
@@ -46,17 +45,15 @@ pub struct Broken {
 
 /// What was measured: transfers, with the deadlocks' times in the place of theirs.
 pub(super) async fn run(
-    db: &Client,
-    keyspace: &Keyspace,
-    cluster: Option<&LocalCluster>,
+    site: &Site,
     options: &BenchOptions,
-) -> Result<(Measured, Histogram<u64>, u64)> {
-    let pair = pair_of_keys(db).await?;
+) -> Result<(Measured<Option<Counters>>, Histogram<u64>, u64)> {
+    let pair = pair_of_keys(&site.db).await?;
     let from = Instant::now() + WARM_UP;
     let until = from + Duration::from_secs(options.seconds);
-    let deadlocks = tokio::task::spawn_local(deadlocks(db.clone(), pair, from, until));
+    let deadlocks = tokio::task::spawn_local(deadlocks(site.db.clone(), pair, from, until));
     let background = BenchOptions { workload: Workload::Transfer, ..options.clone() };
-    let measured = measure::run(db, keyspace, cluster, &background).await?;
+    let measured = site.closed_loop(&background).await?;
     let (times, missed) = deadlocks.await.context("the pair ended")??;
     Ok((measured, times, missed))
 }

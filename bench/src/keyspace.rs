@@ -1,0 +1,130 @@
+//! The keys of the workloads: 16 bytes, values of 100 bytes, a balance inside.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::random::Random;
+
+/// All keys begin like this; a number of 10 digits follows.
+pub const PREFIX: &str = "bench/";
+/// The balance that every key begins with.
+pub const INITIAL: i64 = 1_000;
+/// Keys at least.
+pub const LEAST: u32 = 200;
+const VALUE_BYTES: usize = 100;
+
+/// The keys, and which part of the system has which.
+#[derive(Clone, Debug)]
+pub struct Keyspace {
+    /// The part of each.
+    homes: Vec<u16>,
+    parts: u16,
+}
+
+/// What the books say at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Keys found.
+    pub keys: u64,
+    /// The sum of their balances.
+    pub is: i64,
+    /// What it has to be.
+    pub should: i64,
+    /// Values that are not what was written.
+    pub damaged: u64,
+}
+
+impl Sum {
+    /// One more value.
+    pub fn count(&mut self, value: &[u8]) {
+        self.keys += 1;
+        self.should += INITIAL;
+        match balance(value) {
+            Some(balance) => self.is += balance,
+            None => self.damaged += 1,
+        }
+    }
+
+    /// Whether no money was made or lost.
+    pub fn is_right(&self) -> bool {
+        self.is == self.should && self.damaged == 0
+    }
+}
+
+/// The text of a key.
+pub fn key(n: u32) -> String {
+    format!("{PREFIX}{n:010}")
+}
+
+/// A value with a balance.
+pub fn value(balance: i64) -> Bytes {
+    let mut value = BytesMut::with_capacity(VALUE_BYTES);
+    value.put_i64(balance);
+    value.put_bytes(b'.', VALUE_BYTES - 8);
+    value.freeze()
+}
+
+/// The balance in a value; none if it is not one of ours.
+pub fn balance(value: &[u8]) -> Option<i64> {
+    let first = value.first_chunk().filter(|_| value.len() == VALUE_BYTES)?;
+    Some(i64::from_be_bytes(*first))
+}
+
+impl Keyspace {
+    /// Keys of which each lies in one of so many parts.
+    pub fn new(keys: u32, parts: u16, part_of: impl FnMut(u32) -> u16) -> Keyspace {
+        Keyspace { homes: (0..keys).map(part_of).collect(), parts }
+    }
+
+    /// How many.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.homes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.homes.is_empty()
+    }
+
+    /// How many parts the system has.
+    pub fn parts(&self) -> u16 {
+        self.parts
+    }
+
+    /// The part that has a key.
+    pub fn part_of(&self, n: u32) -> u16 {
+        self.homes[n as usize]
+    }
+
+    /// Any key.
+    pub fn any(&self, random: &mut Random) -> u32 {
+        random.below(self.homes.len() as u64) as u32
+    }
+
+    /// Two keys in two parts; in one part if there is only one.
+    pub fn any_two(&self, random: &mut Random) -> [u32; 2] {
+        let first = self.any(random);
+        loop {
+            let second = self.any(random);
+            let apart = self.part_of(first) != self.part_of(second);
+            if second != first && (apart || self.parts == 1) {
+                return [first, second];
+            }
+        }
+    }
+
+    /// A key of a part.
+    pub fn any_of(&self, part: u16, random: &mut Random) -> u32 {
+        loop {
+            let n = self.any(random);
+            if self.part_of(n) == part {
+                return n;
+            }
+        }
+    }
+
+    /// A key of every part, where there is one.
+    pub fn one_of_each(&self) -> Vec<u32> {
+        let first = |part| self.homes.iter().position(|home| *home == part);
+        (0..self.parts).filter_map(first).filter_map(|n| u32::try_from(n).ok()).collect()
+    }
+}

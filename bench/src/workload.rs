@@ -1,0 +1,169 @@
+//! What one transaction of each workload does.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Result;
+
+use crate::deed::{Deed, Order, Way};
+use crate::keyspace::Keyspace;
+use crate::random::Random;
+
+const HOT: u64 = 100;
+const MANY: usize = 10;
+const SCANNED: u32 = 100;
+
+/// A kind of transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Two locking reads and two writes on two shards.
+    Transfer,
+    /// One blind write.
+    Put,
+    /// One strictly serializable read.
+    Get,
+    /// A transfer between two of 100 keys, read one after the other.
+    RmwHot,
+    /// Ten keys at one snapshot.
+    Snapshot10,
+    /// A hundred neighbouring keys.
+    Scan100,
+    /// A blind write on each of so many shards.
+    Commit(u16),
+    /// One is added to one key, the same for all.
+    Counter,
+    /// The same, by reading and writing.
+    CounterRmw,
+    /// A million keys, and a restart.
+    Load,
+    /// Deadlocks across two shards, beside transfers.
+    Deadlock,
+    /// The leader of the coordinators is killed.
+    Failover,
+}
+
+/// There is no such workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadWorkload(String);
+
+impl fmt::Display for BadWorkload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "there is no workload '{}'; there are transfer, put, get, rmw-hot, snapshot10, \
+             scan100, commit, counter, counter-rmw, load, deadlock, failover",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BadWorkload {}
+
+impl FromStr for Workload {
+    type Err = BadWorkload;
+
+    fn from_str(text: &str) -> Result<Workload, BadWorkload> {
+        Ok(match text {
+            "transfer" => Workload::Transfer,
+            "put" => Workload::Put,
+            "get" => Workload::Get,
+            "rmw-hot" => Workload::RmwHot,
+            "snapshot10" => Workload::Snapshot10,
+            "scan100" => Workload::Scan100,
+            "commit" => Workload::Commit(2),
+            "counter" => Workload::Counter,
+            "counter-rmw" => Workload::CounterRmw,
+            "load" => Workload::Load,
+            "deadlock" => Workload::Deadlock,
+            "failover" => Workload::Failover,
+            other => return Err(BadWorkload(other.to_owned())),
+        })
+    }
+}
+
+impl Workload {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Workload::Transfer => "transfer",
+            Workload::Put => "put",
+            Workload::Get => "get",
+            Workload::RmwHot => "rmw-hot",
+            Workload::Snapshot10 => "snapshot10",
+            Workload::Scan100 => "scan100",
+            Workload::Commit(_) => "commit",
+            Workload::Counter => "counter",
+            Workload::CounterRmw => "counter-rmw",
+            Workload::Load => "load",
+            Workload::Deadlock => "deadlock",
+            Workload::Failover => "failover",
+        }
+    }
+
+    /// How its transactions are isolated.
+    pub(crate) fn isolation(self) -> &'static str {
+        match self {
+            Workload::Snapshot10 | Workload::Scan100 => "snapshot",
+            Workload::Transfer
+            | Workload::Put
+            | Workload::Get
+            | Workload::RmwHot
+            | Workload::Commit(_)
+            | Workload::Counter
+            | Workload::CounterRmw
+            | Workload::Load
+            | Workload::Deadlock
+            | Workload::Failover => "serializable",
+        }
+    }
+
+    /// How many shards its own cluster has.
+    pub(crate) fn shards(self) -> u16 {
+        match self {
+            Workload::Commit(participants) => participants.max(2),
+            _ => 2,
+        }
+    }
+
+    /// Makes sure that the system is large enough.
+    pub(crate) fn check(self, keys: &Keyspace) -> Result<()> {
+        if let Workload::Commit(participants) = self {
+            anyhow::ensure!(
+                (1..=keys.parts()).contains(&participants),
+                "{participants} participants need as many shards, and there are {}",
+                keys.parts()
+            );
+        }
+        Ok(())
+    }
+
+    /// The next transaction.
+    ///
+    /// # Errors
+    /// If this is no loop of transactions.
+    pub fn draw(self, keys: &Keyspace, random: &mut Random) -> Result<Deed> {
+        Ok(match self {
+            Workload::Transfer => Deed::Transfer(keys.any_two(random), Order::AtOnce),
+            Workload::RmwHot => {
+                let first = random.below(HOT);
+                let second = (first + 1 + random.below(HOT - 1)) % HOT;
+                Deed::Transfer([first, second].map(|n| n as u32), Order::OneByOne)
+            }
+            Workload::Put => Deed::Put(keys.any(random)),
+            Workload::Get => Deed::Get(keys.any(random)),
+            Workload::Snapshot10 => Deed::Snapshot((0..MANY).map(|_| keys.any(random)).collect()),
+            Workload::Scan100 => {
+                let last = u64::from(keys.len() - SCANNED);
+                Deed::Scan(random.below(last + 1) as u32, SCANNED)
+            }
+            Workload::Commit(participants) => {
+                Deed::PutAll((0..participants).map(|part| keys.any_of(part, random)).collect())
+            }
+            Workload::Counter => Deed::Count(Way::Add),
+            Workload::CounterRmw => Deed::Count(Way::ReadAndPut),
+            Workload::Load | Workload::Deadlock | Workload::Failover => {
+                anyhow::bail!("`{}` is no loop", self.name())
+            }
+        })
+    }
+}
