@@ -128,3 +128,26 @@ impl Keyspace {
         (0..self.parts).filter_map(first).filter_map(|n| u32::try_from(n).ok()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_are_as_large_as_is_said() {
+        assert_eq!((key(0).len(), key(u32::MAX).len()), (16, 16));
+        assert_eq!(value(-3).len(), VALUE_BYTES);
+        assert_eq!((balance(&value(-3)), balance(b"short")), (Some(-3), None));
+    }
+
+    #[test]
+    fn a_sum_notices_money_and_damage() {
+        let mut sum = Sum::default();
+        [INITIAL - 5, INITIAL + 5].iter().for_each(|balance| sum.count(&value(*balance)));
+        assert!(sum.is_right() && sum.keys == 2);
+        let (mut lost, mut damaged) = (sum, sum);
+        lost.count(&value(INITIAL - 1));
+        damaged.count(b"");
+        assert!(!lost.is_right() && !damaged.is_right());
+    }
+}

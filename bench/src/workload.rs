@@ -167,3 +167,55 @@ impl Workload {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(parts: u16) -> Keyspace {
+        Keyspace::new(1_000, parts, |n| n as u16 % parts)
+    }
+
+    fn drawn(workload: Workload, keys: &Keyspace) -> Vec<Deed> {
+        let mut random = Random::new(7);
+        (0..1_000).map(|_| workload.draw(keys, &mut random).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_transfer_is_between_two_parts_if_there_are_two() {
+        for (parts, apart) in [(1, false), (2, true), (3, true)] {
+            let keys = keys(parts);
+            for deed in drawn(Workload::Transfer, &keys) {
+                let Deed::Transfer([a, b], Order::AtOnce) = deed else { panic!("{deed:?}") };
+                assert!(a != b && (keys.part_of(a) != keys.part_of(b)) == apart);
+            }
+        }
+    }
+
+    #[test]
+    fn hot_keys_are_few_and_locked_in_any_order() {
+        let deeds = drawn(Workload::RmwHot, &keys(2));
+        let pairs = deeds.iter().map(|deed| match deed {
+            Deed::Transfer(pair, Order::OneByOne) => *pair,
+            other => panic!("{other:?}"),
+        });
+        let pairs: Vec<[u32; 2]> = pairs.collect();
+        assert!(pairs.iter().all(|[a, b]| a != b && u64::from(*a.max(b)) < HOT));
+        assert!(pairs.iter().any(|[a, b]| a < b) && pairs.iter().any(|[a, b]| a > b));
+    }
+
+    #[test]
+    fn what_is_read_is_there() {
+        let keys = keys(2);
+        for deed in drawn(Workload::Scan100, &keys) {
+            assert!(matches!(deed, Deed::Scan(from, SCANNED) if from + SCANNED <= keys.len()));
+        }
+        for deed in drawn(Workload::Commit(2), &keys) {
+            let Deed::PutAll(all) = deed else { panic!("{deed:?}") };
+            let parts: Vec<u16> = all.iter().map(|n| keys.part_of(*n)).collect();
+            assert_eq!(parts, [0, 1], "a key of each part");
+        }
+        assert!(Workload::Commit(3).check(&keys).is_err());
+        assert!(Workload::Load.draw(&keys, &mut Random::new(1)).is_err());
+    }
+}
