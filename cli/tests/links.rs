@@ -188,8 +188,8 @@ fn namespaces_go_with_the_cluster() {
             panic!("as was to be shown");
         })
     });
-    let said = *failed.unwrap_err().downcast::<&str>().unwrap();
-    assert_eq!(said, "as was to be shown");
+    let failed = failed.unwrap_err();
+    assert_eq!(failed.downcast_ref(), Some(&"as was to be shown"));
     assert_eq!(left_of(&told.recv().unwrap()), [""; 0]);
 }
 
@@ -216,7 +216,7 @@ fn left_of(hub: &str) -> Vec<String> {
 /// without them nothing fails; but it is said.
 fn media() -> Vec<Medium> {
     let mut media = vec![Medium::Proxy(1)];
-    match probe_namespaces(&Rule::default()) {
+    match probe_namespaces() {
         Ok(()) => media.push(Medium::Namespaces),
         Err(error) => {
             // Not by a macro, whose text is shown of tests that fail only.

@@ -11,7 +11,7 @@
 //! folder was chosen by the caller, removes its files.
 //!
 //! On request, all that servers and clients say to each other goes through [`Links`],
-//! which can be cut and spoiled: by a proxy, or, with root, by the kernel between network
+//! which can be cut and spoiled by a proxy, or, with root, cut by the kernel between network
 //! namespaces.
 
 mod bin;

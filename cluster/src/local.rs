@@ -37,8 +37,8 @@ pub enum Medium {
     Loopback,
     /// A proxy before each server. What happens to datagrams is drawn from this seed.
     Proxy(u64),
-    /// The system, between network namespaces. Takes root and Linux
-    /// ([`probe_namespaces`](crate::probe_namespaces)).
+    /// The system, between network namespaces, which can cut them and nothing else. Takes root
+    /// and Linux ([`probe_namespaces`](crate::probe_namespaces)).
     Namespaces,
 }
 

@@ -49,7 +49,7 @@ impl Links {
     ///
     /// # Errors
     /// If there is no such link, or no such rule: shares are of 0 to 1, times at most a
-    /// minute. If the system refuses.
+    /// minute; between network namespaces, links can only be cut. If the system refuses.
     pub fn set(&self, from: Party, to: Party, rule: Rule) -> Result<()> {
         self.change(|rules| {
             *one_of(rules, from, to)? = rule;
@@ -61,7 +61,7 @@ impl Links {
     /// whose rule stays the same is left alone.
     ///
     /// # Errors
-    /// As [`set`](Self::set); then none is changed, unless the system refuses.
+    /// As [`set`](Self::set); then none is changed.
     pub fn set_all(&self, wanted: &BTreeMap<(Party, Party), Rule>) -> Result<()> {
         self.change(|rules| {
             rules.values_mut().for_each(|rule| *rule = Rule::default());
@@ -122,28 +122,38 @@ impl Links {
         }
     }
 
-    /// Whether counts tell all that this rule does.
-    pub fn counts_all_of(&self, rule: &Rule) -> bool {
-        match &self.carrier {
-            Carrier::Proxy(_) => true,
-            Carrier::Namespaces(_) => rule.duplicate == 0.0 && rule.reorder == 0.0,
-        }
-    }
-
     /// Carries out what differs from what was.
     fn change(&self, how: impl FnOnce(&mut BTreeMap<Ends, Rule>) -> Result<()>) -> Result<()> {
         let mut rules = self.rules.lock();
         let mut wanted = rules.clone();
         how(&mut wanted)?;
-        wanted.values().try_for_each(Rule::check)?;
+        wanted.values().try_for_each(|rule| self.carrier.check(rule))?;
         let changed = wanted.iter().filter(|(ends, rule)| rules[ends] != **rule);
-        let changed: Vec<(Ends, Rule)> = changed.map(|(ends, rule)| (*ends, *rule)).collect();
+        let changed = changed.map(|(ends, rule)| (*ends, *rule));
         match &self.carrier {
-            Carrier::Proxy(proxy) => proxy.set(&changed),
-            Carrier::Namespaces(network) => network.set(&changed)?,
+            Carrier::Proxy(proxy) => proxy.set(&changed.collect::<Vec<_>>()),
+            Carrier::Namespaces(network) => {
+                let cut = changed.map(|(ends, rule)| (ends, rule.cut));
+                network.set(&cut.collect::<Vec<_>>())?;
+            }
         }
         *rules = wanted;
         Ok(())
+    }
+}
+
+impl Carrier {
+    /// Whether links can obey.
+    fn check(&self, rule: &Rule) -> Result<()> {
+        rule.check()?;
+        let is_plain_or_cut = *rule == Rule { cut: rule.cut, ..Rule::default() };
+        match self {
+            Carrier::Proxy(_) => Ok(()),
+            Carrier::Namespaces(_) if is_plain_or_cut => Ok(()),
+            Carrier::Namespaces(_) => {
+                anyhow::bail!("between network namespaces, links can only be cut")
+            }
+        }
     }
 }
 

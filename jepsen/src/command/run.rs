@@ -66,8 +66,8 @@ pub struct Common {
     /// Operations a second at most; the workload's own if not given
     #[arg(long)]
     rate: Option<f64>,
-    /// How links are broken: by a proxy, or by the kernel between namespaces, which takes root
-    /// and Linux
+    /// How links are broken: by a proxy, or by the kernel between namespaces, which only cuts
+    /// them, and takes root and Linux
     #[arg(long, default_value = "proxy", value_parser = breaker_of)]
     links: Breaker,
     /// A deliberate bug of all coordinators, in a synod that was built with the feature chaos

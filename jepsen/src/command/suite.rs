@@ -8,7 +8,7 @@ use synod_jepsen::Verdict;
 use synod_jepsen::nemesis::Nemesis;
 use synod_jepsen::report::run::{Case, junit};
 use synod_jepsen::runner::suite::{Plan, all_workloads};
-use synod_jepsen::runner::{JUNIT, RESULTS, Settings};
+use synod_jepsen::runner::{Breaker, JUNIT, RESULTS, Settings};
 
 use super::run::{Common, length, nemesis_of, one, workload_of};
 use super::{refused, say};
@@ -22,7 +22,8 @@ pub struct SuiteArgs {
     /// The workloads, by commas; all if not given
     #[arg(long, value_delimiter = ',', value_parser = workload_of)]
     workload: Vec<String>,
-    /// The nemeses, by commas, each alone and in combinations; all if not given
+    /// The nemeses, by commas, each alone and in combinations; if not given, all that are possible
+    /// with --links
     #[arg(long, value_delimiter = ',', value_parser = nemesis_of)]
     nemesis: Vec<Nemesis>,
     /// How many combinations of nemeses, workloads, protocols and levels
@@ -78,16 +79,23 @@ fn planned(args: &SuiteArgs) -> Result<Vec<(String, Settings)>, String> {
     // The same one each time, or nothing could go on.
     let seed = args.common.seed.unwrap_or(1);
     common.seed = seed;
-    let or_all = |some: &[Nemesis]| if some.is_empty() { Nemesis::ALL } else { some }.to_vec();
+    let nemeses = match args.nemesis.is_empty() {
+        true => Nemesis::ALL.iter().copied().filter(|nemesis| common.links.can(*nemesis)).collect(),
+        false => args.nemesis.clone(),
+    };
     // Else all runs would fail one by one.
-    let probed = Settings { nemeses: or_all(&args.nemesis), ..common.clone() }.probe_links();
+    let checked = Settings { nemeses: nemeses.clone(), ..common.clone() }.check_links();
+    let probed = checked.and_then(|()| match common.links {
+        Breaker::Proxy => Ok(()),
+        Breaker::Namespaces => synod_cluster::probe_namespaces(),
+    });
     probed.map_err(|error| format!("{error:#}"))?;
     let plan = Plan {
         workloads: match args.workload.is_empty() {
             true => all_workloads(),
             false => args.workload.clone(),
         },
-        nemeses: or_all(&args.nemesis),
+        nemeses,
         combinations: args.combinations,
         combination: length("--combination-seconds", args.combination_seconds)?,
         common,

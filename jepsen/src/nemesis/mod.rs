@@ -24,7 +24,7 @@ use synod_cluster::{Condition, Links, LocalCluster, NodeName, Rule};
 
 pub use self::chaos::Asked;
 use self::links::Rules;
-pub use self::links::{Spoiled, probe_namespaces};
+pub use self::links::Spoiled;
 pub use self::process::Held;
 
 macro_rules! nemeses {
@@ -202,6 +202,11 @@ impl Nemesis {
             | Nemesis::Fsync
             | Nemesis::SlowDisk => false,
         }
+    }
+
+    /// Whether it breaks links in other ways than by cutting them.
+    pub fn spoils_links(self) -> bool {
+        matches!(self, Nemesis::Slow | Nemesis::Lossy | Nemesis::Duplicate | Nemesis::Reorder)
     }
 
     /// Whether servers have to be built so that they can be asked for it.

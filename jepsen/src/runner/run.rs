@@ -49,9 +49,10 @@ const CHECK_MB: u64 = 4_096;
 ///
 /// # Errors
 ///
-/// If the run could not be made: no workload of that name, a cluster that does not start,
-/// a folder that can not be written.
+/// If the run could not be made: no workload of that name, links that do not break as is wanted,
+/// a cluster that does not start, a folder that can not be written.
 pub async fn run(settings: &Settings) -> Result<Run> {
+    settings.check_links()?;
     match settings.workload.as_str() {
         "register" => run_with(settings, Register::new(false)).await,
         "cas-register" => run_with(settings, Register::new(true)).await,

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use synod_client::{Isolation, Protocol};
 
 use super::Remote;
-use crate::nemesis::{Nemesis, probe_namespaces};
+use crate::nemesis::Nemesis;
 
 /// What a run is to be. The same settings make the same operations and the same faults;
 /// their timing is the machine's.
@@ -51,7 +51,8 @@ pub enum Breaker {
     /// By a proxy, where a nemesis breaks them.
     #[default]
     Proxy,
-    /// By the kernel, between network namespaces. Takes root and Linux.
+    /// By the kernel, between network namespaces, which cuts them and no more. Takes root and
+    /// Linux.
     Namespaces,
 }
 
@@ -66,19 +67,30 @@ impl Breaker {
             Breaker::Namespaces => "namespaces",
         }
     }
+
+    /// Whether links can be broken as this nemesis wants, if it wants that.
+    pub fn can(self, nemesis: Nemesis) -> bool {
+        self == Breaker::Proxy || !nemesis.spoils_links()
+    }
 }
 
 impl Settings {
-    /// Makes sure that this machine can do to links what the nemeses want.
+    /// Makes sure that links can be broken as the nemeses want.
     ///
     /// # Errors
     ///
-    /// What it can not do, and why.
-    pub fn probe_links(&self) -> Result<()> {
+    /// What is not possible, and why.
+    pub fn check_links(&self) -> Result<()> {
         if self.links == Breaker::Namespaces {
             anyhow::ensure!(self.remote.is_none(), "links of a cluster that is there stay whole");
-            probe_namespaces(&self.nemeses).context("--links namespaces")?;
         }
+        let wrong = self.nemeses.iter().filter(|nemesis| !self.links.can(**nemesis));
+        let wrong: Vec<&str> = wrong.map(|nemesis| nemesis.name()).collect();
+        anyhow::ensure!(
+            wrong.is_empty(),
+            "with --links namespaces, links can only be cut; --links proxy does {}",
+            wrong.join(", ")
+        );
         Ok(())
     }
 
@@ -91,13 +103,11 @@ impl Settings {
             ("clients", self.clients.to_string()),
         ];
         let is_own = self.remote.is_none();
+        let breaks_otherwise = is_own && self.links != Breaker::default();
         let if_set = [
             ("shards", is_own.then(|| self.shards.to_string())),
             ("coordinators", is_own.then(|| self.coordinators.to_string())),
-            (
-                "links",
-                (is_own && self.links != Breaker::default()).then(|| self.links.name().to_owned()),
-            ),
+            ("links", breaks_otherwise.then(|| self.links.name().to_owned())),
             ("rate", self.rate.map(|rate| rate.to_string())),
             ("url", self.remote.as_ref().map(|remote| remote.url.clone())),
             ("certs", self.remote.as_ref().map(|remote| remote.certs.display().to_string())),

@@ -40,7 +40,6 @@ pub(super) struct Site {
 impl Site {
     /// Starts a cluster, unless there is one.
     pub(super) async fn reach(settings: &Settings, dice: &mut Rng) -> Result<Site> {
-        settings.probe_links()?;
         if let Some(remote) = settings.remote.clone() {
             anyhow::ensure!(
                 settings.nemeses.is_empty() && settings.bugs == [None, None],

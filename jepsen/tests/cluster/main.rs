@@ -10,7 +10,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use synod_client::{Isolation, Protocol};
-use synod_jepsen::nemesis::{Nemesis, probe_namespaces};
+use synod_jepsen::nemesis::Nemesis;
 use synod_jepsen::report::run::Run;
 use synod_jepsen::runner::{self, Breaker, HISTORY, Settings};
 use synod_jepsen::{Budget, Finding, Format, Level, Options, Verdict, check};
@@ -112,7 +112,7 @@ fn each_level_shows_what_it_allows_and_nothing_else() {
 fn links_are_broken_by_a_proxy_and_by_the_kernel() {
     for links in Breaker::ALL {
         if links == Breaker::Namespaces
-            && let Err(error) = probe_namespaces(&[])
+            && let Err(error) = synod_cluster::probe_namespaces()
         {
             // Not everybody may; but it is said, and not by a macro, whose text is shown of
             // tests that fail only.
@@ -129,4 +129,25 @@ fn links_are_broken_by_a_proxy_and_by_the_kernel() {
         let dropped = run.faults.iter().filter(|fault| fault.effect.contains("dropped")).count();
         assert!(dropped > 0, "{:?}", run.faults);
     }
+}
+
+/// With a reason, and before anything is made; what else there is, is not.
+#[test]
+fn what_the_kernel_can_not_do_to_links_is_refused() {
+    let out = tempfile::tempdir().unwrap();
+    let mut settings = settings("register", Nemesis::ALL, &out);
+    settings.check_links().unwrap();
+    settings.links = Breaker::Namespaces;
+    settings.out = out.path().join("run");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let refused = runtime.block_on(runner::run(&settings)).err().unwrap();
+    assert_eq!(
+        refused.to_string(),
+        "with --links namespaces, links can only be cut; --links proxy does slow, lossy, \
+         duplicate, reorder"
+    );
+    assert!(!settings.out.exists());
+    settings.nemeses.retain(|nemesis| settings.links.can(*nemesis));
+    assert_eq!(settings.nemeses.len(), Nemesis::ALL.len() - 4);
+    settings.check_links().unwrap();
 }

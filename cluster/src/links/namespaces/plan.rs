@@ -2,13 +2,18 @@
 
 use std::net::Ipv4Addr;
 
-use crate::links::party::{Ends, Party};
+use crate::links::party::{Ends, Party, all_ends};
 use crate::node::NodeName;
 
 /// There are so many networks, of 254 addresses each.
 pub(super) const NETWORKS: u16 = 512;
 /// In one of them there is room for so many servers, and for clients.
 pub(super) const MOST_SERVERS: usize = 253;
+
+/// The leaf of a class that lets everything pass: there is room for more than ever wait.
+const OPEN: &str = "pfifo limit 10000";
+/// And of one that drops everything, as there is room for none.
+const CUT: &str = "pfifo limit 0";
 
 /// A network that is there or is to be made.
 pub(super) struct Plan {
@@ -54,6 +59,11 @@ impl Plan {
         u16::from_be_bytes([self.place(to), self.place(from)])
     }
 
+    /// Of all links.
+    pub(super) fn ends(&self) -> Vec<Ends> {
+        all_ends(self.servers.iter().copied())
+    }
+
     fn parties(&self) -> impl Iterator<Item = Party> + '_ {
         self.servers.iter().map(|server| Party::from(*server)).chain([Party::Client])
     }
@@ -97,26 +107,35 @@ impl Plan {
         )
     }
 
-    /// For `tc` in the hub: a class for each link, with this leaf.
-    pub(super) fn classes(&self, leaf: &str) -> String {
+    /// For `tc` in the hub: a class for each link. What belongs to none passes at once.
+    pub(super) fn classes(&self) -> String {
         let mut text = String::new();
         for to in self.parties() {
-            text += &root(to);
+            text += &format!("qdisc add dev {to} root handle 1: htb\n");
             for from in self.parties().filter(|from| *from != to) {
-                let (class, address) = (self.class((from, to)), self.address(from));
-                text += &class_with(to, class, leaf);
-                text += &format!(
-                    "filter add dev {to} parent 1: protocol ip prio 1 u32 match ip src \
-                     {address}/32 match ip protocol 17 0xff flowid 1:{class:x}\n"
-                );
+                text += &self.class_of((from, to));
             }
         }
         text
     }
 
-    /// For `tc` in the hub: another leaf for a link.
-    pub(super) fn replaces(&self, ends: Ends, leaf: &str) -> String {
+    /// It is never the bottleneck. Told no quantum, the kernel complains.
+    fn class_of(&self, ends: Ends) -> String {
+        let (class, (from, to)) = (self.class(ends), ends);
+        let (sender, receiver) = (self.address(from), self.address(to));
+        format!(
+            "class add dev {to} parent 1: classid 1:{class:x} htb rate 10gbit burst 10m \
+             cburst 10m quantum 60000\n\
+             qdisc add dev {to} parent 1:{class:x} {OPEN}\n\
+             filter add dev {to} parent 1: protocol ip prio 1 u32 match ip src {sender}/32 \
+             match ip dst {receiver}/32 match ip protocol 17 0xff flowid 1:{class:x}\n"
+        )
+    }
+
+    /// For `tc` in the hub: a link is cut, or no longer.
+    pub(super) fn replaces(&self, ends: Ends, is_cut: bool) -> String {
         let (class, to) = (self.class(ends), ends.1);
+        let leaf = if is_cut { CUT } else { OPEN };
         format!("qdisc replace dev {to} parent 1:{class:x} {leaf}\n")
     }
 
@@ -128,27 +147,15 @@ impl Plan {
     /// For `ip`, here: takes all away.
     pub(super) fn removes(&self) -> String {
         let hub = self.name();
-        // By itself that would go some time after its other end.
-        let mut text = format!("link delete dev {hub}\nnetns delete {hub}\n");
+        // By itself, our cable would go some time after its other end. That one is ours for sure.
+        let client = Party::Client;
+        let mut text =
+            format!("netns exec {hub} ip link delete dev {client}\nnetns delete {hub}\n");
         for server in &self.servers {
             text += &format!("netns delete {}\n", self.namespace_of(*server));
         }
         text
     }
-}
-
-/// For `tc`: classes may be at this device. What belongs to none passes at once.
-pub(super) fn root(device: impl std::fmt::Display) -> String {
-    format!("qdisc add dev {device} root handle 1: htb\n")
-}
-
-/// For `tc`: a class that is never the bottleneck. Told no quantum, the kernel complains.
-pub(super) fn class_with(device: impl std::fmt::Display, class: u16, leaf: &str) -> String {
-    format!(
-        "class add dev {device} parent 1: classid 1:{class:x} htb rate 10gbit burst 10m \
-         cburst 10m quantum 60000\n\
-         qdisc add dev {device} parent 1:{class:x} {leaf}\n"
-    )
 }
 
 #[cfg(test)]
@@ -185,18 +192,19 @@ mod tests {
              address add 198.19.161.3/24 dev eth0\n\
              link set dev eth0 gso_max_segs 1 up\n"
         );
-        let classes = plan.classes("pfifo");
+        let classes = plan.classes();
         assert_eq!(classes.matches(" root handle 1: htb").count(), 3);
         assert_eq!(classes.matches("class add").count(), 6);
         let of_one = "class add dev s1 parent 1: classid 1:302 htb rate 10gbit burst 10m \
                       cburst 10m quantum 60000\n\
-                      qdisc add dev s1 parent 1:302 pfifo\n\
+                      qdisc add dev s1 parent 1:302 pfifo limit 10000\n\
                       filter add dev s1 parent 1: protocol ip prio 1 u32 match ip src \
-                      198.19.161.2/32 match ip protocol 17 0xff flowid 1:302\n";
+                      198.19.161.2/32 match ip dst 198.19.161.3/32 match ip protocol 17 0xff \
+                      flowid 1:302\n";
         assert!(classes.contains(of_one), "{classes}");
         assert_eq!(
             plan.removes(),
-            "link delete dev synod-417\n\
+            "netns exec synod-417 ip link delete dev client\n\
              netns delete synod-417\n\
              netns delete synod-417-c1\n\
              netns delete synod-417-s1\n"
@@ -204,10 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_one_line() {
+    fn a_cut_is_one_line() {
         let plan = Plan::new(0, &[C1, S1]);
-        let line = plan.replaces((C1.into(), Party::Client), "pfifo limit 0");
-        assert_eq!(line, "qdisc replace dev client parent 1:102 pfifo limit 0\n");
+        let line = |is_cut| plan.replaces((C1.into(), Party::Client), is_cut);
+        assert_eq!(line(true), "qdisc replace dev client parent 1:102 pfifo limit 0\n");
+        assert_eq!(line(false), "qdisc replace dev client parent 1:102 pfifo limit 10000\n");
         assert_eq!(plan.shows(), "class show dev c1\nclass show dev s1\nclass show dev client\n");
     }
 

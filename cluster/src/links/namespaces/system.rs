@@ -1,14 +1,9 @@
 //! What is asked of the system, through `ip` and `tc`.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
-
-use super::leaf::leaf;
-use super::plan::{class_with, root};
-use crate::links::rule::Rule;
-use crate::ports;
 
 /// Runs commands of `ip`, one a line, as if in a namespace.
 pub(super) fn ip(namespace: Option<&str>, script: &str) -> Result<String> {
@@ -16,9 +11,13 @@ pub(super) fn ip(namespace: Option<&str>, script: &str) -> Result<String> {
     run("ip", &[&inside[..], &["-batch", "-"]].concat(), script)
 }
 
-/// Runs all of them, whether or not one fails, which is an error in the end.
-pub(super) fn ip_all(script: &str) -> Result<String> {
-    run("ip", &["-force", "-batch", "-"], script)
+/// Runs commands of `ip` that take something away, all of them, whether or not one fails.
+/// Fails if something is left.
+pub(super) fn remove(script: &str) -> Result<()> {
+    let output = feed("ip", &["-force", "-batch", "-"], script)?;
+    let left = left(&complaint(&output));
+    anyhow::ensure!(output.status.success() || left.is_empty(), "{left}");
+    Ok(())
 }
 
 /// Runs commands of `tc`, one a line, as if in a namespace.
@@ -26,36 +25,9 @@ pub(super) fn tc(namespace: &str, script: &str) -> Result<String> {
     run("tc", &["-netns", namespace, "-statistics", "-batch", "-"], script)
 }
 
-fn run(program: &str, args: &[&str], script: &str) -> Result<String> {
-    let mut child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| {
-            format!("'{program}' of iproute2 can not be started; it is mostly in /usr/sbin")
-        })?;
-    let mut stdin = child.stdin.take().context("a process without stdin")?;
-    // It answers little before it has read all. One that ends early says why.
-    let _ = stdin.write_all(script.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let reason = said.split("Command failed").next().unwrap_or_default().trim();
-    anyhow::bail!("{program}{}: {reason}", blamed(script, &said))
-}
-
-/// The first command that failed.
-fn blamed(script: &str, said: &str) -> String {
-    let number = said.split_once("Command failed -:").map(|(_, rest)| rest.trim_start());
-    let digits = number.map(|rest| rest.chars().take_while(char::is_ascii_digit));
-    let number: Option<usize> = digits.and_then(|digits| digits.collect::<String>().parse().ok());
-    let line = number.and_then(|number| script.lines().nth(number.checked_sub(1)?));
-    line.map_or_else(String::new, |line| format!(" {line}"))
+/// Runs them all as far as that goes.
+pub(super) fn tc_all(namespace: &str, script: &str) {
+    let _ = feed("tc", &["-netns", namespace, "-force", "-batch", "-"], script);
 }
 
 /// Makes a namespace of that name; false if there is one.
@@ -67,37 +39,65 @@ pub(super) fn claim(namespace: &str) -> Result<bool> {
     }
 }
 
-/// Makes sure that there can be links of the kernel's that obey such a rule.
-///
-/// # Errors
-/// What is missing: Linux, root, `ip`, `tc`, or what the kernel has to have.
-pub fn probe(rule: &Rule) -> Result<()> {
-    anyhow::ensure!(cfg!(target_os = "linux"), "only Linux has network namespaces");
-    anyhow::ensure!(is_root(), "network namespaces take root");
-    let scratch = format!("synod-probe-{:08x}", ports::seed() as u32);
-    anyhow::ensure!(claim(&scratch)?, "there is a namespace {scratch}");
-    let plain = Rule::default();
-    // Not every kernel has netem, and some have it once in a tree only.
-    let (first, second) = (leaf(&plain, &plain), leaf(&plain, rule));
-    let script = [
-        root("lo"),
-        class_with("lo", 1, &first),
-        class_with("lo", 2, &second),
-        class_with("lo", 3, &second),
-    ];
-    let tried = tc(&scratch, &script.concat());
-    let removed = ip(None, &format!("netns delete {scratch}\n"));
-    tried.and(removed)?;
-    Ok(())
+fn run(program: &str, args: &[&str], script: &str) -> Result<String> {
+    let output = feed(program, args, script)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = complaint(&output);
+    let reason = said.split("Command failed").next().unwrap_or_default().trim();
+    anyhow::bail!("{program}{}: {reason}", blamed(script, &said))
+}
+
+fn feed(program: &str, args: &[&str], script: &str) -> Result<Output> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C is for us, and not for what takes away what we made.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().with_context(|| {
+        format!("'{program}' of iproute2 can not be started; it is mostly in /usr/sbin")
+    })?;
+    let mut stdin = child.stdin.take().context("a process without stdin")?;
+    // It answers little before it has read all. One that ends early says why.
+    let _ = stdin.write_all(script.as_bytes());
+    drop(stdin);
+    Ok(child.wait_with_output()?)
+}
+
+/// What it says. Who is killed says nothing.
+fn complaint(output: &Output) -> String {
+    match output.stderr.is_empty() {
+        true => output.status.to_string(),
+        false => String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The first command that failed.
+fn blamed(script: &str, said: &str) -> String {
+    let number = said.split_once("Command failed -:").map(|(_, rest)| rest.trim_start());
+    let digits = number.map(|rest| rest.chars().take_while(char::is_ascii_digit));
+    let number: Option<usize> = digits.and_then(|digits| digits.collect::<String>().parse().ok());
+    let line = number.and_then(|number| script.lines().nth(number.checked_sub(1)?));
+    line.map_or_else(String::new, |line| format!(" {line}"))
+}
+
+/// What was said of things that are still there.
+fn left(said: &str) -> String {
+    let is_gone = |line: &str| {
+        line.starts_with("Cannot find device") || line.ends_with("No such file or directory")
+    };
+    let lines = said.lines().filter(|line| !is_gone(line) && !line.starts_with("Command failed"));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(unix)]
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 #[cfg(not(unix))]
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     false
 }
 
@@ -120,5 +120,24 @@ mod tests {
         let expected =
             "'synod-no-such-tool' of iproute2 can not be started; it is mostly in /usr/sbin";
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn one_that_is_killed_is_told() {
+        let error = run("sh", &["-c", "kill -INT $$"], "").unwrap_err().to_string();
+        assert_eq!(error, "sh: signal: 2 (SIGINT)");
+    }
+
+    #[test]
+    fn what_is_left_is_told_and_what_is_gone_is_not() {
+        let gone = "Cannot find device \"client\"\nCommand failed -:1\n\
+                    Cannot remove namespace file \"/run/netns/a\": No such file or directory\n\
+                    Command failed -:2\n";
+        assert_eq!(left(gone), "");
+        let one = "Cannot remove namespace file \"/run/netns/b\": Device or resource busy";
+        let other = "RTNETLINK answers: Operation not permitted";
+        let said = format!("{gone}{one}\nCommand failed -:3\n{other}\nCommand failed -:4\n");
+        assert_eq!(left(&said), format!("{one}; {other}"));
     }
 }
