@@ -186,7 +186,11 @@ impl<N: Node + std::marker::Send + 'static> Host<N> {
             if self.out.restart {
                 self.restart()?;
             }
-            tokio::task::yield_now().await;
+            // Whoever reads from links comes first, and adds to the batch. If there is none yet,
+            // waiting for it lets them run, without asking the system once more.
+            if !self.handle.0.inbox.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         self.stop().await
     }

@@ -135,6 +135,11 @@ impl Inbox {
         }
     }
 
+    /// Whether there are no items now.
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().items.is_empty()
+    }
+
     /// Ready when there are items, which are then in `into`, or on a
     /// notification. Takes no items unless `take`.
     pub fn poll(&self, cx: &mut Context<'_>, take: bool, into: &mut Vec<Inbound>) -> Poll<()> {
