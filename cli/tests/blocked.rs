@@ -90,10 +90,15 @@ async fn end_without_the_coordinator() {
     assert_eq!(world.ask_shards(&["txn", "list", "--in-doubt"]).await["txns"], json!([]));
 
     // Until here it was gone. To compare all receipts with what was acknowledged it must be
-    // back, and so it learns what was decided without it.
+    // back, and so it learns what was decided without it: until then it says that it does not
+    // know.
     world.cluster.restart(COORDINATOR).await.unwrap();
-    let outcome = world.ask.json(&["outcome", &committed.to_string()]).await;
-    assert_eq!(outcome["state"], "committed");
+    until("it learns what was decided", async || {
+        let outcome = world.ask.json(&["outcome", &committed.to_string()]).await;
+        assert_ne!(outcome["state"], "aborted");
+        outcome["state"] == "committed"
+    })
+    .await;
     world.end().await;
 }
 
