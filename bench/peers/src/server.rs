@@ -99,7 +99,10 @@ pub fn program(name: &str, places: &[&str], package: &str) -> Result<PathBuf> {
 pub async fn version(program: &Path) -> Result<String> {
     let said = Command::new(program).arg("--version").output().await?;
     let said = String::from_utf8_lossy(&said.stdout);
-    Ok(said.lines().next().unwrap_or_default().trim().to_owned())
+    let first = said.lines().next().unwrap_or_default().trim();
+    // Some say where they are, which is nobody's business.
+    let folder = program.parent().map_or_else(String::new, |at| format!("{}/", at.display()));
+    Ok(first.strip_prefix(&folder).unwrap_or(first).to_owned())
 }
 
 impl Server {
