@@ -194,6 +194,15 @@ trait Running {
     async fn stop(self) -> Result<()>;
 }
 
+/// So many clients, each with connections of its own.
+async fn many<S>(clients: u32, one: impl AsyncFn() -> Result<S>) -> Result<Vec<S>> {
+    let mut sessions = Vec::new();
+    for _ in 0..clients {
+        sessions.push(one().await?);
+    }
+    Ok(sessions)
+}
+
 async fn all<R: Running>(
     system: System,
     running: R,
@@ -273,11 +282,7 @@ impl Running for Twice {
     type Session = TwoPhaseSession;
 
     async fn sessions(&self, clients: u32) -> Result<Vec<TwoPhaseSession>> {
-        let mut sessions = Vec::new();
-        for _ in 0..clients {
-            sessions.push(self.0.two_phase_session().await?);
-        }
-        Ok(sessions)
+        many(clients, async || self.0.two_phase_session().await).await
     }
 
     async fn audit(&self) -> Result<Option<Sum>> {
@@ -293,11 +298,7 @@ impl Running for Postgres {
     type Session = PostgresSession;
 
     async fn sessions(&self, clients: u32) -> Result<Vec<PostgresSession>> {
-        let mut sessions = Vec::new();
-        for _ in 0..clients {
-            sessions.push(self.session().await?);
-        }
-        Ok(sessions)
+        many(clients, async || self.session().await).await
     }
 
     async fn audit(&self) -> Result<Option<Sum>> {
@@ -313,11 +314,7 @@ impl Running for MariaDb {
     type Session = XaSession;
 
     async fn sessions(&self, clients: u32) -> Result<Vec<XaSession>> {
-        let mut sessions = Vec::new();
-        for _ in 0..clients {
-            sessions.push(self.session().await?);
-        }
-        Ok(sessions)
+        many(clients, async || self.session().await).await
     }
 
     async fn audit(&self) -> Result<Option<Sum>> {
