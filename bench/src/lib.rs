@@ -1,4 +1,4 @@
-//! Closed loops of transactions, and what they cost.
+//! Loops of transactions, and what they cost.
 //!
 //! ```text
 //!   bench process: N clients, one connection         c1   s1   s2   as processes
@@ -10,13 +10,14 @@
 //! written, and nothing of how. A [`Session`] of a system does them: here that of Synod
 //! ([`synod`]), in `bench/peers` those of what people use today, on the same keys and values.
 //!
-//! Every client makes one transaction after the other, so the rate says how many
-//! the whole machine manages, clients included. All clients share one thread and
-//! one connection per server, as the tasks of one program would.
-//!
-//! *Deliberately absent*: open loops. A closed loop slows down with what it
-//! measures, so its percentiles say nothing of a fixed arrival rate.
+//! In a closed loop every client makes one transaction after the other, so the rate says how
+//! many the whole machine manages, clients included; it slows down with what it measures, so
+//! its percentiles say nothing of a fixed arrival rate. In an open loop ([`arrivals`])
+//! transactions come at a rate, and how long they take is counted from when they came. All
+//! clients share one thread and one connection per server, as the tasks of one program would.
 
+mod alarm;
+pub mod arrivals;
 pub mod deed;
 pub mod keyspace;
 pub mod measure;

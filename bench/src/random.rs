@@ -24,6 +24,12 @@ impl Random {
         // The high half of the product: uniform but for one part in 2^64 / bound.
         ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
     }
+
+    /// A number from 0 up to, not including, 1.
+    pub fn unit(&mut self) -> f64 {
+        // As many bits as fit.
+        (self.draw() >> 11) as f64 / (1u64 << 53) as f64
+    }
 }
 
 #[cfg(test)]

@@ -29,8 +29,17 @@ pub struct Report {
     pub isolation: &'static str,
     /// How long was measured.
     pub seconds: f64,
+    /// In an open loop: how many transactions were due in a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// In an open loop: those that were due and did not begin before the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed: Option<u64>,
     /// Transactions a second.
     pub txn_per_s: f64,
+    /// Of how many runs this is the middle one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
     /// Half of them took at most so long.
     pub p50_us: u64,
     /// All but one in a hundred took at most so long.
@@ -59,6 +68,9 @@ pub struct Report {
     /// The same, by process.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub cpu_us_per_txn_by_process: BTreeMap<String, f64>,
+    /// Resident memory of each server at the end.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub server_rss_bytes: BTreeMap<String, u64>,
     /// The longest transaction.
     pub max_us: u64,
     /// Keys found at the end.
@@ -76,6 +88,17 @@ pub struct Report {
     /// What only `deadlock` finds.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Broken>,
+}
+
+/// How far apart several runs were.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Spread {
+    /// How many there were.
+    pub runs: usize,
+    /// Transactions a second in the slowest one.
+    pub txn_per_s_min: f64,
+    /// And in the fastest one.
+    pub txn_per_s_max: f64,
 }
 
 /// What a commit costs.
@@ -117,7 +140,10 @@ impl Report {
             coordinators,
             isolation: options.workload.isolation(),
             seconds: time.as_secs_f64(),
-            txn_per_s: round(seen.latency.len() as f64 / time.as_secs_f64()),
+            rate: options.rate,
+            missed: options.rate.map(|_| seen.missed),
+            txn_per_s: round(seen.done as f64 / time.as_secs_f64()),
+            spread: None,
             p50_us: seen.latency.value_at_quantile(0.5),
             p99_us: seen.latency.value_at_quantile(0.99),
             max_us: seen.latency.max(),
@@ -132,6 +158,7 @@ impl Report {
             forced_writes_per_txn: Cost::total(&cost.forced),
             cpu_us_per_txn: Cost::total(&cost.cpu_us),
             cpu_us_per_txn_by_process: cost.cpu_us,
+            server_rss_bytes: cost.rss,
             keys: sum.keys,
             sum: sum.is,
             sum_ok: sum.is_right() && sum.keys >= u64::from(options.keys),
@@ -149,7 +176,14 @@ impl fmt::Display for Report {
             return write!(f, "{bulk}");
         }
         writeln!(f, "{workload}: {clients} clients, {protocol}, {isolation}, {} s", self.seconds)?;
-        writeln!(f, "  {:>12.0}  transactions a second", self.txn_per_s)?;
+        write!(f, "  {:>12.0}  transactions a second", self.txn_per_s)?;
+        if let Some(Spread { runs, txn_per_s_min, txn_per_s_max }) = self.spread {
+            write!(f, ", the middle of {runs} runs: {txn_per_s_min:.0} to {txn_per_s_max:.0}")?;
+        }
+        writeln!(f)?;
+        if let (Some(rate), Some(missed)) = (self.rate, self.missed) {
+            writeln!(f, "  {rate:>12}  were due in a second; {missed} of all could not begin")?;
+        }
         let ms = |us: u64| us as f64 / 1000.0;
         writeln!(
             f,
@@ -187,6 +221,15 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
+        if !self.server_rss_bytes.is_empty() {
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            let all: u64 = self.server_rss_bytes.values().sum();
+            write!(f, "  {:>8.0} MiB  resident in the servers:", mib(all))?;
+            for (name, bytes) in &self.server_rss_bytes {
+                write!(f, " {name} {:.0}", mib(*bytes))?;
+            }
+            writeln!(f)?;
+        }
         if let Some(broken) = &self.broken {
             let Broken { deadlocks, deadlocks_missed, .. } = broken;
             writeln!(
@@ -221,7 +264,10 @@ pub(crate) fn of_bulk(options: &BenchOptions, coordinators: u16, bulk: Bulk, sum
         coordinators,
         isolation: Workload::Load.isolation(),
         seconds: bulk.load_s,
+        rate: None,
+        missed: None,
         txn_per_s: bulk.txn_per_s,
+        spread: None,
         p50_us: 0,
         p99_us: 0,
         max_us: 0,
@@ -236,6 +282,7 @@ pub(crate) fn of_bulk(options: &BenchOptions, coordinators: u16, bulk: Bulk, sum
         forced_writes_per_txn: None,
         cpu_us_per_txn: None,
         cpu_us_per_txn_by_process: BTreeMap::new(),
+        server_rss_bytes: bulk.rss_by_server.clone(),
         keys: sum.keys,
         sum: sum.is,
         sum_ok: sum.is_right() && sum.keys == u64::from(options.keys),
@@ -269,7 +316,47 @@ pub(crate) fn of_deadlocks(
     }
 }
 
+/// The run in the middle, by rate, with how far apart all were. Its sum is right only if all
+/// were.
+pub(crate) fn median(mut reports: Vec<Report>) -> Option<Report> {
+    reports.sort_by(|a, b| a.txn_per_s.total_cmp(&b.txn_per_s));
+    let sum_ok = reports.iter().all(|report| report.sum_ok);
+    let runs = reports.len();
+    let spread = (runs > 1).then(|| Spread {
+        runs,
+        txn_per_s_min: reports[0].txn_per_s,
+        txn_per_s_max: reports[runs - 1].txn_per_s,
+    });
+    let middle = reports.into_iter().nth(runs.saturating_sub(1) / 2)?;
+    Some(Report { spread, sum_ok, ..middle })
+}
+
 /// To three digits behind the point.
 pub(crate) fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(txn_per_s: f64, sum_ok: bool) -> Report {
+        let keys = if sum_ok { 200 } else { 199 };
+        let options = BenchOptions { keys: 200, ..BenchOptions::of(Workload::Load) };
+        let bulk = Bulk { txn_per_s, ..Bulk::default() };
+        of_bulk(&options, 1, bulk, &Sum { keys, ..Sum::default() })
+    }
+
+    #[test]
+    fn the_median_is_a_run_that_was_and_all_sums_count() {
+        let rates = [9.0, 1.0, 5.0, 3.0];
+        let all = median(rates.map(|rate| report(rate, true)).to_vec()).unwrap();
+        let spread = all.spread.unwrap();
+        let found = (all.txn_per_s, spread.txn_per_s_min, spread.txn_per_s_max, spread.runs);
+        assert_eq!((found, all.sum_ok), ((3.0, 1.0, 9.0, 4), true));
+        let all = median(rates.map(|rate| report(rate, rate < 9.0)).to_vec()).unwrap();
+        assert_eq!((all.txn_per_s, all.sum_ok), (3.0, false));
+        assert!(median(vec![report(1.0, true)]).unwrap().spread.is_none());
+        assert!(median(vec![]).is_none());
+    }
 }

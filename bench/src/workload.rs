@@ -117,6 +117,11 @@ impl Workload {
         }
     }
 
+    /// Whether it is one transaction after the other, drawn as they come.
+    pub fn is_loop(self) -> bool {
+        !matches!(self, Workload::Load | Workload::Deadlock | Workload::Failover)
+    }
+
     /// How many shards its own cluster has.
     pub(crate) fn shards(self) -> u16 {
         match self {

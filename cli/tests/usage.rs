@@ -21,6 +21,16 @@ fn wrong_usage_is_one_line_and_exits_2() {
     scratch.run(&["bench", "failover", "--back-within", "1 s"]).fails(2, "is no span of time");
     let bound = ["bench", "put", "--in-doubt-within", "2s"];
     scratch.run(&bound).fails(2, "are for `synod bench failover`");
+    for workload in ["load", "deadlock", "failover"] {
+        let rate = ["bench", workload, "--rate", "9"];
+        scratch.run(&rate).fails(2, "--rate is not for `synod bench");
+    }
+    scratch.run(&["bench", "put", "--rate", "0"]).fails(2, "--rate");
+    scratch.run(&["bench", "load", "--runs", "2"]).fails(2, "--runs is not for");
+    for workload in ["load", "failover"] {
+        let warm_up = ["bench", workload, "--warm-up", "1"];
+        scratch.run(&warm_up).fails(2, "--warm-up is not for `synod bench");
+    }
     scratch.run(&["up", "--shards", "0"]).fails(2, "--shards");
     for group in ["0", "2", "4", "7", "many"] {
         scratch.run(&["up", "--coordinators", group]).fails(2, "--coordinators");

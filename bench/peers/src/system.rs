@@ -218,6 +218,7 @@ async fn all<R: Running>(
             keys: Arc::clone(&keys),
             warm_up: WARM_UP,
             time: size.time,
+            rate: None,
             progress: false,
         };
         let sessions = running.sessions(cell.clients).await?;
@@ -247,13 +248,10 @@ impl Synod {
             false => (Protocol::TwoPhase, 1),
         };
         let options = BenchOptions {
-            workload: Workload::Transfer,
-            clients: 1,
-            seconds: size.time.as_secs(),
             protocol,
             keys: size.keys,
             target: Target::Own { deadlocks: Scheme::default(), coordinators },
-            progress: false,
+            ..BenchOptions::of(Workload::Transfer)
         };
         Ok(Synod { site: Site::open(&options).await?, protocol })
     }

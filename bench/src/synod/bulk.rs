@@ -1,5 +1,6 @@
 //! `synod bench load`: how much memory many keys take, and how long a restart.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ const SHARDS: u16 = 2;
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// What the load found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Bulk {
     /// Writers at a time.
     #[serde(skip)]
@@ -30,6 +31,9 @@ pub struct Bulk {
     /// Batches a second.
     #[serde(skip)]
     pub txn_per_s: f64,
+    /// Resident memory of each server at the end.
+    #[serde(skip)]
+    pub rss_by_server: BTreeMap<String, u64>,
     /// Seconds until all keys were written.
     pub load_s: f64,
     /// Keys and values, in bytes.
@@ -83,6 +87,8 @@ pub(crate) async fn run(options: &BenchOptions) -> Result<Report> {
     let scan_s = begin.elapsed().as_secs_f64();
     drop(db);
     let restarted = rss(&cluster);
+    let rss_of = |name: NodeName| Some((name.to_string(), cluster.usage(name)?.rss_bytes));
+    let rss_by_server = cluster.names().filter_map(rss_of).collect();
     cluster.stop().await?;
 
     let raw_bytes = u64::from(options.keys) * RAW_BYTES;
@@ -90,6 +96,7 @@ pub(crate) async fn run(options: &BenchOptions) -> Result<Report> {
     let bulk = Bulk {
         writers: books::WRITERS,
         txn_per_s: round(f64::from(options.keys.div_ceil(books::BATCH)) / load_s),
+        rss_by_server,
         load_s: round(load_s),
         raw_bytes,
         rss_bytes,

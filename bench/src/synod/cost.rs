@@ -23,6 +23,8 @@ const SELF: &str = "bench";
 #[derive(Debug)]
 pub(crate) struct Counters {
     cpu: BTreeMap<String, Duration>,
+    /// Resident memory of the servers, in bytes.
+    rss: BTreeMap<String, u64>,
     fsyncs: BTreeMap<String, f64>,
     messages: BTreeMap<String, f64>,
     commit_messages: BTreeMap<String, f64>,
@@ -42,12 +44,14 @@ pub struct Cost {
     pub forced: BTreeMap<String, f64>,
     /// Microseconds of CPU by process, the clients' included.
     pub cpu_us: BTreeMap<String, f64>,
+    /// Resident memory at the end, by server, in bytes: of all, not of one transaction.
+    pub rss: BTreeMap<String, u64>,
 }
 
 impl Counters {
     /// Reads the counters of all servers, if they are ours.
     pub(crate) async fn read(cluster: Option<&LocalCluster>) -> Result<Option<Counters>> {
-        let mut cpu = BTreeMap::new();
+        let (mut cpu, mut rss) = (BTreeMap::new(), BTreeMap::new());
         if let Some(own) = Usage::own() {
             cpu.insert(SELF.to_owned(), own.cpu);
         }
@@ -56,6 +60,7 @@ impl Counters {
         for name in cluster.names() {
             if let Some(usage) = cluster.usage(name) {
                 cpu.insert(name.to_string(), usage.cpu);
+                rss.insert(name.to_string(), usage.rss_bytes);
             }
             let metrics = cluster.metrics(name).await?;
             let metrics_of = [FSYNCS, MESSAGES, COMMIT_MESSAGES, FORCED];
@@ -66,7 +71,7 @@ impl Counters {
             }
         }
         let [fsyncs, messages, commit_messages, forced] = counters;
-        Ok(Some(Counters { cpu, fsyncs, messages, commit_messages, forced }))
+        Ok(Some(Counters { cpu, rss, fsyncs, messages, commit_messages, forced }))
     }
 }
 
@@ -94,6 +99,7 @@ impl Cost {
             commit_messages: rate(&before.commit_messages, after.commit_messages),
             forced: rate(&before.forced, after.forced),
             cpu_us: rate(&micros(before.cpu), micros(after.cpu)),
+            rss: after.rss,
         })
     }
 

@@ -21,9 +21,9 @@ use synod_client::{Client, Error, Key, Options, Reason};
 use synod_common::route::Router;
 
 use super::{BenchOptions, Counters, Site};
+use crate::Workload;
 use crate::measure::Measured;
 use crate::random::Random;
-use crate::{WARM_UP, Workload};
 
 /// Pause between the two waits, so that the first one has begun.
 const BETWEEN: Duration = Duration::from_millis(2);
@@ -49,11 +49,11 @@ pub(super) async fn run(
     options: &BenchOptions,
 ) -> Result<(Measured<Option<Counters>>, Histogram<u64>, u64)> {
     let pair = pair_of_keys(&site.db).await?;
-    let from = Instant::now() + WARM_UP;
+    let from = Instant::now() + options.warm_up;
     let until = from + Duration::from_secs(options.seconds);
     let deadlocks = tokio::task::spawn_local(deadlocks(site.db.clone(), pair, from, until));
     let background = BenchOptions { workload: Workload::Transfer, ..options.clone() };
-    let measured = site.closed_loop(&background).await?;
+    let measured = site.all_clients(&background).await?;
     let (times, missed) = deadlocks.await.context("the pair ended")??;
     Ok((measured, times, missed))
 }

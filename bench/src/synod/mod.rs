@@ -38,8 +38,14 @@ pub struct BenchOptions {
     pub workload: Workload,
     /// Clients at a time.
     pub clients: u32,
+    /// Time before the measurement.
+    pub warm_up: Duration,
     /// How long the measurement takes.
     pub seconds: u64,
+    /// In an open loop: how many transactions are due in a second.
+    pub rate: Option<u32>,
+    /// How often it is measured.
+    pub runs: u32,
     /// How transactions are committed that write on several shards.
     pub protocol: Protocol,
     /// Keys in the cluster.
@@ -48,6 +54,24 @@ pub struct BenchOptions {
     pub target: Target,
     /// Whether to show a bar.
     pub progress: bool,
+}
+
+impl BenchOptions {
+    /// As `synod bench` does it if nothing else is said, in this process.
+    pub fn of(workload: Workload) -> BenchOptions {
+        BenchOptions {
+            workload,
+            clients: 64,
+            warm_up: WARM_UP,
+            seconds: 10,
+            rate: None,
+            runs: 1,
+            protocol: Protocol::default(),
+            keys: 100_000,
+            target: Target::Embedded,
+            progress: false,
+        }
+    }
 }
 
 /// What is measured.
@@ -129,13 +153,14 @@ impl Site {
         }
     }
 
-    /// All clients in a closed loop.
-    async fn closed_loop(&self, options: &BenchOptions) -> Result<Measured<Option<Counters>>> {
+    /// All clients at work.
+    async fn all_clients(&self, options: &BenchOptions) -> Result<Measured<Option<Counters>>> {
         let plan = Plan {
             workload: options.workload,
             keys: Arc::clone(&self.books.keys),
-            warm_up: WARM_UP,
+            warm_up: options.warm_up,
             time: Duration::from_secs(options.seconds),
+            rate: options.rate,
             progress: options.progress,
         };
         let sessions = self.sessions(options.clients, options.protocol);
@@ -150,9 +175,18 @@ impl Site {
             let sum = self.audit().await?;
             return Ok(report::of_deadlocks(options, coordinators, measured, &sum));
         }
-        let measured = self.closed_loop(options).await?;
+        let measured = self.all_clients(options).await?;
         let sum = self.audit().await?;
         Ok(Report::of(options, coordinators, measured, &sum))
+    }
+
+    /// As often as that is wanted.
+    async fn measure_all(&self, options: &BenchOptions) -> Result<Report> {
+        let mut reports = Vec::new();
+        for _ in 0..options.runs.max(1) {
+            reports.push(self.measure(options).await?);
+        }
+        report::median(reports).context("nothing was measured")
     }
 }
 
@@ -165,7 +199,7 @@ pub async fn run(options: &BenchOptions) -> Result<Report> {
         return bulk::run(options).await;
     }
     let site = Site::open(options).await?;
-    let report = site.measure(options).await;
+    let report = site.measure_all(options).await;
     let closed = site.close().await;
     let report = report?;
     closed.map(|()| report)

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use synod_bench::{BenchOptions, FailoverBounds, FailoverOptions, Report, Target, Workload};
+use synod_bench::{
+    BenchOptions, FailoverBounds, FailoverOptions, Report, Target, WARM_UP, Workload,
+};
 use synod_cli::runtime;
 use synod_client::{Protocol, Scheme};
 
@@ -21,9 +23,16 @@ pub struct Args {
     /// Clients at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
-    /// How long to measure, after 2 s of warm-up
+    /// How long to measure
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// How many seconds to warm up before that [default: 2]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    warm_up: Option<u64>,
+    /// So many transactions are due in a second, for all clients together, whether or not
+    /// others have ended; how long they take is counted from when they were due
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rate: Option<u32>,
     /// How transactions are committed that write on several shards: auto, 2pc, 3pc,
     /// paxos, paxos-faster or 3pc-classical
     #[arg(long, value_name = "PROTOCOL", default_value_t)]
@@ -41,10 +50,10 @@ pub struct Args {
     /// abort
     #[arg(long, conflicts_with_all = ["url", "embedded"])]
     unsafe_classical_3pc: bool,
-    /// For `failover`: how often the leader is killed
-    #[arg(long, value_name = "N", default_value_t = 30,
-          value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    runs: u32,
+    /// How often to measure on the same cluster; the run with the median rate is reported. For
+    /// `failover`: how often the leader is killed [default: 1; 30 for `failover`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: Option<u32>,
     /// For `failover`: fail if nobody could write for longer than this, such as 1.5s, in more
     /// than one of a hundred kills
     #[arg(long, value_name = "DURATION", value_parser = text::duration)]
@@ -68,10 +77,35 @@ pub struct Args {
 const KEYS: u32 = 100_000;
 const MANY_KEYS: u32 = 1_000_000;
 
+/// How often the leader is killed.
+const KILLS: u32 = 30;
+
+impl Args {
+    /// Refuses what would have no effect.
+    fn check(&self) -> Result<()> {
+        let name = self.workload.name();
+        let refuse = |flag: &str, why: &str| {
+            Err(Usage::because(format!("{flag} is not for `synod bench {name}`, which {why}")))
+        };
+        let is_load = self.workload == Workload::Load;
+        if self.rate.is_some() && !self.workload.is_loop() {
+            return refuse("--rate", "is no loop of transactions");
+        }
+        if self.warm_up.is_some() && (is_load || self.workload == Workload::Failover) {
+            return refuse("--warm-up", "has none");
+        }
+        if self.runs.is_some() && is_load {
+            return refuse("--runs", "is measured once");
+        }
+        Ok(())
+    }
+}
+
 pub fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     if global.url.is_none() {
         Usage::check_protocol(args.protocol, args.unsafe_classical_3pc)?;
     }
+    args.check()?;
     if args.workload == Workload::Failover {
         return failover(args, global);
     }
@@ -122,7 +156,10 @@ fn measure(args: &Args, global: &Global, workload: Workload) -> Result<Report> {
     let options = BenchOptions {
         workload,
         clients: args.clients,
+        warm_up: args.warm_up.map_or(WARM_UP, Duration::from_secs),
         seconds: args.seconds,
+        rate: args.rate,
+        runs: args.runs.unwrap_or(1),
         protocol: args.protocol,
         keys: args.keys.unwrap_or(keys),
         target: target(args, global)?,
@@ -139,7 +176,7 @@ fn measure(args: &Args, global: &Global, workload: Workload) -> Result<Report> {
 fn failover(args: &Args, global: &Global) -> Result<ExitCode> {
     let options = FailoverOptions {
         coordinators: args.coordinators.unwrap_or(3),
-        runs: args.runs,
+        runs: args.runs.unwrap_or(KILLS),
         clients: args.clients,
         protocol: args.protocol,
     };
@@ -200,10 +237,16 @@ fn print_prices(out: &mut impl Write, reports: &[Report]) -> Result<()> {
 fn tell_troubles(reports: &[Report]) {
     for report in reports {
         let Report { aborts, retries, errors, .. } = report;
+        let participants = report.commit.map_or(0, |commit| commit.participants);
+        if let (Some(rate), Some(missed @ 1..)) = (report.rate, report.missed) {
+            eprintln!(
+                "synod: with {participants} participants {rate} were due in a second, and \
+                 {missed} of all could not begin"
+            );
+        }
         if aborts + retries + errors == 0 {
             continue;
         }
-        let participants = report.commit.map_or(0, |commit| commit.participants);
         let last = report.last_error.as_ref().map(|error| format!("; last: {error}"));
         eprintln!(
             "synod: with {participants} participants {aborts} attempts were aborted, {retries} \
