@@ -1,5 +1,7 @@
 //! What one transaction does, in words that every store understands.
 
+use crate::smallbank::Banking;
+
 /// One transaction. Keys are numbers below that of all keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
@@ -7,6 +9,13 @@ pub enum Deed {
     Get(u32),
     /// One is written, whatever it held.
     Put(u32),
+    /// One is written, whatever it held, so that its last writer is known, where that is
+    /// looked at.
+    Update(u32),
+    /// One is written that was not loaded.
+    Insert(u32),
+    /// One is read, and written with one more in its balance.
+    Raise(u32),
     /// All are written in one transaction, whatever they held.
     PutAll(Vec<u32>),
     /// One is taken from the balance of the first and added to that of the second.
@@ -17,6 +26,8 @@ pub enum Deed {
     Scan(u32, u32),
     /// One is added to one key, the same for all.
     Count(Way),
+    /// One of a bank.
+    Bank(Banking),
 }
 
 /// How both keys of a transfer are read and locked.

@@ -19,13 +19,17 @@
 mod alarm;
 pub mod arrivals;
 pub mod deed;
+mod growth;
 pub mod keyspace;
 pub mod measure;
 pub mod random;
 mod report;
 pub mod session;
+pub mod smallbank;
 pub mod synod;
 mod workload;
+pub mod ycsb;
+pub mod zipf;
 
 use std::time::Duration;
 

@@ -218,6 +218,7 @@ impl<S: Session> Client<S> {
         let deed = self.plan.workload.draw(&self.plan.keys, &mut self.random)?;
         let mut attempts = 0;
         let result = self.session.act(&deed, &mut attempts).await;
+        self.plan.keys.settle(&deed, result.is_ok());
         Ok((result, attempts))
     }
 

@@ -6,8 +6,10 @@ use std::str::FromStr;
 use anyhow::Result;
 
 use crate::deed::{Deed, Order, Way};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, PREFIX};
 use crate::random::Random;
+use crate::smallbank::Banking;
+use crate::ycsb::Ycsb;
 
 const HOT: u64 = 100;
 const MANY: usize = 10;
@@ -34,6 +36,10 @@ pub enum Workload {
     Counter,
     /// The same, by reading and writing.
     CounterRmw,
+    /// One of the core workloads of YCSB.
+    Ycsb(Ycsb),
+    /// A bank.
+    SmallBank,
     /// A million keys, and a restart.
     Load,
     /// Deadlocks across two shards, beside transfers.
@@ -51,7 +57,8 @@ impl fmt::Display for BadWorkload {
         write!(
             f,
             "there is no workload '{}'; there are transfer, put, get, rmw-hot, snapshot10, \
-             scan100, commit, counter, counter-rmw, load, deadlock, failover",
+             scan100, commit, counter, counter-rmw, ycsb-a to ycsb-f, smallbank, load, deadlock, \
+             failover",
             self.0
         )
     }
@@ -73,6 +80,13 @@ impl FromStr for Workload {
             "commit" => Workload::Commit(2),
             "counter" => Workload::Counter,
             "counter-rmw" => Workload::CounterRmw,
+            "ycsb-a" => Workload::Ycsb(Ycsb::A),
+            "ycsb-b" => Workload::Ycsb(Ycsb::B),
+            "ycsb-c" => Workload::Ycsb(Ycsb::C),
+            "ycsb-d" => Workload::Ycsb(Ycsb::D),
+            "ycsb-e" => Workload::Ycsb(Ycsb::E),
+            "ycsb-f" => Workload::Ycsb(Ycsb::F),
+            "smallbank" => Workload::SmallBank,
             "load" => Workload::Load,
             "deadlock" => Workload::Deadlock,
             "failover" => Workload::Failover,
@@ -94,6 +108,8 @@ impl Workload {
             Workload::Commit(_) => "commit",
             Workload::Counter => "counter",
             Workload::CounterRmw => "counter-rmw",
+            Workload::Ycsb(which) => which.name(),
+            Workload::SmallBank => "smallbank",
             Workload::Load => "load",
             Workload::Deadlock => "deadlock",
             Workload::Failover => "failover",
@@ -111,6 +127,8 @@ impl Workload {
             | Workload::Commit(_)
             | Workload::Counter
             | Workload::CounterRmw
+            | Workload::Ycsb(_)
+            | Workload::SmallBank
             | Workload::Load
             | Workload::Deadlock
             | Workload::Failover => "serializable",
@@ -120,6 +138,22 @@ impl Workload {
     /// Whether it is one transaction after the other, drawn as they come.
     pub fn is_loop(self) -> bool {
         !matches!(self, Workload::Load | Workload::Deadlock | Workload::Failover)
+    }
+
+    /// How its keys begin: apart from others where it leaves another sum behind, or cares for
+    /// what others left.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Workload::Ycsb(Ycsb::F) => "ycsbf/",
+            Workload::Ycsb(_) => "ycsb-/",
+            Workload::SmallBank => "sbank/",
+            _ => PREFIX,
+        }
+    }
+
+    /// Whether money comes and goes.
+    pub(crate) fn changes_sum(self) -> bool {
+        matches!(self, Workload::Ycsb(Ycsb::F) | Workload::SmallBank)
     }
 
     /// How many shards its own cluster has.
@@ -166,6 +200,8 @@ impl Workload {
             }
             Workload::Counter => Deed::Count(Way::Add),
             Workload::CounterRmw => Deed::Count(Way::ReadAndPut),
+            Workload::Ycsb(which) => which.draw(keys, random),
+            Workload::SmallBank => Deed::Bank(Banking::draw(keys, random)),
             Workload::Load | Workload::Deadlock | Workload::Failover => {
                 anyhow::bail!("`{}` is no loop", self.name())
             }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Scratch;
+use common::{Scratch, base_port};
 use serde_json::Value;
 
 fn json(text: &str) -> Value {
@@ -14,9 +14,9 @@ fn json(text: &str) -> Value {
 fn an_open_loop_tells_what_was_due_and_runs_tell_how_far_apart_they_are() {
     let scratch = Scratch::new();
     let flags = ["--clients", "8", "--keys", "200", "--seconds", "1", "--warm-up", "0", "--json"];
-    let args = [&["bench", "transfer", "--rate", "40", "--runs", "3"], &flags[..]].concat();
+    let args = [&["bench", "ycsb-f", "--rate", "40", "--runs", "3"], &flags[..]].concat();
     let shown = json(scratch.run(&args).ok());
-    assert_eq!((&shown["workload"], &shown["rate"]), (&"transfer".into(), &40.into()));
+    assert_eq!((&shown["workload"], &shown["rate"]), (&"ycsb-f".into(), &40.into()));
     assert_eq!((&shown["runs"], &shown["sum_ok"]), (&3.into(), &true.into()));
     assert!(shown["missed"].is_u64(), "{shown}");
     let rate = |name: &str| shown[name].as_f64().unwrap();
@@ -32,7 +32,7 @@ fn an_open_loop_tells_what_was_due_and_runs_tell_how_far_apart_they_are() {
 fn a_closed_loop_in_this_process_tells_no_more_than_it_knows() {
     let scratch = Scratch::new();
     let flags = ["--embedded", "--keys", "200", "--seconds", "1", "--warm-up", "0"];
-    let args = |more: &[&'static str]| [&["bench", "put"], &flags[..], more].concat();
+    let args = |more: &[&'static str]| [&["bench", "smallbank"], &flags[..], more].concat();
     let shown = json(scratch.run(&args(&["--json"])).ok());
     for name in ["rate", "missed", "runs", "txn_per_s_min", "server_rss_bytes"] {
         assert!(shown.get(name).is_none(), "{name} in {shown}");
@@ -41,4 +41,26 @@ fn a_closed_loop_in_this_process_tells_no_more_than_it_knows() {
     let text = text.ok();
     assert!(text.contains("  50  were due in a second; "), "{text}");
     assert!(text.contains(", the middle of 2 runs: "), "{text}");
+}
+
+/// Others have worked on a cluster before, which is no fault; that a value is spoiled is one.
+#[test]
+fn a_bank_that_does_not_hold_what_it_must_is_a_failure() {
+    let scratch = Scratch::new();
+    let port = base_port().to_string();
+    let server = scratch.start(&["up", "--data", "d", "--shards", "2", "--base-port", &port]);
+    let url = server.url().to_owned();
+    let env = [("SYNOD_URL", &*url)];
+    let certs = scratch.path("d/certs");
+    let flags = ["--clients", "4", "--keys", "200", "--warm-up", "0", "--seconds", "1", "--json"];
+    let to = ["--url", &url, "--certs", certs.to_str().unwrap()];
+    let args = [&["bench", "smallbank"], &flags[..], &to].concat();
+    for _ in 0..2 {
+        assert_eq!(json(scratch.run(&args).ok())["sum_ok"], true);
+    }
+    scratch.run_with(&["put", "sbank/0000000003", "spoiled"], &env).ok();
+    let run = scratch.run(&args);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.err.contains("money was made or lost"), "{run:?}");
+    assert_eq!(json(run.text())["sum_ok"], false);
 }

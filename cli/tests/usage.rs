@@ -31,6 +31,7 @@ fn wrong_usage_is_one_line_and_exits_2() {
         let warm_up = ["bench", workload, "--warm-up", "1"];
         scratch.run(&warm_up).fails(2, "--warm-up is not for `synod bench");
     }
+    scratch.run(&["bench", "ycsb-g"]).fails(2, "there is no workload 'ycsb-g'; there are");
     scratch.run(&["up", "--shards", "0"]).fails(2, "--shards");
     for group in ["0", "2", "4", "7", "many"] {
         scratch.run(&["up", "--coordinators", group]).fails(2, "--coordinators");

@@ -12,6 +12,7 @@ use synod_cluster::{ClusterOptions, LocalCluster, NodeName};
 
 use super::Target;
 use super::books::{self, Books, key};
+use crate::keyspace::PREFIX;
 use crate::report::{self, round};
 use crate::{BenchOptions, Report};
 
@@ -59,7 +60,7 @@ pub(crate) async fn run(options: &BenchOptions) -> Result<Report> {
     let cluster = ClusterOptions { shards: SHARDS, ..ClusterOptions::default() };
     let mut cluster = LocalCluster::start(cluster).await?;
     let db = cluster.client().await?;
-    let books = Books::new(&db, options.keys).await?;
+    let books = Books::new(&db, options.keys, PREFIX, true).await?;
     let begin = Instant::now();
     books.fill(&db, options.progress, true).await?;
     let load_s = begin.elapsed().as_secs_f64();
@@ -110,8 +111,8 @@ pub(crate) async fn run(options: &BenchOptions) -> Result<Report> {
 
 /// Reads a key of every shard.
 async fn probe(db: &Client, books: &Books) -> Result<()> {
-    let found =
-        db.snapshot().await?.get_many(books.keys.one_of_each().into_iter().map(key)).await?;
+    let some = books.keys.one_of_each().into_iter().map(|n| key(PREFIX, n));
+    let found = db.snapshot().await?.get_many(some).await?;
     anyhow::ensure!(found.iter().all(|value| value.is_present()), "a key is gone");
     Ok(())
 }

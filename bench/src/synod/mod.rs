@@ -6,6 +6,7 @@ mod cost;
 mod counter;
 mod deadlock;
 mod failover;
+mod ledger;
 mod session;
 
 use std::path::PathBuf;
@@ -97,6 +98,12 @@ pub enum Target {
     },
 }
 
+impl Target {
+    fn is_remote(&self) -> bool {
+        matches!(self, Target::Remote { .. })
+    }
+}
+
 /// Synod, with keys in it.
 pub struct Site {
     db: Client,
@@ -113,8 +120,12 @@ impl Site {
     /// If the cluster can not be started or reached, or does not take them.
     pub async fn open(options: &BenchOptions) -> Result<Site> {
         let (db, cluster, folder) = connect(options).await?;
-        let books = Books::new(&db, options.keys).await?;
+        let (prefix, alone) = (options.workload.prefix(), !options.target.is_remote());
+        let mut books = Books::new(&db, options.keys, prefix, alone).await?;
         books.fill(&db, options.progress, false).await?;
+        if !alone && options.workload.changes_sum() {
+            books.take_over(&db).await?;
+        }
         Ok(Site { db, books, cluster, _folder: folder })
     }
 
@@ -128,7 +139,9 @@ impl Site {
         let session = || SynodSession {
             db: self.db.clone(),
             options: Options::new().protocol(protocol),
+            prefix: self.books.prefix,
             counter: Arc::clone(&self.books.counter),
+            ledger: Arc::clone(&self.books.ledger),
         };
         (0..clients).map(|_| session()).collect()
     }
@@ -236,3 +249,6 @@ async fn coordinators(db: &Client) -> Result<u16> {
     let group = db.status().await?.group.len().max(1);
     Ok(u16::try_from(group)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::{render, server_file, text};
 #[derive(clap::Args)]
 pub struct Args {
     /// transfer, put, get, rmw-hot, snapshot10, scan100, commit, counter, counter-rmw,
-    /// load, deadlock or failover
+    /// ycsb-a to ycsb-f, smallbank, load, deadlock or failover
     workload: Workload,
     /// Clients at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
