@@ -238,8 +238,8 @@ impl Chain {
                 }
             }
             Chain::Stack(stack) => {
-                let above = stack.partition_point(|stored| stored.at <= at);
-                above.checked_sub(1).and_then(|index| self.get(index))
+                let seen = seen(stack.len(), at, |index| stack[index].at);
+                seen.checked_sub(1).and_then(|index| self.get(index))
             }
         }
     }
@@ -327,6 +327,24 @@ impl Chain {
             stack.shrink_to_fit();
         }
     }
+}
+
+/// How many of so many versions, oldest first, are at or below `at`. Most readers want
+/// the newest, and find it at once, however many there are.
+fn seen(len: usize, at: Timestamp, time: impl Fn(usize) -> Timestamp) -> usize {
+    if len > 0 && time(len - 1) <= at {
+        return len;
+    }
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low.midpoint(high);
+        if time(middle) <= at {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// The value at a position: what the operands make of the complete version below.
@@ -435,6 +453,25 @@ mod tests {
         assert_eq!(chain.at(Timestamp(1)), None);
         assert_eq!(chain.at(Timestamp(8)).and_then(|v| v.value), Some(b"five"[..].into()));
         assert_eq!(chain.newest(), Version { at: Timestamp(9), value: None });
+    }
+
+    #[test]
+    fn the_newest_of_many_versions_is_found_by_one_look() {
+        const MANY: usize = 100_000;
+        let looks = |len: usize, at: usize| {
+            let count = std::cell::Cell::new(0);
+            let time = |index: usize| {
+                count.set(count.get() + 1);
+                Timestamp(index as u64 + 1)
+            };
+            assert_eq!(seen(len, Timestamp(at as u64), time), at.min(len));
+            count.get()
+        };
+        for len in [1, 2, MANY] {
+            assert_eq!(looks(len, len), 1);
+            assert_eq!(looks(len, len + 1), 1);
+        }
+        assert!((0..MANY).step_by(997).all(|at| looks(MANY, at) <= 18));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Versions {
         let mut count = 0_u32;
         let mut last = None;
         let mut more = false;
-        for (name, chain) in self.keys.range::<[u8], _>((from, Bound::Unbounded)) {
+        for (name, chain) in self.keys.range(from, Bound::Unbounded) {
             if last.is_some() && out.len() - start >= max_bytes {
                 more = true;
                 break;

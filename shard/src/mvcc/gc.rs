@@ -25,14 +25,15 @@ impl Versions {
                 return true;
             }
             let Some((_, name)) = self.due.pop_first() else { return true };
-            let chain = self.keys.get_mut(&name).expect("a key that is due is in the index");
+            let chain =
+                self.keys.get_mut(name.as_bytes()).expect("a key that is due is in the index");
             let dropped = chain.prune(safe_point);
             let due = chain.due();
             self.versions -= dropped.versions;
             self.bytes -= dropped.bytes;
             if dropped.emptied {
                 self.bytes -= name.as_bytes().len();
-                self.keys.remove(&name);
+                self.keys.remove(name.as_bytes());
             } else if let Some(due) = due {
                 self.due.insert((due, name));
             }

@@ -1,17 +1,18 @@
 //! The index: key to versions, in key order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use synod_common::operation::Operation;
 use synod_common::time::Timestamp;
 
 use super::chain::{By, Chain, Content, Version};
 use super::name::Name;
+use super::tree::Tree;
 
 /// Every committed version of every key of a shard. See the module's essay.
 #[derive(Clone, Debug, Default)]
 pub struct Versions {
-    pub(super) keys: BTreeMap<Name, Chain>,
+    pub(super) keys: Tree,
     /// Keys with something to drop some day, by the safe point that allows it.
     /// Holds exactly the keys whose chain has a `due`.
     pub(super) due: BTreeSet<(Timestamp, Name)>,

@@ -60,8 +60,9 @@
 //! * `name`: a key as stored, short ones inline, so that a search compares
 //!   without following pointers.
 //! * `chain`: the versions of one key, and what operands make. One live version,
-//!   the usual case, stands inline in the tree with only its value in a heap block.
-//! * `index`: [`Versions`], the tree, with install and point reads.
+//!   the usual case, stands inline in the map with only its value in a heap block.
+//! * `tree`: an ordered map from keys to chains, in full leaves.
+//! * `index`: [`Versions`], the map, with install and point reads.
 //! * `scan`: ordered reads of a range at a timestamp, both directions.
 //! * `gc`: drops what no read can see any more, from a queue ordered by when a
 //!   key becomes prunable, so that it never walks keys with nothing to drop.
@@ -92,8 +93,8 @@
 //!
 //! # Memory
 //!
-//! A key of up to 22 bytes with one version takes 48 bytes in a tree node (which
-//! is between half and wholly full) and one heap block with its value. A further
+//! A key of up to 22 bytes with one version takes 48 bytes in a leaf of `tree` (which
+//! has room for few more than it holds) and one heap block with its value. A further
 //! version takes 24 bytes and its block, and the key an entry in the queue of
 //! `gc` (48 bytes). An operand's block has 64 bytes. `examples/memory.rs` measures
 //! it.
@@ -122,6 +123,7 @@ mod index;
 mod model;
 mod name;
 mod scan;
+mod tree;
 
 pub use chain::{By, Version};
 pub use index::{Stats, Versions};

@@ -313,7 +313,7 @@ impl World {
     /// After complete pruning each key has at most one version at or below the
     /// safe point, and that is a value.
     fn assert_minimal(&self) {
-        for (name, chain) in &self.versions.keys {
+        for (name, chain) in self.versions.keys.iter() {
             let below = chain.contents().filter(|(at, _)| *at <= self.safe_point);
             let below: Vec<_> = below.map(|(_, content)| content).collect();
             let minimal = matches!(below[..], [] | [Content::Complete(Some(_))]);

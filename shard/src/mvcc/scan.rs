@@ -1,22 +1,20 @@
 //! Ordered reads of a range at a timestamp.
 
 use std::borrow::Cow;
-use std::collections::btree_map::Range;
 use std::ops::Bound;
 
 use synod_common::key::KeyRange;
 use synod_common::time::Timestamp;
 
-use super::chain::Chain;
 use super::index::Versions;
-use super::name::Name;
+use super::tree::Range;
 
 /// Keys and values of a range as a timestamp sees them; deleted keys and those
 /// that did not exist yet are skipped. Ascending, or descending if so asked.
 #[derive(Debug)]
 pub struct Scan<'a> {
     /// None for an empty range, which a tree would refuse.
-    keys: Option<Range<'a, Name, Chain>>,
+    keys: Option<Range<'a>>,
     at: Timestamp,
     reverse: bool,
 }
@@ -28,7 +26,7 @@ impl Versions {
             let start = Bound::Included(range.start.as_bytes());
             let end =
                 range.end.as_ref().map_or(Bound::Unbounded, |e| Bound::Excluded(e.as_bytes()));
-            self.keys.range::<[u8], _>((start, end))
+            self.keys.range(start, end)
         });
         Scan { keys, at, reverse }
     }
