@@ -28,6 +28,8 @@ const BEGIN: u64 = 1_000_000;
 /// What was done since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
+    /// Messages of all kinds, those from and to the client among them.
+    pub sent: u32,
     /// Messages of commits between servers.
     pub messages: u32,
     /// Records that were forced.
@@ -196,6 +198,7 @@ impl Cluster {
                 continue;
             };
             let Letter { from, to, request, message, behind } = letter;
+            self.counted.sent += 1;
             if to == CLIENT {
                 self.counted.answer = behind;
                 let reply = self.replies.remove(&request);
