@@ -123,19 +123,11 @@ impl Session for EtcdSession {
             // It has no locks: whoever comes too late tries again, in whichever order.
             Deed::Transfer(pair, _) => loop {
                 *attempts += 1;
-                if self.change(&pair.map(key), &[-1, 1]).await? {
+                if self.transfer(pair.map(key)).await? {
                     return Ok(());
                 }
             },
-            Deed::Raise(n) => loop {
-                *attempts += 1;
-                if self.change(&[key(*n)], &[1]).await? {
-                    return Ok(());
-                }
-            },
-            Deed::Put(n) | Deed::Update(n) | Deed::Insert(n) => {
-                self.0.put(key(*n), value(INITIAL).to_vec(), None).await?;
-            }
+            Deed::Put(n) => _ = self.0.put(key(*n), value(INITIAL).to_vec(), None).await?,
             Deed::Get(n) => {
                 let found = self.0.get(key(*n), None).await?;
                 let row = found.kvs().first().context("a key is not there")?;
@@ -152,7 +144,12 @@ impl Session for EtcdSession {
                 let n = found.kvs().len();
                 ensure!(n == *count as usize, "of {count} keys {n} are there");
             }
-            Deed::PutAll(_) | Deed::Count(_) | Deed::Bank(_) => bail!("etcd is not asked for {deed:?}"),
+            Deed::PutAll(_)
+            | Deed::Count(_)
+            | Deed::Update(_)
+            | Deed::Insert(_)
+            | Deed::Raise(_)
+            | Deed::Bank(_) => bail!("etcd is not asked for {deed:?}"),
         }
         *attempts += 1;
         Ok(())
@@ -160,12 +157,12 @@ impl Session for EtcdSession {
 }
 
 impl EtcdSession {
-    /// Reads all, then writes all if nobody has meanwhile. Whether it was done.
-    async fn change(&mut self, keys: &[String], changes: &[i64]) -> Result<bool> {
+    /// Reads both, then writes both if nobody has meanwhile. Whether it was done.
+    async fn transfer(&mut self, keys: [String; 2]) -> Result<bool> {
         let gets: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
         let found = self.0.txn(Txn::new().and_then(gets)).await?.op_responses();
         let (mut unchanged, mut puts) = (Vec::new(), Vec::new());
-        for ((key, found), change) in keys.iter().zip(&found).zip(changes) {
+        for ((key, found), change) in keys.iter().zip(&found).zip([-1, 1]) {
             let TxnOpResponse::Get(found) = found else { bail!("that is no answer to a get") };
             let row = found.kvs().first().context("a key is not there")?;
             let held = balance(row.value()).context("a value is not one of this benchmark")?;

@@ -221,11 +221,10 @@ impl Session for PostgresSession {
                     }
                 }
             }
-            Deed::Put(n) | Deed::Update(n) | Deed::Insert(n) => {
+            Deed::Put(n) => {
                 let (key, value) = (key(*n).into_bytes(), value(INITIAL).to_vec());
                 self.db.execute(&self.put, &[&key, &value]).await?;
             }
-            Deed::Raise(n) => self.raise(key(*n).as_bytes()).await?,
             Deed::Get(n) => {
                 let row = self.db.query_one(&self.get, &[&key(*n).into_bytes()]).await?;
                 balance_of(row.get(0))?;
@@ -244,7 +243,12 @@ impl Session for PostgresSession {
                     found.len()
                 );
             }
-            Deed::PutAll(_) | Deed::Count(_) | Deed::Bank(_) => bail!("PostgreSQL is not asked for {deed:?}"),
+            Deed::PutAll(_)
+            | Deed::Count(_)
+            | Deed::Update(_)
+            | Deed::Insert(_)
+            | Deed::Raise(_)
+            | Deed::Bank(_) => bail!("PostgreSQL is not asked for {deed:?}"),
         }
         *attempts += 1;
         Ok(())
@@ -293,17 +297,6 @@ impl PostgresSession {
             db.batch_execute("COMMIT"),
         )?;
         Ok(true)
-    }
-
-    /// Who locks one key alone is no victim.
-    async fn raise(&self, key: &[u8]) -> Result<()> {
-        let db = &self.db;
-        let lock: Params<'_, 1> = [&key];
-        let (_, row) = try_join!(db.batch_execute("BEGIN"), db.query_one(&self.one, &lock))?;
-        let value = value(balance_of(row.get(0))? + 1).to_vec();
-        let update: Params<'_, 2> = [&key, &value];
-        try_join!(db.execute(&self.update, &update), db.batch_execute("COMMIT"))?;
-        Ok(())
     }
 
     async fn lock_both(&self, keys: &[Vec<u8>; 2]) -> Result<[i64; 2]> {

@@ -102,7 +102,7 @@ impl Session for RedisSession {
     async fn act(&mut self, deed: &Deed, attempts: &mut u64) -> Result<()> {
         *attempts += 1;
         match deed {
-            Deed::Put(n) | Deed::Update(n) | Deed::Insert(n) => {
+            Deed::Put(n) => {
                 let mut set = redis::cmd("SET");
                 set.arg(key(*n)).arg(&value(INITIAL)[..]);
                 set.query_async::<()>(&mut self.0).await?;
