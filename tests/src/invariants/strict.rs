@@ -11,7 +11,8 @@
 //! Where an operator has decided, what a transaction writes is there as he has decided, and
 //! if that was wrong, what it has read there may have changed since. The shard may have had
 //! the outcome already, and have lost it in a crash before he came: then others have seen the
-//! truth. So where he was wrong a key may be as he has decided, or as it truly was.
+//! truth. So where he was wrong a key may be as he has decided, or as it truly was; and what was
+//! seen of one that he was wrong about twice says nothing, for each of the two may have been so.
 //!
 //! Together that is strict serializability: Papadimitriou (1979) with the real-time
 //! order of Herlihy and Wing (1990). Transactions of equal timestamps must not
@@ -44,7 +45,7 @@ type Written<'a> = BTreeMap<(Timestamp, TxnId), BTreeMap<&'a Key, &'a Vec<Deed>>
 pub fn check(history: &History, ledger: &Ledger, router: &Router) -> Result<State, String> {
     let committed = committed(history, ledger);
     real_time(history, &committed)?;
-    let there = There { ledger, router };
+    let there = There { ledger, router, unsure: unsure(history, ledger, router) };
     let written = there.written(history, &committed, true);
     first_committer_wins(history, &written)?;
     let truly = ledger.is_any_mixed().then(|| there.written(history, &committed, false));
@@ -120,6 +121,17 @@ fn read_committed(
 struct There<'a> {
     ledger: &'a Ledger,
     router: &'a Router,
+    /// The keys that they were wrong about more than once.
+    unsure: BTreeSet<&'a Key>,
+}
+
+fn unsure<'a>(history: &'a History, ledger: &Ledger, router: &Router) -> BTreeSet<&'a Key> {
+    let mut wrong = BTreeSet::new();
+    let writes =
+        history.txns.iter().flat_map(|(id, txn)| txn.writes.keys().map(move |key| (*id, key)));
+    let mixed =
+        writes.filter(|(id, key)| ledger.mixed(usize::from(router.shard_of(key).0), *id).is_some());
+    mixed.filter(|(_, key)| !wrong.insert(*key)).map(|(_, key)| key).collect()
 }
 
 impl There<'_> {
@@ -179,14 +191,17 @@ impl There<'_> {
             Err(format!("I22: {who} saw {key} = {saw}; it is {is_there}{writer}"))
         };
         let was = |key: &Key, value: Option<&Bytes>| {
-            is.state.get(key) == value || truly.is_some_and(|truly| truly.state.get(key) == value)
+            self.unsure.contains(key)
+                || is.state.get(key) == value
+                || truly.is_some_and(|truly| truly.state.get(key) == value)
         };
         for (key, value) in seen.keys.iter().filter(|(key, _)| counts(key)) {
             if !was(key, value.as_ref()) {
                 return wrong(key, value.as_ref(), is.state.get(key));
             }
         }
-        for (key, deeds, value) in seen.after.iter().filter(|(key, ..)| counts(key)) {
+        let folds = |key: &Key| counts(key) && !self.unsure.contains(key);
+        for (key, deeds, value) in seen.after.iter().filter(|(key, ..)| folds(key)) {
             let folded = fold(deeds, is.state.get(key).cloned())?;
             let truly = truly.map(|truly| fold(deeds, truly.state.get(key).cloned()));
             if folded != *value && truly.transpose()?.as_ref() != Some(value) {
@@ -328,9 +343,12 @@ fn replay<'a>(
             let who = format!("{id} at {at}");
             there.compare(&who, Some(*id), &txn.seen, &is, truly.as_ref())?;
         }
-        is.write(*at, *id, written)?;
+        is.conflicts(*at, *id, written)?;
+        is.write(*at, *id, written);
+        // Whom an operator has wrongly aborted has lost its locks, so another one may have
+        // written the same at the same time.
         if let (Some(truly), Some(written)) = (&mut truly, truly_written) {
-            truly.write(*at, *id, written)?;
+            truly.write(*at, *id, written);
         }
     }
     is.apply(now)?;
@@ -356,19 +374,24 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    fn write(&mut self, at: Timestamp, id: TxnId, written: &Written<'a>) -> Check {
+    /// Whether what is written at one timestamp may be written in any order.
+    fn conflicts(&self, at: Timestamp, id: TxnId, written: &Written<'a>) -> Check {
         for (key, deeds) in written.get(&(at, id)).into_iter().flatten() {
-            let group = self.group.entry(Key::clone(key)).or_default();
-            for (other, before) in &*group {
+            for (other, before) in self.group.get(*key).into_iter().flatten() {
                 let mut pairs = before.iter().flat_map(|a| deeds.iter().map(move |b| (a, b)));
                 if !pairs.all(|(a, b)| a.commutes(b)) {
                     return Err(format!("I21: {other} and {id} both wrote {key} at {at}"));
                 }
             }
-            group.push((id, deeds));
-            self.writers.insert(Key::clone(key), (at, id));
         }
         Ok(())
+    }
+
+    fn write(&mut self, at: Timestamp, id: TxnId, written: &Written<'a>) {
+        for (key, deeds) in written.get(&(at, id)).into_iter().flatten() {
+            self.group.entry(Key::clone(key)).or_default().push((id, deeds));
+            self.writers.insert(Key::clone(key), (at, id));
+        }
     }
 
     /// Operations of one timestamp are done in the order of their transactions.
