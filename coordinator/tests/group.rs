@@ -82,6 +82,10 @@ fn recovered_by(mut member: Member, log: Vec<Vec<u8>>) -> Node {
 impl Group {
     /// All three have started; c1 leads, and both shards have joined it.
     fn led_by_c1() -> Group {
+        Group::led_by_c1_with(settings)
+    }
+
+    fn led_by_c1_with(settings: impl Fn(usize) -> Settings) -> Group {
         let mut group = Group {
             nodes: (1..=3).map(|id| recovered(settings(id), Vec::new())).collect(),
             underway: VecDeque::new(),
@@ -374,7 +378,20 @@ fn what_only_the_old_leader_had_never_happened() {
 
 #[test]
 fn who_is_cut_off_hands_out_no_timestamp_and_stops() {
-    let mut group = Group::led_by_c1();
+    is_cut_off(settings);
+}
+
+/// Rare in the simulator, so it is shown here that it would be noticed.
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "[Timestamp(")]
+fn who_is_cut_off_and_hands_out_timestamps_is_noticed() {
+    let mutant = Some(synod_coordinator::Mutant::LeadsUnconfirmed);
+    is_cut_off(|id| Settings { mutant, ..settings(id) });
+}
+
+fn is_cut_off(with: impl Fn(usize) -> Settings) {
+    let mut group = Group::led_by_c1_with(with);
     group.cut_off = BTreeSet::from([1]);
     group.ask(1, ClientRequest::Timestamp);
     group.ask(1, ClientRequest::OpenSession);

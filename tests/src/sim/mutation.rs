@@ -142,8 +142,7 @@ impl Mutation {
         match self {
             #[cfg(feature = "mutants")]
             Mutation::Coordinator(
-                synod_coordinator::Mutant::LeadsUnconfirmed
-                | synod_coordinator::Mutant::OwnLogOnly
+                synod_coordinator::Mutant::OwnLogOnly
                 | synod_coordinator::Mutant::AcceptedByOne
                 | synod_coordinator::Mutant::AcceptedUnforced
                 | synod_coordinator::Mutant::AcceptedNotSaved
@@ -190,6 +189,7 @@ impl Mutation {
             (Mutation::Coordinator(C::RememberedLeavesOracle), two_phase),
             (Mutation::Coordinator(C::BeginsInOldWindow), two_phase),
             (Mutation::Shard(S::InquiryUnmarked), two_phase),
+            (Mutation::Coordinator(C::LeadsUnconfirmed), "a test of the coordinator"),
             (Mutation::Coordinator(C::SettledBeforeEnd), "a test of the coordinator"),
             (Mutation::Shard(S::ValidateBelowSafePoint), "a test of the shard"),
             (Mutation::Shard(S::NeverVotesForgotten), "a test of the shard"),
