@@ -20,6 +20,7 @@ use synod_common::time::Timestamp;
 use crate::commit::{Commit, Stage};
 use crate::coordinator::Coordinator;
 use crate::group::Promise;
+use crate::mutant::mutated;
 use crate::outcomes::{SavedBlock, SavedForgotten};
 use crate::record::Record;
 
@@ -144,8 +145,15 @@ impl Coordinator {
         let safe_point = Record::SafePoint { at: self.safe_point.published() };
         let given_up = self.paxos.given_up.iter();
         let given_up = given_up.map(|&(h, txn)| Record::GivenUp { txn, h });
-        let decided = Record::Mark { below: self.paxos.below };
-        let open = self.open().into_iter().chain([safe_point, decided]).chain(given_up).collect();
+        let aborted = self.voted.given_up.iter();
+        let aborted = aborted.map(|&(h, txn)| Record::Aborted { txn, h });
+        let aborted = aborted.filter(|_| !mutated!(self, AbortedNotSaved));
+        let decided = [
+            safe_point,
+            Record::Mark { below: self.paxos.below },
+            Record::Decided { below: self.voted.below },
+        ];
+        let open = self.open().into_iter().chain(decided).chain(given_up).chain(aborted).collect();
         Part::Open { epoch: self.epoch, hi: self.oracle.hi(), open }
     }
 

@@ -38,8 +38,9 @@ pub(crate) enum Waiting {
     Join(ShardId, u64, u32),
     /// A shard asks where the window ends: whoever has another one must not say.
     Window(ShardId, RequestId),
-    /// A transaction whose only writer is to decide; others vote meanwhile.
-    LastAgent(TxnId),
+    /// A transaction that is decided without the group's log: by its only writer, or by votes.
+    /// Others vote meanwhile.
+    Commit(TxnId),
 }
 
 impl Coordinator {
@@ -94,15 +95,15 @@ impl Coordinator {
         self.confirming.gathering.push_back(Waiting::Join(shard, nonce, remembered));
     }
 
-    /// Whether a transaction may be left to its only writer at once; if not, whether it can
-    /// wait for that.
-    pub(crate) fn may_leave(&mut self, txn: TxnId) -> Option<bool> {
+    /// Whether a transaction may be decided without the group's log at once. If not, it waits
+    /// for a round; none, if it can not.
+    pub(crate) fn confirm_leading(&mut self, txn: TxnId) -> Option<bool> {
         if self.leads_surely() {
             return Some(true);
         }
         let has_room = self.confirming.gathering.len() < MAX_PARKED;
         has_room.then(|| {
-            self.confirming.gathering.push_back(Waiting::LastAgent(txn));
+            self.confirming.gathering.push_back(Waiting::Commit(txn));
             false
         })
     }
@@ -137,7 +138,7 @@ impl Coordinator {
                     self.join(now, shard, (nonce, remembered), true, out);
                 }
                 Waiting::Window(shard, request) => self.tell_window(shard, request, out),
-                Waiting::LastAgent(txn) => self.leave_confirmed(now, txn, out),
+                Waiting::Commit(txn) => self.leading_confirmed(now, txn, out),
             }
         }
         self.after(now, out);

@@ -55,6 +55,8 @@ pub struct Coordinator {
     pub(crate) parked: VecDeque<((Peer, RequestId), ClientRequest)>,
     pub(crate) confirming: Confirming,
     pub(crate) paxos: Decided,
+    /// The same of two-phase commit.
+    pub(crate) voted: Decided,
     /// The members that accept votes in Paxos Commit now: itself, and as many others as it
     /// takes.
     pub(crate) acceptors: Vec<CoordinatorId>,
@@ -141,6 +143,7 @@ impl Coordinator {
             parked: VecDeque::new(),
             confirming: Confirming::default(),
             paxos: planted!(settings, Paxos, Decided::default()),
+            voted: Decided::default(),
             acceptors: Vec::new(),
             missed: BTreeMap::new(),
             has_room: true,
@@ -383,6 +386,7 @@ impl Coordinator {
                     self.one_phase_remembered(shard, &outcome, out);
                 }
             }
+            CommitMessage::Voted { nonce, txns } => self.votes_told((shard, nonce), &txns, out),
             CommitMessage::Vote { txn, vote } => self.vote(now, shard, txn, vote, out),
             CommitMessage::OnePhaseDone { txn, vote } => {
                 self.one_phase_done(now, shard, txn, vote, out);
@@ -393,6 +397,7 @@ impl Coordinator {
             CommitMessage::Inquire { txn } => self.answer(shard, txn, out),
             CommitMessage::AskWindow => self.window_asked(shard, request, out),
             CommitMessage::Welcome { .. }
+            | CommitMessage::VotesOver { .. }
             | CommitMessage::Prepare { .. }
             | CommitMessage::CommitOnePhase { .. }
             | CommitMessage::InquireOnePhase { .. }
@@ -438,7 +443,9 @@ impl Coordinator {
         };
         out.send(Peer::Shard(shard), RequestId::default(), message);
         self.tell_safe_point(shard, out);
+        self.tell_votes_over(shard, out);
         self.settled.due = true;
+        self.abort_without_votes(out);
         let open: Vec<TxnId> = self.commits.keys().copied().collect();
         for txn in open {
             self.settle_with(now, shard, txn, out);
@@ -474,6 +481,7 @@ impl Coordinator {
             self.move_safe_point(out);
             self.tell_settled(out);
             self.tell_mark(out);
+            self.write_decided(out);
             self.call(out);
         }
     }

@@ -1,8 +1,8 @@
 //! Which shards have joined this epoch, and which are connected.
 //!
-//! A shard joins whenever its link comes up. It first tells which one-phase
-//! transactions it remembers, so that their outcomes are known here before
-//! anything is presumed about them; a join counts only when all that it
+//! A shard joins whenever its link comes up. It first tells which commits it
+//! remembers that may not be known here, and what it has in doubt, so that
+//! nothing is presumed about them; a join counts only when all that it
 //! announces has arrived. A shard that restarted gets the oracle's window closed
 //! for it: every later timestamp lies above everything it may have forgotten.
 
@@ -24,7 +24,7 @@ struct Member {
     joined: bool,
     /// Joined at least once in this epoch.
     heard: bool,
-    /// One-phase transactions told under the newest nonce.
+    /// Transactions told under the newest nonce.
     nonce: u64,
     told: BTreeSet<TxnId>,
 }
@@ -55,6 +55,11 @@ impl Members {
         self.members.values().all(|member| member.joined)
     }
 
+    /// Whether this shard has joined since the coordinator started.
+    pub fn is_heard(&self, shard: ShardId) -> bool {
+        self.members.get(&shard).is_some_and(|member| member.heard)
+    }
+
     /// Whether every shard has joined since the coordinator started, so that no
     /// outcome of an earlier epoch is missing here.
     pub fn all_heard(&self) -> bool {
@@ -82,7 +87,7 @@ impl Members {
         }
     }
 
-    /// The shard told of a one-phase transaction.
+    /// The shard told of a transaction.
     pub fn told(&mut self, shard: ShardId, nonce: u64, txn: TxnId) {
         let Some(member) = self.members.get_mut(&shard) else { return };
         if member.nonce != nonce {

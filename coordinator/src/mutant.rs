@@ -70,6 +70,22 @@ pub enum Mutant {
     AcceptedByAll,
     /// A new leader commits what it has found accepted, and tells nobody.
     FoundNotTold,
+    /// A commit that somebody has only read in is decided by its votes, too.
+    ReadersImplicit,
+    /// What shards have in doubt when they join is not counted.
+    DoubtsIgnored,
+    /// What is in doubt is aborted although somebody else has not joined, who may have it, too.
+    PresumesUnheard,
+    /// Whoever is in doubt is answered before it has said so.
+    AnswersUnheard,
+    /// Who tells a commit when it joins is taken for the last that had to acknowledge it.
+    TellerIsLast,
+    /// Shards may forget what was committed by votes before that is durable here.
+    ForgottenUnrecorded,
+    /// What was aborted without a NO is not in checkpoints.
+    AbortedNotSaved,
+    /// Votes of older epochs count no more, whoever has not joined.
+    DecidesUnheard,
     /// In Paxos Commit.
     #[serde(skip)]
     Paxos(crate::paxos::Mutant),
@@ -84,7 +100,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch. Others show in the explorers, or in a test.
-    pub const ALL: [Mutant; 23] = [
+    pub const ALL: [Mutant; 22] = [
         Mutant::NoAdvance,
         Mutant::AdvancesLate,
         Mutant::RedrawsCommits,
@@ -95,7 +111,6 @@ impl Mutant {
         Mutant::PreCommitUnforced,
         Mutant::SiteRecordIgnored,
         Mutant::SettledWhenTold,
-        Mutant::LeadsUnconfirmed,
         Mutant::OwnLogOnly,
         Mutant::AcceptedByOne,
         Mutant::AcceptedUnforced,

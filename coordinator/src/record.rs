@@ -22,8 +22,9 @@ pub enum Record {
         /// End of the window.
         hi: Timestamp,
     },
-    /// A transaction is committed. Forced before anybody is told, unless its sites have
-    /// accepted that before (three-phase commit), or a majority (Paxos Commit).
+    /// A transaction is committed. Forced before anybody is told, unless others know by then:
+    /// all its participants, each of which has voted YES (`commit/implicit.rs`), its sites
+    /// (three-phase commit), or a majority (Paxos Commit).
     Committed {
         /// Its name.
         txn: TxnId,
@@ -88,6 +89,21 @@ pub enum Record {
         /// The mark.
         below: Timestamp,
     },
+    /// A transaction of two-phase commit is aborted though nobody has voted NO: the votes of its
+    /// participants count no more, should all of them be YES. Forced before anybody is told.
+    Aborted {
+        /// Its name.
+        txn: TxnId,
+        /// When its commit began.
+        h: Timestamp,
+    },
+    /// All transactions of two-phase commit that began before this are committed by an entry
+    /// before this one, or aborted: votes on them count no more, and when this is durable
+    /// shards may forget them.
+    Decided {
+        /// The mark.
+        below: Timestamp,
+    },
 }
 
 impl Record {
@@ -105,7 +121,9 @@ impl Record {
             | Record::Cut { .. }
             | Record::Accepted(_)
             | Record::GivenUp { .. }
-            | Record::Mark { .. } => None,
+            | Record::Mark { .. }
+            | Record::Aborted { .. }
+            | Record::Decided { .. } => None,
         }
     }
 
@@ -120,7 +138,9 @@ impl Record {
             | Record::SafePoint { .. }
             | Record::Site { .. }
             | Record::GivenUp { .. }
-            | Record::Mark { .. } => true,
+            | Record::Mark { .. }
+            | Record::Aborted { .. }
+            | Record::Decided { .. } => true,
             Record::Promised(_) | Record::Cut { .. } | Record::Accepted(_) => false,
         }
     }

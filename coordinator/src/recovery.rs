@@ -4,7 +4,9 @@
 //! A commit record without an end is committed and waits for acknowledgements. One that
 //! was pre-committed in three-phase commit may be decided, or not: its sites know.
 //! What was accepted in Paxos Commit is found with the promises that made this one the
-//! leader. Everything else that was in progress left no record, and is aborted by that.
+//! leader. What all of its participants have voted YES on in two-phase commit they tell when
+//! they join (`commit/implicit.rs`). Everything else that was in progress left no record, and is
+//! aborted by that.
 
 use synod_common::commit::{Site, SiteId};
 use synod_common::error::Corrupt;
@@ -69,6 +71,10 @@ impl Coordinator {
                 self.paxos.given_up.insert((h, txn));
             }
             Record::Mark { below } => self.paxos.raise(below),
+            Record::Aborted { txn, h } => {
+                self.voted.give_up(txn, h);
+            }
+            Record::Decided { below } => self.voted.raise(below),
             // These are no entries of the group's log.
             Record::Promised(_) | Record::Cut { .. } | Record::Accepted(_) => {}
         }

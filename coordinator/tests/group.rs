@@ -10,9 +10,9 @@ use synod_common::commit::{Ballot, Protocol, Say, SiteId};
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::*;
-use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
+use synod_common::message::bulk::{List, OnePhaseOutcome, OnePhaseOutcomes};
 use synod_common::message::client::{Outcome, Part};
-use synod_common::message::commit::{Decision, Terms, Validation, Vote};
+use synod_common::message::commit::{Decision, Knows, Terms, Validation, Vote, Voted};
 use synod_common::message::group::Entries;
 use synod_common::message::{
     ClientReply, ClientRequest, CommitMessage, GroupMessage, Message, SiteMessage,
@@ -221,9 +221,13 @@ impl Group {
         replies
     }
 
-    /// A client's transaction on both shards, for which both have voted at its `h`.
+    /// A client's transaction on both shards, for which both have voted at its `h`. As the
+    /// second has only read, it is the leader's record that decides it.
     fn voted(&mut self, id: usize) -> (TxnId, Timestamp) {
-        self.voted_in(Protocol::TwoPhase, id)
+        let (txn, h) = self.begun(id, Protocol::TwoPhase);
+        self.hear(id, 1, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+        self.hear(id, 2, CommitMessage::Vote { txn, vote: Vote::Read(h) });
+        (txn, h)
     }
 
     fn voted_in(&mut self, protocol: Protocol, id: usize) -> (TxnId, Timestamp) {
@@ -325,7 +329,7 @@ fn a_decision_is_told_when_a_majority_has_it() {
     assert_eq!((group.replies(1), group.told_to_commit()), (vec![], 0), "only c1 has it");
     group.sync(2);
     group.deliver();
-    assert_eq!((group.replies(1), group.told_to_commit()), (committed(h), 2));
+    assert_eq!((group.replies(1), group.told_to_commit()), (committed(h), 1));
 }
 
 #[test]
@@ -349,7 +353,50 @@ fn the_next_leader_goes_on_with_what_was_decided() {
     assert_eq!(group.outcome(2, txn), committed(h));
     // Nobody has acknowledged it: whoever joins is told.
     group.join(2, Epoch(2));
-    assert_eq!(group.told_to_commit(), 2);
+    assert_eq!(group.told_to_commit(), 1);
+}
+
+/// c1 tells of a commit that nobody else has a record of, and that it may not lead any more.
+#[test]
+fn what_votes_decide_the_next_leader_hears_from_those_who_voted() {
+    let mut group = Group::led_by_c1();
+    let (txn, h) = group.begun(1, Protocol::TwoPhase);
+    group.deliver();
+    group.cut_off = BTreeSet::from([1]);
+    for shard in [1, 2] {
+        group.hear(1, shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    }
+    assert_eq!(group.replies(1), committed(h));
+    group.elect(2);
+    group.said.clear();
+    let undecided = vec![ClientReply::Outcome(Outcome::Undecided)];
+    for shard in [1, 2] {
+        assert_eq!(group.outcome(2, txn), undecided);
+        let participants = vec![ShardId(1), ShardId(2)];
+        let txns = List::of(&[Voted { txn, h, participants, knows: Knows::InDoubt(h) }]);
+        group.hear(2, shard, CommitMessage::Voted { nonce: 7, txns });
+    }
+    group.deliver();
+    assert_eq!((group.outcome(2, txn), group.told_to_commit()), (committed(h), 2));
+}
+
+/// It may be deposed, and others may have been told of later timestamps.
+#[test]
+fn who_is_cut_off_commits_nothing_by_votes() {
+    let mut group = Group::led_by_c1();
+    let txn = group.session(1);
+    group.cut_off = BTreeSet::from([1]);
+    group.commit(1, txn, Protocol::TwoPhase, &[1, 1]);
+    let h = group.asked_at().expect("they are asked meanwhile");
+    for shard in [1, 2] {
+        group.hear(1, shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    }
+    group.deliver();
+    assert_eq!((group.replies(1), group.told_to_commit()), (vec![], 0));
+    group.cut_off.clear();
+    group.beat(1);
+    group.deliver();
+    assert_eq!((group.replies(1), group.told_to_commit()), (committed(h), 2));
 }
 
 #[test]

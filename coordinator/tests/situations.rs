@@ -13,6 +13,8 @@ use synod_common::route::{Partition, Placement, ShardAddress};
 use synod_common::time::{Mono, Now, Timestamp, Wall};
 use synod_coordinator::{Member, Settings};
 
+#[path = "situations/implicit.rs"]
+mod implicit;
 #[path = "situations/last_agent.rs"]
 mod last_agent;
 #[path = "situations/safe_point.rs"]
@@ -244,11 +246,12 @@ fn committed(at: Timestamp) -> ClientReply {
 fn nobody_is_told_before_the_decision_is_durable() {
     let mut world = World::joined();
     let txn = first(world.session());
-    assert_eq!(world.commit(txn, &[1, 2]), None);
+    assert_eq!(world.commit_in(Protocol::TwoPhase, txn, &[1, 2], &[3]), None);
     let h = world.h(txn);
     let later = Timestamp(h.0 + 5);
     world.hear(1, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
     world.hear(2, CommitMessage::Vote { txn, vote: Vote::Yes(later) });
+    world.hear(3, CommitMessage::Vote { txn, vote: Vote::Read(h) });
     assert!(world.told().is_empty());
     assert_eq!(world.decided(Decision::Commit(later)), 0);
     assert_eq!(world.outcome(txn), Some(ClientReply::Outcome(Outcome::Undecided)));
@@ -266,11 +269,12 @@ fn nobody_is_told_before_the_decision_is_durable() {
 fn a_crash_before_the_decision_is_durable_aborts() {
     let mut world = World::joined();
     let txn = first(world.session());
-    world.commit(txn, &[1, 2]);
+    world.commit_in(Protocol::TwoPhase, txn, &[1, 2], &[3]);
     let h = world.h(txn);
     for shard in [1, 2] {
         world.hear(shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
     }
+    world.hear(3, CommitMessage::Vote { txn, vote: Vote::Read(h) });
     let mut world = world.crash();
     // While a shard has not joined, it may know more.
     assert_eq!(world.outcome(txn), Some(ClientReply::Outcome(Outcome::Undecided)));
@@ -485,6 +489,7 @@ fn a_vote_outside_the_window_aborts() {
         let txn = first(world.session());
         world.commit_in(Protocol::TwoPhase, txn, &[1, 2], &[]);
         world.hear(1, CommitMessage::Vote { txn, vote });
+        world.sync();
         assert_eq!(world.told(), [&ClientReply::Outcome(Outcome::Aborted(Reason::Malformed))]);
     }
     // What one shard decides it can not take back; it is asked again.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use synod_common::commit::Verdict;
 use synod_common::error::Corrupt;
 use synod_common::key::Key;
+use synod_common::message::commit::{Knows, Voted};
 use synod_common::node::{CheckpointStep, Lsn, Output, decode};
 use synod_common::time::Timestamp;
 
@@ -37,7 +38,8 @@ pub(crate) struct Checkpoint {
 
 #[derive(Clone, Debug)]
 enum Progress {
-    Meta(Part),
+    Meta(Part, Part),
+    Voted(Part),
     Versions(Option<Key>),
     End,
     Finish,
@@ -61,6 +63,8 @@ enum Part {
     Versions(Bytes),
     /// Versions below this may be missing from the chunks.
     End { safe_point: Timestamp },
+    /// Commits that votes have decided.
+    Voted(Vec<Voted>),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,7 +90,8 @@ impl Shard {
         {
             self.checkpoint.logged = 0;
             // Taken now: the replay from the start must meet the state of the start.
-            self.checkpoint.progress = Some(Progress::Meta(self.meta()));
+            let voted = Part::Voted(self.over.voted().collect());
+            self.checkpoint.progress = Some(Progress::Meta(self.meta(), voted));
             out.checkpoint = Some(CheckpointStep::Begin(self.durable.next()));
         }
     }
@@ -94,7 +99,8 @@ impl Shard {
     /// Goes on when a step is on the disk.
     pub(crate) fn checkpoint_written(&mut self, out: &mut Output) {
         let (part, next) = match self.checkpoint.progress.take() {
-            Some(Progress::Meta(meta)) => (meta, Progress::Versions(None)),
+            Some(Progress::Meta(meta, voted)) => (meta, Progress::Voted(voted)),
+            Some(Progress::Voted(voted)) => (voted, Progress::Versions(None)),
             Some(Progress::Versions(after)) => {
                 let mut chunk = Vec::with_capacity(CHUNK_BYTES + (CHUNK_BYTES >> 3));
                 let next = self.versions.chunk(after.as_deref(), CHUNK_BYTES, &mut chunk);
@@ -155,6 +161,13 @@ impl Shard {
                 }
                 for OnePhaseEnd { txn, h, m } in one_phase {
                     self.over.insert(txn, h, End::OnePhase(m));
+                }
+            }
+            Part::Voted(voted) => {
+                for Voted { txn, h, participants, knows } in voted {
+                    if let Knows::Committed(at) = knows {
+                        self.over.restore(txn, h, End::Voted(at, participants.into()));
+                    }
                 }
             }
             Part::Versions(chunk) => self.versions.restore(&chunk)?,

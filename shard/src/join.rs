@@ -2,8 +2,9 @@
 //! back.
 //!
 //! The coordinator calls for its epoch, and the shard promises to begin no commit
-//! of an older one. It tells the one-phase commits that it remembers, then asks to
-//! join. So when it is taken in, no older commit is unknown there. A shard that restarted
+//! of an older one. It tells the commits that it remembers, and what it has in doubt of
+//! two-phase commit, then asks to join. So when it is taken in, no older commit is unknown there,
+//! nor a vote that may have made one. A shard that restarted
 //! serves nothing until it is welcomed: the welcome closes the oracle's window, and the floor
 //! starts at its end, above every timestamp that was promised to anybody before the restart.
 //!
@@ -27,7 +28,8 @@ use std::time::Duration;
 use synod_common::deadlock::Handling;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, TxnId};
-use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
+use synod_common::message::bulk::{List, OnePhaseOutcome, OnePhaseOutcomes};
+use synod_common::message::commit::{Knows, Voted};
 use synod_common::message::{CommitMessage, Message};
 use synod_common::node::{Neighbour, Output};
 use synod_common::refusal::Refusal;
@@ -39,7 +41,7 @@ use crate::participant::Stage;
 use crate::record::Record;
 use crate::shard::{Shard, Timer};
 
-/// One-phase commits told in one message.
+/// Bytes of what is told in one message.
 const PER_MESSAGE: usize = 36 * 4096;
 
 /// How far joining is.
@@ -145,6 +147,7 @@ impl Shard {
         self.joining.leader = leader;
         if epoch > self.epoch {
             self.epoch = epoch;
+            self.over.begin_epoch(epoch);
             self.abort_older_epochs(out);
         }
         self.join_anew(now, out);
@@ -192,11 +195,41 @@ impl Shard {
         if !list.is_empty() {
             tell(&mut list, out);
         }
+        let mut votes = List::default();
+        let tell = |votes: &mut List<Voted>, out: &mut Output| {
+            let txns = std::mem::take(votes).finish();
+            out.send_after(last, to, RequestId::default(), CommitMessage::Voted { nonce, txns });
+        };
+        for voted in self.over.voted().chain(self.doubts()) {
+            votes.push(&voted);
+            remembered += 1;
+            if votes.len() >= PER_MESSAGE {
+                tell(&mut votes, out);
+            }
+        }
+        if !votes.is_empty() {
+            tell(&mut votes, out);
+        }
         let cluster = self.settings.cluster;
         let boot = !self.joining.welcomed;
         let epoch = self.epoch;
         let message = CommitMessage::Join { cluster, epoch, boot, nonce, remembered };
         out.send_after(last, to, RequestId::default(), message);
+    }
+
+    /// What is in doubt of older epochs, and may be committed by the votes. An operator's
+    /// decision does not change that it was voted on.
+    fn doubts(&self) -> impl Iterator<Item = Voted> {
+        let old = self.txns.iter().filter(|(txn, _)| txn.session.epoch < self.epoch);
+        let old = old.filter(|_| !mutated!(self, DoubtsUntold));
+        old.filter_map(|(&txn, participant)| match &participant.stage {
+            Stage::Prepared { resolved: Some(_), .. } if mutated!(self, ResolvedUntold) => None,
+            Stage::Prepared { record, .. } if record.implicit => {
+                let (h, knows) = (record.h, Knows::InDoubt(record.m));
+                Some(Voted { txn, h, participants: record.participants.clone(), knows })
+            }
+            _ => None,
+        })
     }
 
     /// One-phase commits that are on their way to the disk.

@@ -83,6 +83,14 @@ pub enum Mutant {
     MixedUnnoticed,
     /// Other participants are told what an operator has decided.
     ResolvedForOutcome,
+    /// A commit of two-phase commit is not remembered for the coordinator, which may not have it.
+    CommitsForgotten,
+    /// Nor one that it hears of in a later epoch.
+    OlderForgotten,
+    /// A coordinator that begins an epoch is not told what is in doubt of older ones.
+    DoubtsUntold,
+    /// Nor what an operator has decided meanwhile.
+    ResolvedUntold,
     /// A site does not lead the others, however long it misses the coordinator.
     SitesNeverLead,
     /// Asked about what it does not know, it says that it will never commit that in one phase,
@@ -103,7 +111,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Those that the simulator is to catch. Others show in the explorers, or in a test.
-    pub const ALL: [Mutant; 35] = [
+    pub const ALL: [Mutant; 34] = [
         Mutant::SnapshotLeavesFloor,
         Mutant::ReaderIgnoresPrepared,
         Mutant::OnlyDurableCounts,
@@ -133,7 +141,6 @@ impl Mutant {
         Mutant::SiteEndForgotten,
         Mutant::SitePromiseForgotten,
         Mutant::AcceptedByOne,
-        Mutant::ForgottenLeavesFloor,
         Mutant::SitesNeverLead,
         Mutant::ResolvedUnforced,
         Mutant::ResolvedForgotten,

@@ -76,6 +76,8 @@ pub struct Prepared {
     pub standing: Standing,
     /// How it is committed.
     pub protocol: Protocol,
+    /// Whether it is committed by the votes alone, once all are YES.
+    pub implicit: bool,
 }
 
 impl Prepared {

@@ -43,8 +43,9 @@ impl Shard {
                 };
                 let (h, writes) = (record.h, record.writes.clone());
                 let is_site = site.is_some() && !mutated!(self, SiteEndForgotten);
+                let end = self.end_of(record, at);
                 self.stats.in_doubt -= 1;
-                self.over.insert(txn, h, End::Decided);
+                self.over.restore(txn, h, end);
                 if is_site {
                     self.settled.insert(txn, h, Verdict::Commit(at));
                 }

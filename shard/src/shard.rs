@@ -26,6 +26,7 @@ use crate::intents::Intents;
 use crate::join::Joining;
 use crate::lease::Leases;
 use crate::lock::{Capacity, Grant, LockTable, Ticket};
+use crate::mutant::mutated;
 use crate::mvcc::Versions;
 use crate::over::Over;
 use crate::participant::cooperate::Decided;
@@ -389,11 +390,12 @@ impl Shard {
                 low_water,
                 participants,
                 acceptors,
+                implicit,
                 terms,
                 read_bytes,
                 writes,
             } => {
-                self.over.raise(low_water);
+                self.raise_low_water(txn, low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
                 let preparing = Preparing {
                     h,
@@ -402,6 +404,7 @@ impl Shard {
                     coordinator,
                     participants,
                     acceptors,
+                    implicit,
                     terms,
                     reads,
                     writes,
@@ -419,7 +422,7 @@ impl Shard {
                 read_bytes,
                 writes,
             } => {
-                self.over.raise(low_water);
+                self.raise_low_water(txn, low_water);
                 let (reads, writes) = Preparing::split(writes, read_bytes);
                 let preparing = Preparing {
                     h,
@@ -428,6 +431,7 @@ impl Shard {
                     coordinator,
                     participants: Vec::new(),
                     acceptors: Vec::new(),
+                    implicit: false,
                     terms,
                     reads,
                     writes,
@@ -448,8 +452,10 @@ impl Shard {
                 let open = List::read(&open).map_while(Result::ok).collect();
                 self.settled.raise(Mark { stamp: (epoch, number), below, open });
             }
+            CommitMessage::VotesOver { below } => self.over.votes_over(below),
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
+            | CommitMessage::Voted { .. }
             | CommitMessage::Vote { .. }
             | CommitMessage::OnePhaseDone { .. }
             | CommitMessage::Ack { .. }
@@ -475,6 +481,17 @@ impl Shard {
                 Timer::AskWindow => self.ask_window(now, out),
                 Timer::Report => self.report(now, out),
                 Timer::Acknowledge => self.acknowledge(out),
+            }
+        }
+    }
+
+    /// Who asks to prepare this says what is over. Of another epoch it knows not enough to say
+    /// what may be forgotten here.
+    fn raise_low_water(&mut self, txn: TxnId, low_water: Timestamp) {
+        if txn.session.epoch == self.epoch {
+            self.over.raise(low_water);
+            if mutated!(self, OlderForgotten) {
+                self.over.votes_over(low_water);
             }
         }
     }

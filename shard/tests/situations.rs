@@ -22,6 +22,8 @@ mod cooperate;
 mod group;
 #[path = "situations/heuristic.rs"]
 mod heuristic;
+#[path = "situations/implicit.rs"]
+mod implicit;
 #[path = "situations/locks.rs"]
 mod locks;
 #[path = "situations/operations.rs"]
@@ -250,6 +252,7 @@ impl World {
             low_water: Timestamp::ZERO,
             participants: vec![ShardId(1), ShardId(2)],
             acceptors: vec![],
+            implicit: true,
             terms: terms(Validation::Locked),
             read_bytes: 0,
             writes,

@@ -6,13 +6,14 @@
 //! | protocol                   | messages by the book | forced | here |
 //! |----------------------------|----------------------|--------|------|
 //! | one-phase, `N = 1`         | 2                    | 1      | the same |
-//! | two-phase, presumed abort  | 4N                   | 2N + 1 | 3N and N + 1 |
+//! | two-phase, presumed abort  | 4N                   | 2N + 1 | 3N and N |
 //! | three-phase with quorums   | 5N                   | 2N + 2 | 5N and 2N + 1 |
 //! | Paxos Commit               | NF + F + 3N - 1      | N + F + 1 | NF + F + 3N and the same |
 //! | its faster form            | 2NF + 3N - 1         | N + F + 1 | 2NF + 3N + F and the same |
 //!
 //! Here the outcome is not forced at participants, and acknowledged for many commits at once:
-//! neither is of one commit, so neither is in what is counted. In three phases the
+//! neither is of one commit, so neither is in what is counted. In two phases all votes are the
+//! decision, if all participants write, so the coordinator forces nothing. In three phases the
 //! coordinator's pre-commit is the first that it forces. In Paxos Commit no participant begins
 //! the commit, so all N are asked; in the faster form the leader hears of the other acceptors,
 //! too.
@@ -21,7 +22,7 @@
 //! is told.
 //!
 //! What a group of coordinators says to one another about its log, and forces there, is not of
-//! one commit: it is the same for thousands at once. But where the decision, the pre-commit, or
+//! one commit: it is the same for thousands at once. But where the pre-commit, or
 //! that the leader still leads is the group's to say, it is two delays more.
 //!
 //! Sources: Mohan, Lindsay, Obermarck, *Transaction Management in the R\* Distributed Database
@@ -65,7 +66,7 @@ impl Price {
         let by_group = if f > 0 { 2 } else { 0 };
         let (messages, forced_writes, message_delays) = match protocol.used_by(coordinators) {
             _ if n == 1 => (2, 1, 2 + by_group),
-            Protocol::Auto | Protocol::TwoPhase => (3 * n, n + 1, 2 + by_group),
+            Protocol::Auto | Protocol::TwoPhase => (3 * n, n, 2),
             Protocol::ThreePhase | Protocol::ClassicalThreePhase => {
                 (5 * n, 2 * n + 1, 4 + by_group)
             }

@@ -18,13 +18,14 @@ pub enum CommitMessage {
         /// The cluster that my data belongs to.
         cluster: ClusterId,
         /// I have promised to begin no commit of an older epoch; all that I
-        /// committed in one phase before that is told.
+        /// committed in one phase before that is told, and all that I know of votes in
+        /// two-phase commit.
         epoch: Epoch,
         /// Whether I restarted and must not serve before I am welcomed.
         boot: bool,
         /// Names this attempt to join; repeated in the welcome.
         nonce: u64,
-        /// How many one-phase outcomes I sent under this nonce.
+        /// How many transactions I told under this nonce.
         remembered: u32,
     },
     /// Shard: one-phase transactions that I remember; sent before `Join`. See
@@ -66,6 +67,8 @@ pub enum CommitMessage {
         participants: Vec<ShardId>,
         /// Who accepts the votes in Paxos Commit; in other protocols only I count them.
         acceptors: Vec<CoordinatorId>,
+        /// Whether it is committed by the votes alone, once all are YES.
+        implicit: bool,
         /// What holds for it on every shard.
         terms: Terms,
         /// How many bytes of the bulk are what was read here without locks.
@@ -194,6 +197,43 @@ pub enum CommitMessage {
         /// The epoch.
         epoch: Epoch,
     },
+    /// Shard: transactions of older epochs that votes alone decide, and that I have in doubt, or
+    /// have committed and the coordinator may have no record of; sent before `Join`.
+    Voted {
+        /// The attempt to join that they belong to.
+        nonce: u64,
+        /// A [`List`](super::bulk::List) of [`Voted`].
+        #[serde(skip)]
+        txns: Bytes,
+    },
+    /// Coordinator: all that votes alone decide and that began before this is decided, durably,
+    /// in my log. Who remembers a commit of that kind may forget it.
+    VotesOver {
+        /// The mark.
+        below: Timestamp,
+    },
+}
+
+/// A transaction that votes alone decide, and that a shard has voted YES on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voted {
+    /// Its name.
+    pub txn: TxnId,
+    /// When its commit began.
+    pub h: Timestamp,
+    /// All shards that take part.
+    pub participants: Vec<ShardId>,
+    /// What the shard knows of it.
+    pub knows: Knows,
+}
+
+/// What a shard knows of a transaction that it has voted YES on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Knows {
+    /// No outcome; it voted this timestamp.
+    InDoubt(Timestamp),
+    /// It is committed, at this timestamp.
+    Committed(Timestamp),
 }
 
 /// What a client says of its transaction to all participants.
@@ -263,8 +303,10 @@ impl CommitMessage {
             | CommitMessage::Ack { .. }
             | CommitMessage::Inquire { .. }
             | CommitMessage::AskWindow
+            | CommitMessage::Voted { .. }
             | CommitMessage::Stale { .. } => true,
             CommitMessage::Welcome { .. }
+            | CommitMessage::VotesOver { .. }
             | CommitMessage::Prepare { .. }
             | CommitMessage::CommitOnePhase { .. }
             | CommitMessage::InquireOnePhase { .. }
@@ -292,6 +334,8 @@ impl CommitMessage {
             | CommitMessage::Inquire { txn } => Some(*txn),
             CommitMessage::Join { .. }
             | CommitMessage::OnePhaseOutcomes { .. }
+            | CommitMessage::Voted { .. }
+            | CommitMessage::VotesOver { .. }
             | CommitMessage::Welcome { .. }
             | CommitMessage::Ack { .. }
             | CommitMessage::AskWindow
@@ -306,6 +350,7 @@ impl CommitMessage {
     pub(super) fn bulk(&self) -> Option<&Bytes> {
         match self {
             CommitMessage::OnePhaseOutcomes { outcomes, .. } => Some(outcomes),
+            CommitMessage::Voted { txns, .. } => Some(txns),
             CommitMessage::Settled { open, .. } => Some(open),
             CommitMessage::Prepare { writes, .. }
             | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
@@ -322,6 +367,7 @@ impl CommitMessage {
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
+            | CommitMessage::VotesOver { .. }
             | CommitMessage::SafePoint { .. }
             | CommitMessage::Stale { .. } => None,
         }
@@ -330,6 +376,7 @@ impl CommitMessage {
     pub(super) fn bulk_mut(&mut self) -> Option<&mut Bytes> {
         match self {
             CommitMessage::OnePhaseOutcomes { outcomes, .. } => Some(outcomes),
+            CommitMessage::Voted { txns, .. } => Some(txns),
             CommitMessage::Settled { open, .. } => Some(open),
             CommitMessage::Prepare { writes, .. }
             | CommitMessage::CommitOnePhase { writes, .. } => Some(writes),
@@ -346,6 +393,7 @@ impl CommitMessage {
             | CommitMessage::AskWindow
             | CommitMessage::Window { .. }
             | CommitMessage::Call { .. }
+            | CommitMessage::VotesOver { .. }
             | CommitMessage::SafePoint { .. }
             | CommitMessage::Stale { .. } => None,
         }

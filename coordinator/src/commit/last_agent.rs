@@ -66,47 +66,27 @@ pub struct LastAgent {
     pub terms: Terms,
     /// Bytes of the whole COMMIT, which its part keeps in memory.
     frame_bytes: usize,
-    /// Whether this coordinator has led when it began, surely.
-    confirmed: bool,
-}
-
-impl Commit {
-    /// Whether it has to wait although all have voted that were asked.
-    pub(super) fn is_unconfirmed(&self) -> bool {
-        self.last_agent.as_ref().is_some_and(|last| !last.confirmed)
-    }
 }
 
 impl Coordinator {
-    /// Takes the part of the only writer out, if there is one among several.
+    /// Takes the part of the only writer out, if there is one among several. Says, too, whether
+    /// this coordinator surely leads.
     pub(super) fn last_agent(
         &mut self,
         (txn, terms): (TxnId, Terms),
         parts: &mut Vec<PartWrites>,
         frame_bytes: usize,
-    ) -> Option<Box<LastAgent>> {
+    ) -> Option<(Box<LastAgent>, bool)> {
         let mut writers = parts.iter().enumerate().filter(|(_, part)| part.has_writes());
         let (Some((only, _)), None) = (writers.next(), writers.next()) else { return None };
         let held_bytes = self.held_bytes + frame_bytes;
         if parts.len() < 2 || held_bytes > MOST_HELD {
             return None;
         }
-        let confirmed = self.may_leave(txn)?;
+        let is_sure = self.confirm_leading(txn)?;
         self.held_bytes = held_bytes;
-        Some(Box::new(LastAgent { part: parts.remove(only), terms, frame_bytes, confirmed }))
-    }
-
-    /// This coordinator led when the transaction began.
-    pub(crate) fn leave_confirmed(&mut self, now: Now, txn: TxnId, out: &mut Output) {
-        let Some(Commit { stage: Stage::Preparing(tally), last_agent: Some(last), .. }) =
-            self.commits.get_mut(&txn)
-        else {
-            return;
-        };
-        last.confirmed = true;
-        if tally.is_complete() {
-            self.all_voted(now, txn, out);
-        }
+        let last = LastAgent { part: parts.remove(only), terms, frame_bytes };
+        Some((Box::new(last), is_sure))
     }
 
     /// It is held no longer.

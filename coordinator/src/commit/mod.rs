@@ -3,8 +3,8 @@
 //! ```text
 //!            one participant              several participants
 //!   COMMIT ────────────────▶ OnePhase   ────────────▶ Preparing ─ a NO, silence ─▶ aborted: told, forgotten
-//!                              │ done    ◀─ one writes ──┤ all YES/READ              (Paxos: silence ─▶ GivingUp,
-//!                              ▼                         │                            durable ─▶ aborted)
+//!                              │ done    ◀─ one writes ──┤ all YES/READ              (silence, if votes may decide it:
+//!                              ▼                         │                            GivingUp ─ durable ─▶ aborted)
 //!                          committed or   two-phase      │  three-phase            Paxos
 //!                          aborted, told  Deciding ◀─────┴─▶ PreCommitting  or  Accepting
 //!                                            │ durable         │ a quorum          │ a majority
@@ -13,13 +13,15 @@
 //! ```
 //!
 //! The client is told when the transaction is decided and durable: at `done`, at `durable`,
-//! or when enough have accepted it. A one-phase transaction that only read is Deciding, too:
+//! when enough have accepted it, or in two-phase commit when all have voted YES, if all write
+//! (`implicit`). A one-phase transaction that only read is Deciding, too:
 //! its shard has nothing of it. `low_water` is the smallest `h`
 //! of a transaction whose participants may still have to begin, or whose outcome
-//! only its participants have durably; shards refuse what lies below it, so a
+//! only its participants have durably, as far as is known; shards refuse what lies below it, so a
 //! message that was long on its way can not begin a transaction again.
 
 pub mod counts;
+pub mod implicit;
 pub mod last_agent;
 pub mod one_phase;
 mod paxos_commit;
@@ -63,8 +65,12 @@ pub struct Commit {
     pub rule: Rule,
     /// Who has accepted the votes; in Paxos Commit only.
     pub quorum: Option<Quorum>,
+    /// Whether the votes decide it, in two-phase commit.
+    pub implicit: bool,
     /// The only writer, until all others have voted.
     pub last_agent: Option<Box<LastAgent>>,
+    /// Whether it is not decided before it is sure that this coordinator has led when it began.
+    pub unconfirmed: bool,
     /// How far it is.
     pub stage: Stage,
     /// Since when; none if it was so before a restart. For people.
@@ -96,7 +102,7 @@ pub enum Stage {
     PreCommitting(Box<PreCommitting>),
     /// All voted for it; a majority of the coordinators is to accept that.
     Accepting(Box<Bundle>),
-    /// Not all voted; that it is given up is on its way to the disk.
+    /// Not all voted, as far as is known; that it is given up is on its way to the disk.
     GivingUp {
         /// Who takes part.
         shards: Vec<ShardId>,
@@ -117,7 +123,7 @@ pub enum Stage {
 pub enum Then {
     /// The decision of this transaction may be told.
     Tell(TxnId),
-    /// The outcome of this one-phase transaction needs its shard no longer.
+    /// The outcome of this transaction needs its shards no longer.
     Over(Timestamp, TxnId),
     /// Shards may be told of this safe point.
     Prune(Timestamp),
@@ -131,6 +137,8 @@ pub enum Then {
     GiveUp(TxnId),
     /// All that was accepted in Paxos Commit and began before this is decided by the log.
     Mark(Timestamp),
+    /// All that was voted on in two-phase commit and began before this is.
+    Decided(Timestamp),
 }
 
 /// A part of a COMMIT with its reads and writes.
@@ -163,7 +171,9 @@ impl Commit {
             sites: Vec::new(),
             rule: Rule::default(),
             quorum: None,
+            implicit: false,
             last_agent: None,
+            unconfirmed: false,
             stage,
             since: None,
         }
@@ -179,7 +189,7 @@ fn sites(protocol: Protocol, parts: &[PartWrites]) -> Vec<ShardId> {
 }
 
 impl PartWrites {
-    fn has_writes(&self) -> bool {
+    pub(super) fn has_writes(&self) -> bool {
         self.writes.len() > self.read_bytes as usize
     }
 }
@@ -241,8 +251,11 @@ impl Coordinator {
                 commit.sites = sites(terms.protocol, &parts);
                 commit.rule = terms.protocol.rule().unwrap_or_default();
                 commit.quorum = self.quorum(terms.protocol, h);
+                self.leave_to_votes(txn, &mut commit, &parts);
             }
-            (_, last_agent) => commit.last_agent = last_agent,
+            (_, Some((last, is_sure))) => {
+                (commit.last_agent, commit.unconfirmed) = (Some(last), !is_sure);
+            }
         }
         self.commits.insert(txn, commit);
         self.prepare(now, (txn, terms), h, &shards, parts, out);
@@ -382,6 +395,7 @@ impl Coordinator {
                 Some((_, Then::Hear(txn, say))) => self.site_heard_itself(now, txn, say, out),
                 Some((_, Then::GiveUp(txn))) => self.given_up(txn, out),
                 Some((_, Then::Mark(below))) => self.paxos.raise(below),
+                Some((_, Then::Decided(below))) => self.votes_over(below, out),
                 None => {}
             }
         }

@@ -96,7 +96,7 @@ impl Coordinator {
     }
 
     /// Whether a shard may have committed so what began at `h`, by what windows there were.
-    fn may_have_committed(&self, h: Timestamp, vote: &Vote) -> bool {
+    pub(super) fn may_have_committed(&self, h: Timestamp, vote: &Vote) -> bool {
         match vote {
             Vote::Yes(at) | Vote::Read(at) => (h..self.oracle.hi()).contains(at),
             Vote::No(_) => true,

@@ -173,7 +173,11 @@ impl Coordinator {
         if mutated!(self, GivesUpUnlogged) {
             return self.given_up(txn, out);
         }
-        let lsn = out.force(&Record::GivenUp { txn, h: commit.h });
+        let (h, by_paxos) = (commit.h, commit.quorum.is_some());
+        let lsn = out.force(&match by_paxos {
+            true => Record::GivenUp { txn, h },
+            false => Record::Aborted { txn, h },
+        });
         self.then.push_back((lsn, Then::GiveUp(txn)));
     }
 
@@ -185,7 +189,10 @@ impl Coordinator {
             let message = CommitMessage::Decide { txn, decision: Decision::Abort };
             out.send(Peer::Shard(shard), NO_REPLY, message);
         }
-        self.paxos.given_up.insert((commit.h, txn));
+        match commit.quorum {
+            Some(_) => self.paxos.give_up(txn, commit.h),
+            None => self.voted.give_up(txn, commit.h),
+        }
         self.aborted(txn, reason.clone(), out);
     }
 
@@ -284,15 +291,19 @@ impl Coordinator {
         self.serving = Serving::After(lsn);
     }
 
-    /// All that began before this is decided. What is committed otherwise, and may take for
-    /// ever, is not looked at: acceptors have nothing of it.
-    fn oldest_open(&self) -> Timestamp {
+    /// All that began before this is decided, in Paxos Commit or else in two-phase commit; there
+    /// it has been acknowledged, too, as shards that remember it tell it to those in doubt. What
+    /// is committed otherwise, and may take for ever, is not looked at: nobody has votes of it.
+    pub(super) fn oldest_open(&self, by_paxos: bool) -> Timestamp {
         let is_open = |commit: &&Commit| match &commit.stage {
             Stage::Preparing(_)
             | Stage::Accepting(_)
             | Stage::GivingUp { .. }
-            | Stage::Deciding { .. } => commit.quorum.is_some(),
-            Stage::OnePhase { .. } | Stage::PreCommitting(_) | Stage::Committing { .. } => false,
+            | Stage::Deciding { .. } => commit.quorum.is_some() == by_paxos,
+            Stage::Committing { .. } => {
+                !by_paxos && commit.quorum.is_none() && commit.sites.is_empty()
+            }
+            Stage::OnePhase { .. } | Stage::PreCommitting(_) => false,
         };
         let open = self.commits.values().filter(is_open).map(|commit| commit.h).min();
         open.unwrap_or(self.oracle.last().next())
@@ -302,7 +313,7 @@ impl Coordinator {
     pub(crate) fn tell_mark(&mut self, out: &mut Output) {
         let below = match mutated!(self, DecidedAhead) {
             true => self.oracle.last().next(),
-            false => self.oldest_open(),
+            false => self.oldest_open(true),
         };
         if self.paxos.written <= self.paxos.newest && below > self.paxos.written {
             self.log_mark(below, out);

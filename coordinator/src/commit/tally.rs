@@ -50,6 +50,11 @@ impl Tally {
         self.missing.contains(&shard)
     }
 
+    /// The largest vote so far.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
     /// All participants.
     pub fn participants(&self) -> impl Iterator<Item = ShardId> {
         self.missing.iter().chain(&self.yes).chain(&self.read).copied()

@@ -4,20 +4,27 @@
 //! |------------|---------------------|--------------------------------------------------|------------|
 //! | –          | COMMIT              | draw `h`; PREPARE(h, hi) to all                  | Preparing  |
 //! | Preparing  | YES(m), READ(m)     | count; `commit_ts = max m`                       | Preparing  |
-//! | Preparing  | last vote, some YES | oracle past `commit_ts`; *force* Committed       | Deciding   |
+//! | Preparing  | last vote; all write | oracle past `commit_ts`; log Committed (not forced); tell the client; COMMIT to all | Committing |
+//! | Preparing  | last vote, some YES, some READ | oracle past `commit_ts`; *force* Committed | Deciding |
 //! | Preparing  | last vote, all READ | oracle past `commit_ts`; *force* Outcome         | Deciding   |
-//! | Preparing  | NO, an impossible vote, time-out, link lost, WOUND | ABORT once to all others; tell the client | – |
+//! | Preparing  | NO                  | ABORT once to all others; tell the client        | –          |
+//! | Preparing  | an impossible vote, time-out, link lost, WOUND; all write | *force* Aborted | GivingUp |
+//! | Preparing  | the same; some only read | ABORT once to all; tell the client | –          |
+//! | GivingUp   | log durable         | ABORT once to all; tell the client               | –          |
 //! | Deciding   | log durable         | tell the client; COMMIT to YES, RELEASE to READ  | Committing, or – if none voted YES |
 //! | Committing | ACK, not the last   |                                                  | Committing |
 //! | Committing | last ACK            | log Ended (not forced)                           | –          |
 //! | Committing | resend time         | COMMIT to those that owe an ACK                  | Committing |
 //! | –          | new epoch: Committed without Ended | COMMIT to all that voted YES      | Committing |
-//! | any        | INQUIRE             | Preparing, Deciding: silence. Committing: COMMIT |            |
+//! | –          | new epoch: votes that shards tell | see `implicit`                     | Preparing, Deciding |
+//! | any        | INQUIRE             | Preparing, GivingUp, Deciding: silence. Committing: COMMIT | |
+//! | –          | INQUIRE about an older epoch, of a shard that has not joined | silence | |
 //! | –          | INQUIRE             | the outcome, or FORGOTTEN                        | –          |
 //! | –          | late vote           | nothing                                          | –          |
 //!
 //! Sources: Mohan, Lindsay, Obermarck 1986 §3.1 (presumed abort). Departures:
-//! votes carry the commit timestamp; READ voters keep their locks until RELEASE.
+//! votes carry the commit timestamp; READ voters keep their locks until RELEASE; all votes are
+//! the decision, if all participants write.
 
 use synod_common::commit::Protocol;
 use synod_common::error::Reason;
@@ -72,6 +79,7 @@ impl Coordinator {
                 low_water,
                 participants: participants.to_vec(),
                 acceptors: acceptors.to_vec(),
+                implicit: commit.implicit,
                 terms,
                 read_bytes: part.read_bytes,
                 writes: part.writes,
@@ -89,8 +97,11 @@ impl Coordinator {
         vote: Vote,
         out: &mut Output,
     ) {
-        // A late one has been told, or will ask.
+        // A late one has been told, or will ask. What is of an older epoch was told with a join.
         let Some(commit) = self.commits.get_mut(&txn) else { return };
+        if txn.session.epoch != self.epoch {
+            return;
+        }
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let in_window = commit.h..commit.hi;
         match vote {
@@ -110,15 +121,27 @@ impl Coordinator {
         }
     }
 
+    /// This coordinator led when the transaction began.
+    pub(crate) fn leading_confirmed(&mut self, now: Now, txn: TxnId, out: &mut Output) {
+        let Some(commit) = self.commits.get_mut(&txn) else { return };
+        commit.unconfirmed = false;
+        if let Stage::Preparing(tally) = &commit.stage
+            && tally.is_complete()
+        {
+            self.all_voted(now, txn, out);
+        }
+    }
+
     /// All voted for it.
     pub(super) fn all_voted(&mut self, now: Now, txn: TxnId, out: &mut Output) {
         let Some(commit) = self.commits.get_mut(&txn) else { return };
-        if commit.is_unconfirmed() {
+        if commit.unconfirmed {
             return;
         }
         let Stage::Preparing(tally) = &mut commit.stage else { return };
         let (at, yes, read) = std::mem::replace(tally, Tally::new(&[])).result();
         let (h, protocol) = (commit.h, commit.protocol());
+        let implicit = commit.implicit && read.is_empty();
         if let Some(last) = self.take_last_agent(txn) {
             return self.hand_over(now, txn, &last, (at, read), out);
         }
@@ -134,6 +157,9 @@ impl Coordinator {
                 let bundle = Bundle { txn, h, at, yes, read };
                 return self.await_acceptance(now, txn, bundle, out);
             }
+        }
+        if implicit || (mutated!(self, ReadersImplicit) && !yes.is_empty()) {
+            return self.commit_by_votes(now, txn, at, yes, out);
         }
         // Without writes nobody acknowledges, but what is told must still survive.
         let lsn = out.force(&Record::committed(txn, at, &yes));
@@ -210,8 +236,8 @@ impl Coordinator {
     }
 
     /// Aborts a transaction that is not decided. Participants hear it once, but for the
-    /// one that voted NO; one that does not will ask. In Paxos Commit it is given up first,
-    /// unless somebody voted NO.
+    /// one that voted NO; one that does not will ask. If nobody voted NO, all votes may be
+    /// YES somewhere: then it is given up first.
     pub(crate) fn abort_preparing(
         &mut self,
         txn: TxnId,
@@ -220,12 +246,13 @@ impl Coordinator {
         out: &mut Output,
     ) {
         let last = self.take_last_agent(txn).map(|last| last.part.shard);
-        let Some(Commit { stage: Stage::Preparing(tally), quorum, .. }) = self.commits.get(&txn)
-        else {
+        let Some(commit) = self.commits.get(&txn) else { return };
+        let Stage::Preparing(tally) = &commit.stage else { return };
+        // Of an older epoch: only the votes decide it.
+        if txn.session.epoch != self.epoch {
             return;
-        };
-        // Without a NO, all votes may be with other acceptors.
-        if quorum.is_some() && voted_no.is_none() {
+        }
+        if voted_no.is_none() && commit.may_be_decided() {
             return self.give_up(txn, reason, out);
         }
         for shard in tally.participants().chain(last).filter(|shard| Some(*shard) != voted_no) {
@@ -291,6 +318,13 @@ impl Coordinator {
             ) => return,
             Some(Stage::Committing { at, unacknowledged }) => {
                 Some((*at, unacknowledged.contains(&shard)))
+            }
+            // What it has in doubt it tells when it joins; until then nothing is presumed.
+            None if txn.session.epoch < self.epoch
+                && !self.members.is_heard(shard)
+                && !mutated!(self, AnswersUnheard) =>
+            {
+                return;
             }
             None => match self.outcomes.get(txn) {
                 Known::Committed(at) => Some((at, false)),

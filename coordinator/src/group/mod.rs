@@ -25,10 +25,11 @@
 //!
 //! *What only a leader may say.* Whatever waits for a record is said when the record is
 //! committed, which is also proof that its writer still leads. What waits for none, but
-//! would be wrong if another one led already (a fresh timestamp, the floor of a shard),
-//! waits for a round in which a majority confirms it, which begins after it was asked for.
+//! would be wrong if another one led already (a fresh timestamp, the floor of a shard, a commit
+//! that votes decide), waits for a round in which a majority confirms it, which begins after it was asked for.
 //!
-//! *Worked example.* With the leader c1 of three, a commit forces `Committed`: c1 appends
+//! *Worked example.* With the leader c1 of three, a commit that some only read in forces
+//! `Committed`: c1 appends
 //! it, sends it to c2 and c3, and all three force it. With the first of their answers,
 //! and its own disk, a majority has it: the core hears that its record is durable, and
 //! tells client and shards. c1 dies. c2 hears nothing for a while, is elected by c3 (it

@@ -56,7 +56,8 @@ pub use mutant::Mutant;
 use mutant::mutated;
 pub use quorum::Quorum;
 
-/// What the core of a coordinator knows of Paxos Commit beside its commits.
+/// What the log decides without saying that it is committed: of Paxos Commit, and once more of
+/// two-phase commit, where it is the participants that have the votes.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Decided {
     /// All commits that began before this are decided, by the log.
@@ -82,6 +83,12 @@ impl Decided {
     pub fn is_decided(&self, txn: TxnId, h: Timestamp) -> bool {
         let below = h < self.below && !mutated!(self, MarkIgnored);
         below || self.given_up.contains(&(h, txn)) && !mutated!(self, GivenUpIgnored)
+    }
+
+    /// The log says that this one is given up.
+    pub fn give_up(&mut self, txn: TxnId, h: Timestamp) {
+        self.given_up.insert((h, txn));
+        self.newest = self.newest.max(h);
     }
 
     /// The log says that all before this are decided.

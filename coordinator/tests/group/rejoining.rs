@@ -79,8 +79,8 @@ fn who_is_not_back_says_nothing_that_counts() {
     group.lose_disk(3);
     group.deliver();
     assert!(!group.nodes[0].out.restart, "one other is no majority");
-    for shard in [1, 2] {
-        group.hear(1, shard, CommitMessage::Vote { txn, vote: Vote::Yes(h) });
+    for (shard, vote) in [(1, Vote::Yes(h)), (2, Vote::Read(h))] {
+        group.hear(1, shard, CommitMessage::Vote { txn, vote });
     }
     group.deliver();
     assert_eq!(group.replies(1), [], "c1 and c3 are none either");

@@ -119,7 +119,7 @@ impl World {
     }
 
     /// A checkpoint begins behind all that is durable.
-    fn write_checkpoint(&mut self) {
+    pub(super) fn write_checkpoint(&mut self) {
         self.sync();
         let txn = first(self.session());
         self.commit(txn, &[1]);

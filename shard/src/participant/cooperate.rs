@@ -130,7 +130,7 @@ impl Shard {
             None => match self.over.get(txn) {
                 Some(End::VotedNo(_)) => Some(Decision::Abort),
                 Some(End::OnePhase(_) | End::OnePhaseRead(_) | End::OnePhaseNo(_)) => None,
-                Some(End::Decided) => None,
+                Some(End::Voted(..) | End::Decided) => None,
                 None => self.never_vote(txn, h, out),
             },
         }

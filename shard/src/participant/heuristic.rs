@@ -46,12 +46,12 @@ use synod_common::message::bulk::List;
 use synod_common::message::commit::Decision;
 use synod_common::message::txns::Resolution;
 use synod_common::node::{Lsn, Output};
-use synod_common::time::{Now, Timestamp, Wall};
+use synod_common::time::{Now, Wall};
 
 use super::Stage;
 use crate::mutant::mutated;
 use crate::over::End;
-use crate::record::Record;
+use crate::record::{Prepared, Record};
 use crate::shard::{Shard, Timer};
 
 /// So many are kept for the audit; of more the oldest that may be forgotten go.
@@ -243,7 +243,7 @@ impl Shard {
         else {
             return;
         };
-        let h = record.h;
+        let record = record.clone();
         let (outcome, decision) = match decision {
             Decision::Commit(at) => (Verdict::Commit(at), decision),
             Decision::Abort | Decision::Forgotten => (Verdict::Abort, Decision::Abort),
@@ -255,14 +255,19 @@ impl Shard {
         }
         self.timers.stop(Timer::Inquire(txn));
         self.decided.insert(txn, decision);
-        self.resolved_is_over(txn, h, outcome);
+        self.resolved_is_over(&record, outcome);
     }
 
-    fn resolved_is_over(&mut self, txn: TxnId, h: Timestamp, outcome: Verdict) {
+    fn resolved_is_over(&mut self, record: &Prepared, outcome: Verdict) {
+        let (txn, h) = (record.txn, record.h);
         if self.is_site(txn) {
             self.settled.insert(txn, h, outcome);
         }
-        self.over.insert(txn, h, End::Decided);
+        let end = match outcome {
+            Verdict::Commit(at) => self.end_of(record, at),
+            Verdict::Abort => End::Decided,
+        };
+        self.over.insert(txn, h, end);
         if !mutated!(self, MixedUnnoticed) {
             self.resolutions.ended(txn, outcome);
         }
@@ -273,8 +278,8 @@ impl Shard {
     pub(crate) fn resolved_ended_again(&mut self, txn: TxnId, outcome: Verdict) {
         match self.txns.get(&txn).map(|participant| &participant.stage) {
             Some(Stage::Prepared { record, .. }) => {
-                let h = record.h;
-                self.resolved_is_over(txn, h, outcome);
+                let record = record.clone();
+                self.resolved_is_over(&record, outcome);
             }
             _ => self.resolutions.ended(txn, outcome),
         }
@@ -306,6 +311,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use synod_common::id::{Epoch, SessionId};
+    use synod_common::time::Timestamp;
 
     use super::*;
 

@@ -131,6 +131,8 @@ pub struct Preparing {
     pub participants: Vec<ShardId>,
     /// Who accepts the votes, in Paxos Commit; nobody in other protocols.
     pub acceptors: Vec<CoordinatorId>,
+    /// Whether all votes are the decision.
+    pub implicit: bool,
     /// What its client says of it.
     pub terms: Terms,
     /// What was read without locks.

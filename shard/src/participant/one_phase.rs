@@ -119,7 +119,7 @@ impl Shard {
             Some(End::OnePhaseRead(m)) => Vote::Read(*m),
             Some(End::OnePhaseNo(reason)) => Vote::No(reason.clone()),
             None if mutated!(self, InquiryUnmarked) => Vote::No(reason.clone()),
-            Some(End::VotedNo(_) | End::Decided) | None => return,
+            Some(End::VotedNo(_) | End::Voted(..) | End::Decided) | None => return,
         };
         let to = self.coordinator();
         out.send(to, NO_REPLY, CommitMessage::OnePhaseDone { txn, vote });

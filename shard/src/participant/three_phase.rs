@@ -92,9 +92,13 @@ impl Shard {
         }
         match self.over.get(txn) {
             Some(End::VotedNo(_)) => Some(aborted),
-            Some(End::Decided | End::OnePhase(_) | End::OnePhaseRead(_) | End::OnePhaseNo(_)) => {
-                None
-            }
+            Some(
+                End::Decided
+                | End::Voted(..)
+                | End::OnePhase(_)
+                | End::OnePhaseRead(_)
+                | End::OnePhaseNo(_),
+            ) => None,
             None => self.never_vote(txn, h, out).map(|_| aborted),
         }
     }

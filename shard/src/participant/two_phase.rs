@@ -29,7 +29,7 @@ use synod_common::time::Timestamp;
 use super::Stage;
 use crate::mutant::mutated;
 use crate::over::End;
-use crate::record::Record;
+use crate::record::{Prepared, Record};
 use crate::shard::{Shard, Timer};
 
 impl Shard {
@@ -77,7 +77,7 @@ impl Shard {
         else {
             return;
         };
-        let is_site = site.is_some();
+        let (is_site, end) = (site.is_some(), self.end_of(record, at));
         assert!(*lsn <= self.durable, "{txn} was committed before this shard voted");
         assert!(record.m <= at, "{txn} voted {} and was committed at {at}", record.m);
         let writes = record.writes.clone();
@@ -86,12 +86,21 @@ impl Shard {
         self.owe_ack(txn, lsn, out);
         self.stats.in_doubt -= 1;
         self.timers.stop(Timer::Inquire(txn));
-        self.over.insert(txn, h, End::Decided);
+        self.over.insert(txn, h, end);
         if is_site {
             self.settled.insert(txn, h, Verdict::Commit(at));
         }
         self.decided.insert(txn, Decision::Commit(at));
         self.install(txn, at, &writes);
+    }
+
+    /// How a commit is remembered that others have prepared, too: if votes have decided it, this
+    /// may be the only trace of it.
+    pub(crate) fn end_of(&self, record: &Prepared, at: Timestamp) -> End {
+        match record.implicit && !mutated!(self, CommitsForgotten) {
+            true => End::Voted(at, record.participants.as_slice().into()),
+            false => End::Decided,
+        }
     }
 
     /// It committed at `at`, and the oracle is past that.

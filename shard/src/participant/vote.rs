@@ -190,7 +190,7 @@ impl Shard {
     ) {
         let votes = preparing.votes(txn, &Vote::Yes(m));
         let awaited = preparing.awaited();
-        let Preparing { h, coordinator, participants, writes, terms, .. } = preparing;
+        let Preparing { h, coordinator, participants, implicit, writes, terms, .. } = preparing;
         let Terms { standing, protocol, .. } = terms;
         self.mark_intents(txn, m, &writes);
         let locks = self.held_beyond_writes(txn, &writes);
@@ -204,6 +204,7 @@ impl Shard {
             locks,
             standing,
             protocol,
+            implicit,
         };
         let site = record.site(&self.settings);
         let lsn = out.force(&Record::Prepared(record.clone()));
@@ -282,7 +283,8 @@ impl Shard {
             End::OnePhaseRead(m) => CommitMessage::OnePhaseDone { txn, vote: Vote::Read(m) },
             End::OnePhaseNo(why) => CommitMessage::OnePhaseDone { txn, vote: Vote::No(why) },
             End::VotedNo(why) => CommitMessage::Vote { txn, vote: Vote::No(why) },
-            End::Decided => return,
+            // The vote was counted.
+            End::Voted(..) | End::Decided => return,
         };
         out.send(Peer::Coordinator(to), NO_REPLY, message);
     }

@@ -185,6 +185,7 @@ fn a_site_goes_on_with_the_others() {
         low_water: Timestamp::ZERO,
         participants: vec![ShardId(1), ShardId(2)],
         acceptors: vec![],
+        implicit: false,
         terms: Terms { protocol: Protocol::ThreePhase, ..terms(Validation::Locked) },
         read_bytes: 0,
         writes: writes(&[("k", Some("new"))]),

@@ -154,6 +154,7 @@ fn who_has_read_the_key_is_alone_with_it() {
         low_water: Timestamp::ZERO,
         participants: vec![ShardId(1), ShardId(2)],
         acceptors: vec![],
+        implicit: false,
         terms: terms(Validation::Locked),
         read_bytes: 0,
         writes: set(&[("k", add(1))]),

@@ -25,6 +25,7 @@ impl World {
             low_water: Timestamp::ZERO,
             participants: vec![ShardId(1), ShardId(2)],
             acceptors: vec![CoordinatorId(1), CoordinatorId(2)],
+            implicit: false,
             terms: Terms { protocol, ..terms(Validation::Locked) },
             read_bytes: 0,
             writes,

@@ -85,6 +85,7 @@ impl World {
             low_water: Timestamp::ZERO,
             participants: sites.iter().copied().map(ShardId).collect(),
             acceptors: vec![],
+            implicit: false,
             terms: Terms { protocol, ..terms(Validation::Locked) },
             read_bytes: 0,
             writes,

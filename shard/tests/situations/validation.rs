@@ -33,6 +33,7 @@ impl World {
             low_water: Timestamp::ZERO,
             participants: vec![ShardId(1), ShardId(2)],
             acceptors: vec![],
+            implicit: false,
             terms: terms(validation),
             read_bytes: reads.len() as u32,
             writes: [reads.as_ref(), writes.as_ref()].concat().into(),

@@ -4,9 +4,9 @@
 //! Source: the force rules of Mohan, Lindsay, Obermarck (1986), §2 and §3.1. What is
 //! durable is read off the log records themselves.
 
-use synod_common::message::bulk::OnePhaseOutcomes;
+use synod_common::message::bulk::{List, OnePhaseOutcomes};
 use synod_common::message::client::Outcome;
-use synod_common::message::commit::{Decision, Vote};
+use synod_common::message::commit::{Decision, Knows, Vote, Voted};
 use synod_common::message::{ClientReply, CommitMessage, Message};
 use synod_common::time::Timestamp;
 
@@ -59,6 +59,12 @@ pub fn check(ledger: &mut Ledger, server: usize, message: &Message) -> Check {
             CommitMessage::OnePhaseOutcomes { outcomes, .. } => OnePhaseOutcomes::read(outcomes)
                 .map_while(Result::ok)
                 .all(|outcome| facts.one_phase.get(&outcome.txn).copied() == outcome.committed),
+            CommitMessage::Voted { txns, .. } => {
+                List::<Voted>::read(txns).map_while(Result::ok).all(|voted| match voted.knows {
+                    Knows::InDoubt(m) => facts.prepared.get(&voted.txn) == Some(&m),
+                    Knows::Committed(at) => facts.committed.get(&voted.txn) == Some(&at),
+                })
+            }
             CommitMessage::Ack { txns } => txns.iter().all(|txn| facts.committed.contains_key(txn)),
             CommitMessage::Decide { txn, decision: Decision::Commit(at) } => {
                 let fine = ledger.committed.get(txn) == Some(at);

@@ -23,6 +23,7 @@
 //! | `never_blocked` | I25       | while some servers are gone                      |
 //! | `sum`           | I27       | at the end, for every snapshot and full scan     |
 //! | `heuristic`     | I31       | an operator's decision becomes durable; at the end |
+//! | `implicit`      | I32       | the coordinator writes a decision                |
 //!
 //! Besides these, every assertion of the cores is one.
 
@@ -35,6 +36,7 @@ pub mod force;
 pub mod forgetting;
 pub mod grants;
 pub mod heuristic;
+pub mod implicit;
 pub mod never_blocked;
 pub mod once;
 pub mod paxos;

@@ -4,7 +4,8 @@
 //!
 //! | it voted  | in                      | enough are                          |
 //! |-----------|-------------------------|-------------------------------------|
-//! | YES       | Paxos Commit, two-phase | most of the coordinators            |
+//! | YES       | Paxos Commit            | most of the coordinators            |
+//! | YES       | two-phase               | the same; and all its participants, if all write |
 //! | YES       | three-phase             | a quorum of the transaction's sites |
 //! | READ      | three-phase             | the same; or too few coordinators   |
 //! | READ      | any other               | any                                 |
@@ -14,9 +15,9 @@
 //! those who are left; unless the transaction needs a site, or the shard that alone decides,
 //! that is gone.
 //!
-//! All coordinators together are one site; it is left if most of them are. In two-phase commit
-//! a decision survives with most of them, too, as it stands in their common log; and what does
-//! not stand there is aborted. But a coordinator alone is all of them, and whoever voted in two
+//! All coordinators together are one site; it is left if most of them are. Where all
+//! write in two-phase commit, a decision that does not stand in their common log may stand in the
+//! votes, so a new leader asks all who may have given one. And a coordinator alone is all of them: whoever voted in two
 //! phases waits for it.
 //!
 //! Source: Gray, Lamport, *Consensus on Transaction Commit* (2006), §4, for any F of 2F + 1;
@@ -29,7 +30,7 @@ use synod_common::commit::{Rule, SiteId};
 use synod_common::id::{CoordinatorId, Peer, ShardId, TxnId};
 use synod_common::message::txns::{CommitStage, ShardStage};
 
-use super::{Check, sites};
+use super::{Check, implicit, sites};
 use crate::sim::ledger::Ledger;
 use crate::sim::server::peer;
 
@@ -53,6 +54,9 @@ impl Left {
             ShardStage::Prepared { protocol, participants, .. } => match protocol.rule() {
                 Some(Rule::Quorum) => self.have_quorum(participants),
                 Some(Rule::TimeOut) => false,
+                None if implicit::decides(ledger, txn) => {
+                    self.coordinators && self.have_all(participants)
+                }
                 None => self.coordinators,
             },
             ShardStage::ReadVoted { .. } => {
@@ -69,8 +73,9 @@ impl Left {
     /// Whether they are enough for a commit that is so far at the coordinator that leads.
     pub fn are_enough_to_commit(&self, stage: &CommitStage) -> bool {
         match stage {
-            CommitStage::Preparing { .. }
-            | CommitStage::Deciding { .. }
+            // One of an older epoch waits for who has not voted.
+            CommitStage::Preparing { missing, .. } => self.have_all(missing),
+            CommitStage::Deciding { .. }
             | CommitStage::Accepting { .. }
             | CommitStage::GivingUp { .. } => true,
             CommitStage::PreCommitting { yes, .. } => self.have_quorum(yes),
@@ -79,6 +84,10 @@ impl Left {
                 unacknowledged.iter().any(|shard| self.shards.contains(shard))
             }
         }
+    }
+
+    fn have_all(&self, shards: &[ShardId]) -> bool {
+        shards.iter().all(|shard| self.shards.contains(shard))
     }
 
     fn have_quorum(&self, participants: &[ShardId]) -> bool {

@@ -134,6 +134,7 @@ fn aim_of(message: &Message) -> Option<Aim> {
         CommitMessage::Ack { .. } => Some(Aim::Ack),
         CommitMessage::Join { .. }
         | CommitMessage::OnePhaseOutcomes { .. }
+        | CommitMessage::Voted { .. }
         | CommitMessage::Call { .. }
         | CommitMessage::Welcome { .. } => Some(Aim::Join),
         CommitMessage::Inquire { .. }
@@ -143,6 +144,7 @@ fn aim_of(message: &Message) -> Option<Aim> {
         | CommitMessage::AskWindow
         | CommitMessage::Window { .. }
         | CommitMessage::SafePoint { .. }
+        | CommitMessage::VotesOver { .. }
         | CommitMessage::Settled { .. }
         | CommitMessage::Stale { .. } => None,
     }

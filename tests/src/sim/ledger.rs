@@ -13,7 +13,7 @@ use synod_shard::Record as ShardRecord;
 use super::group::GroupLog;
 use super::server::is_coordinator;
 use crate::invariants::{
-    Check, agreement, decision, forgetting, heuristic, once, paxos, sites, votes,
+    Check, agreement, decision, forgetting, heuristic, implicit, once, paxos, sites, votes,
 };
 
 type CoordinatorRecord = synod_coordinator::Record;
@@ -66,6 +66,10 @@ pub struct Ledger {
     pub sites: BTreeMap<TxnId, sites::Accepted>,
     /// What coordinators have accepted in Paxos Commit.
     pub accepted: paxos::Accepted,
+    /// Transactions that were committed by their votes alone.
+    pub by_votes: u64,
+    /// Those that the log has aborted though all had prepared.
+    pub set_aside: u64,
     /// How many coordinators there are.
     pub coordinators: usize,
     /// Newest durable epoch.
@@ -84,6 +88,8 @@ impl Ledger {
         Ledger {
             servers: (0..shards + coordinators).map(|_| Facts::default()).collect(),
             accepted: paxos::Accepted::default(),
+            by_votes: 0,
+            set_aside: 0,
             coordinators,
             committed: BTreeMap::new(),
             voters: BTreeMap::new(),
@@ -123,6 +129,7 @@ impl Ledger {
             }
             if let Fact::Coordinator(record) = &fact {
                 paxos::written(self, server, record)?;
+                implicit::written(self, record)?;
             }
             let facts = &mut self.servers[server];
             facts.last = facts.last.next();
@@ -246,10 +253,14 @@ impl Ledger {
                 | CoordinatorRecord::Promised(_)
                 | CoordinatorRecord::Cut { .. }
                 | CoordinatorRecord::Accepted(_)
-                | CoordinatorRecord::Mark { .. },
+                | CoordinatorRecord::Mark { .. }
+                | CoordinatorRecord::Decided { .. },
             ) => {}
             Fact::Coordinator(CoordinatorRecord::GivenUp { txn, .. }) => {
                 paxos::given_up(self, txn)?;
+            }
+            Fact::Coordinator(CoordinatorRecord::Aborted { txn, .. }) => {
+                implicit::aborted(self, txn)?;
             }
             Fact::Coordinator(CoordinatorRecord::Site { txn, sites, stable, .. }) => {
                 sites::named(self, txn, &sites);

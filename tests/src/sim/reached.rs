@@ -32,6 +32,10 @@ pub struct Reached {
     pub taken_over: u64,
     /// Those that were given up though an acceptor had all votes.
     pub given_up: u64,
+    /// Transactions of two-phase commit that were committed by their votes alone.
+    pub by_votes: u64,
+    /// Those that the log has aborted though all had voted YES.
+    pub set_aside: u64,
     /// Transactions that were left to their only writer, after others had voted READ.
     pub left: u64,
     /// Wishes that such a writer aborts one.
@@ -56,7 +60,7 @@ pub struct Reached {
 
 impl Reached {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 23] {
+    pub fn all(&self) -> [(&'static str, u64); 25] {
         [
             ("checkpoints of coordinators", self.checkpoints),
             ("in an epoch that was not decided", self.early),
@@ -71,6 +75,8 @@ impl Reached {
             ("first by a participant", self.counted_by_shards),
             ("taken over", self.taken_over),
             ("given up though accepted", self.given_up),
+            ("committed by votes alone", self.by_votes),
+            ("aborted in spite of them", self.set_aside),
             ("left to the only writer", self.left),
             ("withdrawn from it", self.withdrawn),
             ("in doubt without their leader", self.left_by_leader),
@@ -99,6 +105,8 @@ impl Reached {
         self.counted_by_shards += other.counted_by_shards;
         self.taken_over += other.taken_over;
         self.given_up += other.given_up;
+        self.by_votes += other.by_votes;
+        self.set_aside += other.set_aside;
         self.left += other.left;
         self.withdrawn += other.withdrawn;
         self.left_by_leader += other.left_by_leader;

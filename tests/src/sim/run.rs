@@ -65,6 +65,8 @@ pub fn run(seed: u64, mutation: Option<Mutation>, keep_trace: bool) -> Report {
         counted_by_shards: accepted.counted_by_shards,
         taken_over: accepted.taken_over.len() as u64,
         given_up: accepted.given_up,
+        by_votes: world.ledger.by_votes,
+        set_aside: world.ledger.set_aside,
         ..world.reached
     };
     Report {

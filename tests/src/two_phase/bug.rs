@@ -63,7 +63,7 @@ pub enum Bug {
 
 /// Those of the coordinator's that show in two-phase commit, with one coordinator.
 #[cfg(feature = "mutants")]
-const OF_COORDINATOR: [synod_coordinator::Mutant; 9] = [
+const OF_COORDINATOR: [synod_coordinator::Mutant; 16] = [
     synod_coordinator::Mutant::NoAdvance,
     synod_coordinator::Mutant::NoFloor,
     synod_coordinator::Mutant::FreshFloor,
@@ -73,11 +73,18 @@ const OF_COORDINATOR: [synod_coordinator::Mutant; 9] = [
     synod_coordinator::Mutant::RedrawsCommits,
     synod_coordinator::Mutant::YesLeftOut,
     synod_coordinator::Mutant::ReadLeftOut,
+    synod_coordinator::Mutant::ReadersImplicit,
+    synod_coordinator::Mutant::DoubtsIgnored,
+    synod_coordinator::Mutant::PresumesUnheard,
+    synod_coordinator::Mutant::AnswersUnheard,
+    synod_coordinator::Mutant::TellerIsLast,
+    synod_coordinator::Mutant::ForgottenUnrecorded,
+    synod_coordinator::Mutant::GivesUpUnlogged,
 ];
 
 /// Likewise of the shard's.
 #[cfg(feature = "mutants")]
-const OF_SHARD: [synod_shard::Mutant; 11] = [
+const OF_SHARD: [synod_shard::Mutant; 14] = [
     synod_shard::Mutant::SnapshotLeavesFloor,
     synod_shard::Mutant::ReaderIgnoresPrepared,
     synod_shard::Mutant::OnlyDurableCounts,
@@ -89,6 +96,9 @@ const OF_SHARD: [synod_shard::Mutant; 11] = [
     synod_shard::Mutant::PeerInDoubtAborts,
     synod_shard::Mutant::ForgottenLeavesFloor,
     synod_shard::Mutant::InquiryUnmarked,
+    synod_shard::Mutant::CommitsForgotten,
+    synod_shard::Mutant::DoubtsUntold,
+    synod_shard::Mutant::ResolvedUntold,
 ];
 
 impl explore::Bug for Bug {

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use synod_common::commit::Verdict;
 use synod_common::error::Reason;
+use synod_common::id::ShardId;
 use synod_common::message::client::Outcome;
 use synod_common::message::commit::{Decision, Vote};
 use synod_common::message::{ClientReply, CommitMessage, Message, PeerMessage};
@@ -57,6 +58,10 @@ pub struct Seen {
     pub resolved: u64,
     /// Of those, wrong ones.
     pub mixed: u64,
+    /// Aborts that were forced, because nobody had voted NO.
+    pub set_aside: u64,
+    /// Outcomes that were asked for when they were forgotten.
+    pub unknown: u64,
     /// Acknowledgements of several commits at once.
     pub batches: u64,
     /// Snapshots that were read.
@@ -65,7 +70,7 @@ pub struct Seen {
 
 impl Seen {
     /// Each with its name.
-    pub fn all(&self) -> [(&'static str, u64); 19] {
+    pub fn all(&self) -> [(&'static str, u64); 21] {
         [
             ("commits", self.committed),
             ("commits of what only reads", self.read),
@@ -84,6 +89,8 @@ impl Seen {
             ("crashes that lost only the news", self.survived),
             ("decisions of operators", self.resolved),
             ("wrong ones", self.mixed),
+            ("forced aborts", self.set_aside),
+            ("forgotten outcomes asked for", self.unknown),
             ("acknowledgements of several", self.batches),
             ("snapshots", self.snapshots),
         ]
@@ -104,8 +111,10 @@ struct Facts {
     resolved: [Option<Verdict>; MOST_SHARDS],
     /// Committed by one shard alone.
     one_phase: [bool; MOST_SHARDS],
-    /// Decided by the coordinator.
+    /// Decided by the coordinator, or by votes.
     decided: bool,
+    /// Aborted by the coordinator's log.
+    set_aside: bool,
     /// The shards that must acknowledge, as it says.
     voters: u8,
     /// When it commits, whoever says so, durably or not.
@@ -126,6 +135,8 @@ pub struct Check {
     facts: [Facts; MOST],
     /// The newest timestamp that was handed out.
     drawn: Timestamp,
+    /// Whether outcomes may be forgotten.
+    forgets: bool,
     /// What this schedule has reached.
     pub seen: Seen,
 }
@@ -140,6 +151,11 @@ impl Hash for Check {
 }
 
 impl Check {
+    /// One who allows that outcomes are forgotten, or does not.
+    pub fn new(forgets: bool) -> Check {
+        Check { forgets, ..Check::default() }
+    }
+
     /// Whether it is durable that a transaction commits.
     pub fn is_committed(&self, number: usize) -> bool {
         self.facts[number].is_committed()
@@ -168,11 +184,16 @@ impl Check {
                         return Err(format!("I2: {number} commits at {at}, a vote is {vote:?}"));
                     }
                 }
-                self.at(number, *at)
+                if client.txns[number].is_implicit() {
+                    self.decided(number, yes);
+                }
+                self.at(number, *at)?;
+                self.agree(number)
             }
             Fact::Coordinator(CoordinatorRecord::Outcome { txn, at }) => {
                 let Some(number) = client.number(*txn) else { return unknown(fact) };
-                let alone = self.facts[number].one_phase.contains(&true);
+                let facts = &self.facts[number];
+                let alone = facts.one_phase.contains(&true) || facts.decided;
                 if client.txns[number].writers() > 0 && !alone {
                     return Err(format!("I2: {number} commits without its writers"));
                 }
@@ -216,7 +237,9 @@ impl Check {
     pub fn durable(&mut self, site: usize, fact: &Fact, client: &Client) -> Checked {
         let txn = match fact {
             Fact::Coordinator(
-                CoordinatorRecord::Committed { txn, .. } | CoordinatorRecord::Outcome { txn, .. },
+                CoordinatorRecord::Committed { txn, .. }
+                | CoordinatorRecord::Outcome { txn, .. }
+                | CoordinatorRecord::Aborted { txn, .. },
             )
             | Fact::Shard(
                 ShardRecord::Committed { txn, .. }
@@ -232,9 +255,11 @@ impl Check {
         let facts = &mut self.facts[number];
         match fact {
             Fact::Coordinator(CoordinatorRecord::Committed { yes, .. }) => {
-                facts.decided = true;
-                facts.voters = yes.iter().fold(0, |all, shard| all | 1 << (shard.0 - 1));
-                self.seen.committed += 1;
+                self.decided(number, yes);
+            }
+            Fact::Coordinator(CoordinatorRecord::Aborted { .. }) => {
+                facts.set_aside = true;
+                self.seen.set_aside += 1;
             }
             Fact::Coordinator(CoordinatorRecord::Outcome { .. }) => {
                 self.seen.read += u64::from(client.txns[number].writers() == 0);
@@ -273,10 +298,19 @@ impl Check {
         self.agree(number)
     }
 
+    /// It is committed: the coordinator has that durably, or all have voted YES and it says so.
+    fn decided(&mut self, number: usize, yes: &[ShardId]) {
+        let facts = &mut self.facts[number];
+        if !std::mem::replace(&mut facts.decided, true) {
+            self.seen.committed += 1;
+        }
+        facts.voters = yes.iter().fold(0, |all, shard| all | 1 << (shard.0 - 1));
+    }
+
     /// I1: nothing is both committed and aborted. I4: nor is it for the client.
     fn agree(&self, number: usize) -> Checked {
         let facts = &self.facts[number];
-        if facts.is_committed() && facts.aborted.contains(&true) {
+        if facts.is_committed() && (facts.aborted.contains(&true) || facts.set_aside) {
             return Err(format!("I1: {number} is committed and aborted"));
         }
         if facts.is_committed() && facts.told == Some(false) {
@@ -351,6 +385,10 @@ impl Check {
                 false
             }
             Outcome::Undecided => return Ok(()),
+            Outcome::Unknown if self.forgets => {
+                self.seen.unknown += 1;
+                return Ok(());
+            }
             Outcome::Unknown => return Err(format!("I4: the outcome of {number} is lost")),
         };
         match self.facts[number].told.replace(committed) {
@@ -431,8 +469,8 @@ impl Check {
     pub fn end(&mut self, servers: &[Server], client: &Client) -> Checked {
         for (number, txn) in client.txns.iter().enumerate() {
             let facts = &self.facts[number];
-            if facts.told != Some(facts.is_committed()) {
-                let told = facts.told;
+            let told = facts.told.or(self.forgets.then_some(facts.is_committed()));
+            if told != Some(facts.is_committed()) {
                 return Err(format!("I4: {number} is told {told:?}, there is {facts:?}"));
             }
             let (true, Some(at)) = (facts.is_committed(), facts.at) else { continue };

@@ -80,6 +80,8 @@ pub enum Stage {
     GivenUp,
     /// The client was told what became of it.
     Told,
+    /// The client has asked when that was forgotten.
+    Forgotten,
 }
 
 /// A transaction.
@@ -107,6 +109,12 @@ impl Txn {
     /// On how many shards it writes.
     pub fn writers(&self) -> usize {
         self.ops.iter().filter(|op| op.writes()).count()
+    }
+
+    /// Whether its votes alone decide it: all that do something write, and there are several.
+    pub fn is_implicit(&self) -> bool {
+        let writers = self.writers();
+        writers > 1 && self.shards().count() == writers
     }
 
     fn misses(&self) -> bool {
@@ -340,7 +348,7 @@ impl Client {
             Stage::Committing if rng.chance(5_000) => self.commit(number, out),
             Stage::Committing => self.ask(number, out),
             // What was told once must not change.
-            Stage::Told | Stage::GivenUp => self.ask(number, out),
+            Stage::Told | Stage::Forgotten | Stage::GivenUp => self.ask(number, out),
         }
     }
 
@@ -350,7 +358,7 @@ impl Client {
             match self.txns[number].stage {
                 Stage::Reading => self.give_up(number, out),
                 Stage::Committing | Stage::GivenUp => self.ask(number, out),
-                Stage::Told => {}
+                Stage::Told | Stage::Forgotten => {}
             }
         }
         let mut sessions: Vec<SessionId> = self.txns.iter().map(|txn| txn.id.session).collect();
@@ -363,9 +371,9 @@ impl Client {
         }
     }
 
-    /// Whether it knows what became of all that it wanted committed.
+    /// Whether it knows what became of all that it wanted committed, if that is to be known.
     pub fn knows_all(&self) -> bool {
-        self.txns.iter().all(|txn| txn.stage == Stage::Told)
+        self.txns.iter().all(|txn| matches!(txn.stage, Stage::Told | Stage::Forgotten))
     }
 
     /// A reply came.
@@ -435,6 +443,7 @@ impl Client {
                 self.newest = self.newest.max(*at);
             }
             Outcome::Aborted(_) => txn.stage = Stage::Told,
+            Outcome::Unknown if txn.stage != Stage::Told => txn.stage = Stage::Forgotten,
             Outcome::Undecided | Outcome::Unknown => {}
         }
         // After a restart of the coordinator there is a session to be opened.

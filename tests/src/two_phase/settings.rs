@@ -20,6 +20,8 @@ pub struct Shape {
     pub shards: usize,
     /// Whether a window has only a few timestamps, and so is used up.
     pub narrow: bool,
+    /// Whether an outcome is forgotten as soon as nobody has to acknowledge it.
+    pub forgets: bool,
 }
 
 /// The map.
@@ -35,14 +37,15 @@ fn placement(shards: usize) -> Placement {
 
 /// The coordinator's.
 pub fn coordinator(shape: Shape, bug: Option<Bug>) -> synod_coordinator::Settings {
-    let Shape { shards, narrow } = shape;
+    let Shape { shards, narrow, forgets } = shape;
     let settings = synod_coordinator::Settings {
         vote_timeout: Duration::from_millis(20),
         resend: Duration::from_millis(10),
         ..synod_coordinator::Settings::new(CoordinatorId(1), CLUSTER, placement(shards))
     };
     let window = if narrow { Duration::ZERO } else { settings.window };
-    let settings = synod_coordinator::Settings { window, ..settings };
+    let outcome_retention = if forgets { Duration::ZERO } else { settings.outcome_retention };
+    let settings = synod_coordinator::Settings { window, outcome_retention, ..settings };
     #[cfg(feature = "mutants")]
     let settings =
         synod_coordinator::Settings { mutant: bug.and_then(Bug::of_coordinator), ..settings };

@@ -121,10 +121,12 @@ fn is_of_joining(letter: &Letter) -> bool {
         Message::Commit(
             C::Join { .. }
                 | C::OnePhaseOutcomes { .. }
+                | C::Voted { .. }
                 | C::Call { .. }
                 | C::Welcome { .. }
                 | C::Window { .. }
                 | C::SafePoint { .. }
+                | C::VotesOver { .. }
                 | C::Settled { .. }
         )
     )
@@ -133,7 +135,8 @@ fn is_of_joining(letter: &Letter) -> bool {
 impl State {
     /// The servers have started, and the client has a session.
     pub fn new(bounds: Bounds, bug: Option<Bug>) -> State {
-        let mut world = World::empty(Rng::new(0), Shape { shards: SHARDS, narrow: false }, bug);
+        let mut world =
+            World::empty(Rng::new(0), Shape { shards: SHARDS, narrow: false, forgets: false }, bug);
         world.start();
         world.weights = Weights::none();
         let mut state =

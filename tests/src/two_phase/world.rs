@@ -81,7 +81,11 @@ impl World {
     /// One of the shape of a seed, without servers.
     fn drawn(seed: u64, bug: Option<Bug>) -> World {
         let mut rng = Rng::new(seed);
-        let shape = Shape { shards: rng.pick(&[2, 2, 3]), narrow: rng.chance(3_000) };
+        let shape = Shape {
+            shards: rng.pick(&[2, 2, 3]),
+            narrow: rng.chance(3_000),
+            forgets: rng.chance(3_000),
+        };
         World::empty(rng, shape, bug)
     }
 
@@ -100,7 +104,7 @@ impl World {
             net: Net::new(),
             links: Links::default(),
             weights: Weights::draw(&mut rng),
-            check: Check::default(),
+            check: Check::new(shape.forgets),
             shape,
             bug,
             notes: Notes::default(),

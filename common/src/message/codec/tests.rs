@@ -260,6 +260,7 @@ fn samples() -> Vec<Message> {
         }
         .into(),
         CommitMessage::OnePhaseOutcomes { nonce: 5, outcomes: Bytes::from_static(b"list") }.into(),
+        CommitMessage::Voted { nonce: 5, txns: Bytes::from_static(b"list") }.into(),
         CommitMessage::Welcome {
             nonce: 5,
             epoch: Epoch(3),
@@ -276,6 +277,7 @@ fn samples() -> Vec<Message> {
             low_water: Timestamp(4),
             participants: vec![ShardId(1), ShardId(2)],
             acceptors: vec![],
+            implicit: true,
             terms: terms(Validation::Writes(Timestamp(8))),
             read_bytes: 0,
             writes: writes(),
@@ -310,6 +312,7 @@ fn samples() -> Vec<Message> {
         CommitMessage::Window { hi: Timestamp(99) }.into(),
         CommitMessage::Call { epoch: Epoch(3) }.into(),
         CommitMessage::SafePoint { at: Timestamp(55) }.into(),
+        CommitMessage::VotesOver { below: Timestamp(55) }.into(),
         CommitMessage::Settled {
             epoch: Epoch(3),
             number: 4,
