@@ -250,7 +250,7 @@ impl Synod {
         let options = BenchOptions {
             protocol,
             keys: size.keys,
-            target: Target::Own { deadlocks: Scheme::default(), coordinators },
+            target: Target::Own { deadlocks: Scheme::default(), coordinators, shards: None },
             ..BenchOptions::of(Workload::Transfer)
         };
         Ok(Synod { site: Site::open(&options).await?, protocol })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::Serialize;
 use synod_client::Client;
 
@@ -18,7 +18,6 @@ use crate::{BenchOptions, Report};
 
 /// Bytes of a key and its value.
 const RAW_BYTES: u64 = 16 + 100;
-const SHARDS: u16 = 2;
 /// What is being written in the background when the last key is acknowledged
 /// gets this long before the servers are killed.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -53,11 +52,11 @@ pub struct Bulk {
 }
 
 pub(crate) async fn run(options: &BenchOptions) -> Result<Report> {
-    anyhow::ensure!(
-        matches!(options.target, Target::Own { .. }),
-        "`load` kills its servers, so it works on a cluster of its own only"
-    );
-    let cluster = ClusterOptions { shards: SHARDS, ..ClusterOptions::default() };
+    let Target::Own { shards, .. } = options.target else {
+        bail!("`load` kills its servers, so it works on a cluster of its own only");
+    };
+    let shards = shards.unwrap_or(options.workload.shards());
+    let cluster = ClusterOptions { shards, ..ClusterOptions::default() };
     let mut cluster = LocalCluster::start(cluster).await?;
     let db = cluster.client().await?;
     let books = Books::new(&db, options.keys, PREFIX, true).await?;

@@ -84,6 +84,8 @@ pub enum Target {
         deadlocks: Scheme,
         /// How many coordinators it has.
         coordinators: u16,
+        /// How many shards; as many as suit the workload, if none.
+        shards: Option<u16>,
     },
     /// Coordinator and shards in this process.
     Embedded,
@@ -220,9 +222,9 @@ pub async fn run(options: &BenchOptions) -> Result<Report> {
 
 async fn connect(options: &BenchOptions) -> Result<(Client, Option<LocalCluster>, Option<Folder>)> {
     match &options.target {
-        Target::Own { deadlocks, coordinators } => {
+        Target::Own { deadlocks, coordinators, shards } => {
             let options = ClusterOptions {
-                shards: options.workload.shards(),
+                shards: shards.unwrap_or(options.workload.shards()),
                 deadlocks: *deadlocks,
                 coordinators: *coordinators,
                 unsafe_classical_3pc: options.protocol == Protocol::ClassicalThreePhase,

@@ -46,6 +46,11 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with_all = ["url", "embedded"],
           value_parser = server_file::group_size)]
     coordinators: Option<u16>,
+    /// How many shards the cluster of the benchmark has [default: 2; for `commit`, as many as
+    /// take part]
+    #[arg(long, value_name = "N", conflicts_with_all = ["url", "embedded"],
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: Option<u16>,
     /// Allow 3pc-classical in the cluster of the benchmark: some shards may commit and others
     /// abort
     #[arg(long, conflicts_with_all = ["url", "embedded"])]
@@ -93,6 +98,9 @@ impl Args {
         }
         if self.warm_up.is_some() && (is_load || self.workload == Workload::Failover) {
             return refuse("--warm-up", "has none");
+        }
+        if self.shards.is_some() && self.workload == Workload::Failover {
+            return refuse("--shards", "has two");
         }
         if self.runs.is_some() && is_load {
             return refuse("--runs", "is measured once");
@@ -265,7 +273,8 @@ fn target(args: &Args, global: &Global) -> Result<Target> {
     if global.url.is_none() {
         let by_group = matches!(args.protocol, Protocol::PaxosCommit | Protocol::FasterPaxosCommit);
         let coordinators = args.coordinators.unwrap_or(if by_group { 3 } else { 1 });
-        return Ok(Target::Own { deadlocks: args.deadlock_handling, coordinators });
+        let deadlocks = args.deadlock_handling;
+        return Ok(Target::Own { deadlocks, coordinators, shards: args.shards });
     }
     let config = Config::load(global)?;
     let certs = config.certs.value.context("--url needs --certs, the folder of certificates")?;
