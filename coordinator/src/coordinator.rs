@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, SessionId, ShardId, TxnId};
-use synod_common::message::bulk::OnePhaseOutcomes;
+use synod_common::message::bulk::{List, OnePhaseOutcome};
 use synod_common::message::client::CoordinatorStatus;
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message, PaxosMessage};
 use synod_common::node::{Event, Lsn, Output};
@@ -377,7 +377,7 @@ impl Coordinator {
             }
             CommitMessage::OnePhaseOutcomes { nonce, outcomes } => {
                 let outcomes: Vec<_> =
-                    OnePhaseOutcomes::read(&outcomes).map_while(Result::ok).collect();
+                    List::<OnePhaseOutcome>::read(&outcomes).map_while(Result::ok).collect();
                 if outcomes.iter().any(|outcome| outcome.txn.session.epoch > self.epoch) {
                     return;
                 }

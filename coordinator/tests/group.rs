@@ -10,7 +10,7 @@ use synod_common::commit::{Ballot, Protocol, Say, SiteId};
 use synod_common::deadlock::Standing;
 use synod_common::error::Reason;
 use synod_common::id::*;
-use synod_common::message::bulk::{List, OnePhaseOutcome, OnePhaseOutcomes};
+use synod_common::message::bulk::{List, OnePhaseOutcome};
 use synod_common::message::client::{Outcome, Part};
 use synod_common::message::commit::{Decision, Knows, Terms, Validation, Vote, Voted};
 use synod_common::message::group::Entries;
@@ -383,7 +383,19 @@ fn what_votes_decide_the_next_leader_hears_from_those_who_voted() {
 /// It may be deposed, and others may have been told of later timestamps.
 #[test]
 fn who_is_cut_off_commits_nothing_by_votes() {
-    let mut group = Group::led_by_c1();
+    votes_of_one_cut_off(settings);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "left: ([Outcome(Committed(")]
+fn who_is_cut_off_and_commits_is_noticed() {
+    let mutant = Some(synod_coordinator::Mutant::LeadsUnconfirmed);
+    votes_of_one_cut_off(|id| Settings { mutant, ..settings(id) });
+}
+
+fn votes_of_one_cut_off(with: impl Fn(usize) -> Settings) {
+    let mut group = Group::led_by_c1_with(with);
     let txn = group.session(1);
     group.cut_off = BTreeSet::from([1]);
     group.commit(1, txn, Protocol::TwoPhase, &[1, 1]);

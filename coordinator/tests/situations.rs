@@ -359,14 +359,13 @@ fn names_that_were_not_given_have_no_outcome() {
 
 #[test]
 fn a_one_phase_commit_that_only_its_shard_knows_survives_a_crash() {
-    use synod_common::message::bulk::{OnePhaseOutcome, OnePhaseOutcomes};
+    use synod_common::message::bulk::{List, OnePhaseOutcome};
     let mut world = World::joined();
     let txn = first(world.session());
     world.commit(txn, &[1]);
     let h = world.h(txn);
     let mut world = world.crash();
-    let mut list = OnePhaseOutcomes::default();
-    list.push(&OnePhaseOutcome { txn, h, committed: Some(h) });
+    let list = List::of(&[OnePhaseOutcome { txn, h, committed: Some(h) }]);
     let join = |epoch, remembered| CommitMessage::Join {
         cluster: CLUSTER,
         epoch,
@@ -384,7 +383,7 @@ fn a_one_phase_commit_that_only_its_shard_knows_survives_a_crash() {
     world.hear(1, join(Epoch(2), 1));
     world.hear(2, join(Epoch(2), 0));
     assert_eq!(world.outcome(txn), Some(ClientReply::Outcome(Outcome::Undecided)));
-    world.hear(1, CommitMessage::OnePhaseOutcomes { nonce: 8, outcomes: list.finish() });
+    world.hear(1, CommitMessage::OnePhaseOutcomes { nonce: 8, outcomes: list });
     world.hear(1, join(Epoch(2), 1));
     assert_eq!(world.outcome(txn), Some(committed(h)));
 }

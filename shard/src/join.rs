@@ -25,10 +25,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use synod_common::deadlock::Handling;
 use synod_common::error::Reason;
 use synod_common::id::{CoordinatorId, Epoch, Peer, RequestId, TxnId};
-use synod_common::message::bulk::{List, OnePhaseOutcome, OnePhaseOutcomes};
+use synod_common::message::bulk::{List, OnePhaseOutcome};
 use synod_common::message::commit::{Knows, Voted};
 use synod_common::message::{CommitMessage, Message};
 use synod_common::node::{Neighbour, Output};
@@ -73,6 +76,25 @@ impl Joining {
             alone_since: Mono::default(),
         }
     }
+}
+
+/// Hands on lists of all these, so that each fits into a message. Says how many there were.
+fn in_lists<T>(records: impl Iterator<Item = T>, mut hand_on: impl FnMut(Bytes)) -> u32
+where
+    T: Serialize + DeserializeOwned,
+{
+    let (mut list, mut count) = (List::default(), 0);
+    for record in records {
+        list.push(&record);
+        count += 1;
+        if list.len() >= PER_MESSAGE {
+            hand_on(std::mem::take(&mut list).finish());
+        }
+    }
+    if !list.is_empty() {
+        hand_on(list.finish());
+    }
+    count
 }
 
 impl Shard {
@@ -178,38 +200,14 @@ impl Shard {
         let nonce = self.joining.nonce.unwrap_or_default();
         let last = out.last_lsn();
         let to = Peer::Coordinator(coordinator);
-        let mut remembered = 0;
-        let mut list = OnePhaseOutcomes::default();
-        let tell = |list: &mut OnePhaseOutcomes, out: &mut Output| {
-            let outcomes = std::mem::take(list).finish();
+        let outcomes = self.over.one_phase().chain(self.one_phase_in_log());
+        let mut remembered = in_lists(outcomes, |outcomes| {
             let message = CommitMessage::OnePhaseOutcomes { nonce, outcomes };
             out.send_after(last, to, RequestId::default(), message);
-        };
-        for outcome in self.over.one_phase().chain(self.one_phase_in_log()) {
-            list.push(&outcome);
-            remembered += 1;
-            if list.len() >= PER_MESSAGE {
-                tell(&mut list, out);
-            }
-        }
-        if !list.is_empty() {
-            tell(&mut list, out);
-        }
-        let mut votes = List::default();
-        let tell = |votes: &mut List<Voted>, out: &mut Output| {
-            let txns = std::mem::take(votes).finish();
+        });
+        remembered += in_lists(self.over.voted().chain(self.doubts()), |txns| {
             out.send_after(last, to, RequestId::default(), CommitMessage::Voted { nonce, txns });
-        };
-        for voted in self.over.voted().chain(self.doubts()) {
-            votes.push(&voted);
-            remembered += 1;
-            if votes.len() >= PER_MESSAGE {
-                tell(&mut votes, out);
-            }
-        }
-        if !votes.is_empty() {
-            tell(&mut votes, out);
-        }
+        });
         let cluster = self.settings.cluster;
         let boot = !self.joining.welcomed;
         let epoch = self.epoch;

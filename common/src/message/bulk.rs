@@ -24,11 +24,11 @@
 use std::marker::PhantomData;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Reason;
-use crate::id::{Epoch, SessionId, TxnId};
+use crate::id::TxnId;
 use crate::limits;
 use crate::operation::Operation;
 use crate::time::Timestamp;
@@ -369,12 +369,8 @@ fn take_write<'a>(rest: &mut &'a [u8]) -> Result<Write<'a>, Malformed> {
     Ok(Write::Operate(operation))
 }
 
-/// What a shard remembers of one-phase transactions: 36 bytes each.
-#[derive(Debug, Default)]
-pub struct OnePhaseOutcomes(BytesMut);
-
 /// One remembered one-phase transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnePhaseOutcome {
     /// Its name.
     pub txn: TxnId,
@@ -382,52 +378,6 @@ pub struct OnePhaseOutcome {
     pub h: Timestamp,
     /// Its commit timestamp, or `None` if it was aborted.
     pub committed: Option<Timestamp>,
-}
-
-impl OnePhaseOutcomes {
-    /// Adds one.
-    pub fn push(&mut self, outcome: &OnePhaseOutcome) {
-        let OnePhaseOutcome { txn, h, committed } = outcome;
-        self.0.put_u32_le(txn.session.epoch.0);
-        self.0.put_u64_le(txn.session.number);
-        self.0.put_u64_le(txn.sequence);
-        self.0.put_u64_le(h.0);
-        self.0.put_u64_le(committed.unwrap_or(Timestamp::ZERO).0);
-    }
-
-    /// How many bytes so far.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The bytes.
-    pub fn finish(self) -> Bytes {
-        self.0.freeze()
-    }
-
-    /// Reads them.
-    pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<OnePhaseOutcome, Malformed>> {
-        fn word(rest: &mut &[u8]) -> Result<u64, Malformed> {
-            let (word, tail) = rest.split_first_chunk::<8>().ok_or(Malformed)?;
-            *rest = tail;
-            Ok(u64::from_le_bytes(*word))
-        }
-        pieces(bytes, |rest| {
-            let (epoch, tail) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
-            *rest = tail;
-            let epoch = Epoch(u32::from_le_bytes(*epoch));
-            let session = SessionId { epoch, number: word(rest)? };
-            let txn = TxnId { session, sequence: word(rest)? };
-            let h = Timestamp(word(rest)?);
-            let at = Timestamp(word(rest)?);
-            Ok(OnePhaseOutcome { txn, h, committed: (at != Timestamp::ZERO).then_some(at) })
-        })
-    }
 }
 
 /// A list of records, each encoded by postcard.
@@ -589,25 +539,5 @@ mod tests {
             assert_eq!(read(&bytes[..cut]), Err(Malformed), "cut at {cut}");
         }
         assert_eq!(List::<()>::read(&[0]).next(), Some(Err(Malformed)));
-    }
-
-    #[test]
-    fn one_phase_outcomes_come_back() {
-        let session = SessionId { epoch: Epoch(1), number: 2 };
-        let one = OnePhaseOutcome {
-            txn: TxnId { session, sequence: 3 },
-            h: Timestamp(4),
-            committed: Some(Timestamp(5)),
-        };
-        let other = OnePhaseOutcome { committed: None, ..one };
-        let mut list = OnePhaseOutcomes::default();
-        list.push(&one);
-        list.push(&other);
-        let bytes = list.finish();
-        assert_eq!(
-            OnePhaseOutcomes::read(&bytes).collect::<Result<Vec<_>, _>>(),
-            Ok(vec![one, other])
-        );
-        assert_eq!(OnePhaseOutcomes::read(&bytes[..bytes.len() - 1]).last(), Some(Err(Malformed)));
     }
 }

@@ -28,8 +28,8 @@ pub enum CommitMessage {
         /// How many transactions I told under this nonce.
         remembered: u32,
     },
-    /// Shard: one-phase transactions that I remember; sent before `Join`. See
-    /// [`OnePhaseOutcomes`](super::bulk::OnePhaseOutcomes).
+    /// Shard: one-phase transactions that I remember; sent before `Join`. A
+    /// [`List`](super::bulk::List) of [`OnePhaseOutcome`](super::bulk::OnePhaseOutcome).
     OnePhaseOutcomes {
         /// The attempt to join that they belong to.
         nonce: u64,

@@ -60,10 +60,9 @@ fn who_hears_of_a_later_leader_from_a_shard_stops_and_says_nothing() {
 
 #[test]
 fn nor_does_it_take_over_what_one_phase_commits_of_later_epochs_became() {
-    let mut outcomes = OnePhaseOutcomes::default();
     let committed = Some(Timestamp(u64::MAX - 1));
-    outcomes.push(&OnePhaseOutcome { txn: of_epoch(2), h: Timestamp(u64::MAX - 2), committed });
-    let outcomes = outcomes.finish();
+    let (txn, h) = (of_epoch(2), Timestamp(u64::MAX - 2));
+    let outcomes = List::of(&[OnePhaseOutcome { txn, h, committed }]);
     Group::told_by_s1(CommitMessage::OnePhaseOutcomes { nonce: 8, outcomes });
 }
 

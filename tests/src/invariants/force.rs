@@ -4,7 +4,7 @@
 //! Source: the force rules of Mohan, Lindsay, Obermarck (1986), §2 and §3.1. What is
 //! durable is read off the log records themselves.
 
-use synod_common::message::bulk::{List, OnePhaseOutcomes};
+use synod_common::message::bulk::{List, OnePhaseOutcome};
 use synod_common::message::client::Outcome;
 use synod_common::message::commit::{Decision, Knows, Vote, Voted};
 use synod_common::message::{ClientReply, CommitMessage, Message};
@@ -56,9 +56,11 @@ pub fn check(ledger: &mut Ledger, server: usize, message: &Message) -> Check {
                 decision::check(ledger, txn, m)?;
                 fine
             }
-            CommitMessage::OnePhaseOutcomes { outcomes, .. } => OnePhaseOutcomes::read(outcomes)
-                .map_while(Result::ok)
-                .all(|outcome| facts.one_phase.get(&outcome.txn).copied() == outcome.committed),
+            CommitMessage::OnePhaseOutcomes { outcomes, .. } => {
+                List::<OnePhaseOutcome>::read(outcomes)
+                    .map_while(Result::ok)
+                    .all(|outcome| facts.one_phase.get(&outcome.txn).copied() == outcome.committed)
+            }
             CommitMessage::Voted { txns, .. } => {
                 List::<Voted>::read(txns).map_while(Result::ok).all(|voted| match voted.knows {
                     Knows::InDoubt(m) => facts.prepared.get(&voted.txn) == Some(&m),

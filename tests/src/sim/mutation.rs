@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use synod_common::deadlock::Scheme;
 use synod_common::error::Reason;
 use synod_common::id::{Peer, RequestId, ShardId, TxnId};
-use synod_common::message::bulk::OnePhaseOutcomes;
 use synod_common::message::client::Outcome;
 use synod_common::message::commit::{Decision, Vote};
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
@@ -319,7 +319,7 @@ impl World {
                 *decision = Decision::Abort;
             }
             (Mutation::OnePhaseForgotten, C::OnePhaseOutcomes { outcomes, .. }) => {
-                *outcomes = OnePhaseOutcomes::default().finish();
+                *outcomes = Bytes::new();
             }
             (Mutation::OnePhaseForgotten, C::Join { remembered, .. }) => *remembered = 0,
             (Mutation::ReadReleasesAtVote, C::Vote { txn, vote: Vote::Read(_) }) => {

@@ -1,8 +1,8 @@
 //! Deliberate bugs in what servers say to each other.
 
+use bytes::Bytes;
 use synod_common::error::Reason;
 use synod_common::id::{RequestId, ShardId};
-use synod_common::message::bulk::OnePhaseOutcomes;
 use synod_common::message::client::Outcome;
 use synod_common::message::commit::{Decision, Vote};
 use synod_common::message::{ClientReply, ClientRequest, CommitMessage, Message};
@@ -38,7 +38,7 @@ impl World {
         let number = message.txn().and_then(|txn| self.client.number(txn));
         match (bug, message) {
             (Bug::OnePhaseForgotten, C::OnePhaseOutcomes { outcomes, .. }) => {
-                *outcomes = OnePhaseOutcomes::default().finish();
+                *outcomes = Bytes::new();
             }
             (Bug::OnePhaseForgotten, C::Join { remembered, .. }) => *remembered = 0,
             (Bug::ReadReleasesAtVote, C::Vote { txn, vote: Vote::Read(_) }) => {
