@@ -356,3 +356,19 @@ fn what_is_not_acknowledged_is_not_over() {
         assert_eq!(marks(&world).iter().any(|below| *below > h), acknowledged);
     }
 }
+
+/// No window has ever been so far.
+#[test]
+fn what_can_not_have_been_voted_is_not_heard() {
+    let mut world = World::joined();
+    let (txn, h) = world.all_voted();
+    world.log.truncate(world.durable);
+    let mut world = world.crash();
+    for knows in [Knows::Committed, Knows::InDoubt].map(|knows| knows(Timestamp(u64::MAX - 1))) {
+        world.joins_with(1, (txn, h), &[1, 2], knows);
+    }
+    world.joins(2, 0);
+    world.joins(3, 0);
+    world.sync();
+    assert_eq!(world.outcome(txn), Some(aborted(Reason::Presumed)));
+}

@@ -159,6 +159,31 @@ fn what_is_learned_after_a_restart_is_told_too() {
     }
 }
 
+/// A leader that is deposed calls first, and the mark was that of a later one.
+#[test]
+fn what_is_learned_after_a_restart_in_its_own_epoch_is_told_too() {
+    let mut world = voted(1);
+    world.welcome(2, 2000);
+    let session = SessionId { epoch: Epoch(2), number: 1 };
+    world.prepare_above(2101, TxnId { session, sequence: 1 }, 2101);
+    world.event(Event::Wake);
+    let mut world = World::recover_alone(settings(), world.log, world.checkpoint);
+    world.event(Event::Connected(COORDINATOR));
+    world.hear(CommitMessage::Call { epoch: Epoch(1) });
+    world.learn_commit();
+    assert_eq!(told(&mut world, 3), knows(Knows::Committed(Timestamp(1150))));
+}
+
+/// Whoever asks to prepare something of a later epoch may not have heard of what is committed.
+#[test]
+fn the_mark_of_an_epoch_that_has_not_begun_here_says_nothing() {
+    let mut world = voted(1 << 30);
+    world.decide(txn(1), Decision::Commit(Timestamp(1150)));
+    let session = SessionId { epoch: Epoch(2), number: 1 };
+    world.prepare_above(2101, TxnId { session, sequence: 1 }, 2101);
+    assert_eq!(told(&mut world, 2), knows(Knows::Committed(Timestamp(1150))));
+}
+
 #[test]
 fn what_is_learned_late_is_told_until_the_coordinator_has_it() {
     learned_late(&settings());
