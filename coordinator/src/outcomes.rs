@@ -1,8 +1,8 @@
 //! What became of transactions, for the retention.
 //!
 //! Only commits are kept: no trace means aborted (presumed abort), unless the
-//! trace may have been forgotten, or a shard that has not joined may bring one. A client numbers its transactions one after
-//! another, so commits stand in blocks of 64 neighbouring sequences, 8 bytes
+//! trace may have been forgotten, or a shard that has not joined may bring one. A
+//! client numbers its transactions one after another, so commits stand in blocks of 64 neighbouring sequences, 8 bytes
 //! each; blocks are forgotten whole, oldest first.
 //!
 //! ```text

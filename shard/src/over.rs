@@ -8,8 +8,8 @@
 //! are remembered durably, because this shard is the only one that knows of them
 //! at first; and so are commits that votes have decided, because the coordinator's record of
 //! them may be lost. Of those that began in an older epoch the mark says nothing: they are kept
-//! until the coordinator says that it has them (VOTES OVER). (Decisions of three-phase commit, too: see `settled`.) The rest may be lost
-//! in a restart: the floor then starts at the end of the window that the late message carries,
+//! until the coordinator says that it has them (VOTES OVER). (Decisions of three-phase commit,
+//! too: see `settled`.) The rest may be lost in a restart: the floor then starts at the end of the window that the late message carries,
 //! which refuses it.
 
 use std::collections::{BTreeMap, BTreeSet};

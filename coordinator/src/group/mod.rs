@@ -26,7 +26,8 @@
 //! *What only a leader may say.* Whatever waits for a record is said when the record is
 //! committed, which is also proof that its writer still leads. What waits for none, but
 //! would be wrong if another one led already (a fresh timestamp, the floor of a shard, a commit
-//! that votes decide), waits for a round in which a majority confirms it, which begins after it was asked for.
+//! that votes decide), waits for a round in which a majority confirms it, which begins after it
+//! was asked for.
 //!
 //! *Worked example.* With the leader c1 of three, a commit that some only read in forces
 //! `Committed`: c1 appends

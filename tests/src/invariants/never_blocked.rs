@@ -17,8 +17,8 @@
 //!
 //! All coordinators together are one site; it is left if most of them are. Where all
 //! write in two-phase commit, a decision that does not stand in their common log may stand in the
-//! votes, so a new leader asks all who may have given one. And a coordinator alone is all of them: whoever voted in two
-//! phases waits for it.
+//! votes, so a new leader asks all who may have given one. And a coordinator alone is all of
+//! them: whoever voted in two phases waits for it.
 //!
 //! Source: Gray, Lamport, *Consensus on Transaction Commit* (2006), §4, for any F of 2F + 1;
 //! Keidar, Dolev, *Increasing the Resilience of Distributed and Replicated Database Systems*
